@@ -1,0 +1,1 @@
+"""Generators of the demo corpora: small, invented, news-like text with entity tags."""

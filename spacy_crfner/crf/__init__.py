@@ -1,0 +1,45 @@
+"""Linear-chain CRF mathematics on torch tensors: no spaCy, no Thinc."""
+
+from ..packing import Packing
+from .forward_backward import Posteriors, forward_backward
+from .losses import (
+    MISSING,
+    CRFLoss,
+    LossGradient,
+    absent_spans,
+    bernoulli,
+    bernoulli_costs,
+    distillation,
+    focal,
+    nll,
+    softmax,
+    viterbi_gated,
+)
+from .potentials import Potentials
+from .spans import max_f_spans, span_log_posteriors
+from .torchcrf import from_torchcrf, to_torchcrf
+from .viterbi import n_best, viterbi
+
+__all__ = [
+    "MISSING",
+    "CRFLoss",
+    "LossGradient",
+    "Packing",
+    "Posteriors",
+    "Potentials",
+    "absent_spans",
+    "bernoulli",
+    "bernoulli_costs",
+    "distillation",
+    "focal",
+    "forward_backward",
+    "from_torchcrf",
+    "max_f_spans",
+    "n_best",
+    "nll",
+    "softmax",
+    "span_log_posteriors",
+    "to_torchcrf",
+    "viterbi",
+    "viterbi_gated",
+]

@@ -1,0 +1,1 @@
+"""Registered tok2vec architectures: from Docs to one vector a token."""

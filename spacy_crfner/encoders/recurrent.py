@@ -1,0 +1,89 @@
+"""A bidirectional LSTM over the rows of a ragged batch."""
+
+from dataclasses import dataclass
+from typing import List
+
+import torch
+from torch import Tensor, nn
+
+from ..packing import Packing
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedGroups:
+    """A ragged batch as a few dense time-major grids of sequences of like length.
+
+    The grids lie one after the other in a buffer of `size` rows.
+    forward, backward: (N,) the buffer row of each packed row, where the sequences run from their first row,
+        and where they run from their last one. Either way padding follows the sequence, so that an LSTM that
+        runs over the grid never sees it before the rows that count.
+    shapes: (steps, sequences) of each grid.
+    """
+
+    forward: Tensor
+    backward: Tensor
+    shapes: List[List[int]]
+    size: int
+
+    @classmethod
+    def build(cls, packing: Packing, group_size: int) -> "PaddedGroups":
+        """Grids of at most `group_size` sequences each."""
+        device = packing.device
+        lengths = packing.lengths.tolist()
+        firsts = list(range(0, len(lengths), group_size))
+        shapes = [[lengths[first], min(group_size, len(lengths) - first)] for first in firsts]
+        areas = torch.tensor([steps * width for steps, width in shapes], device=device)
+        sequences = packing.sequences
+        group = torch.div(sequences, group_size, rounding_mode="floor")
+        place = torch.cumsum(areas, 0)[group] - areas[group] + sequences - group * group_size
+        width = torch.tensor([width for _, width in shapes], device=device)[group]
+        sizes = torch.tensor(packing.batch_sizes, device=device)
+        step = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
+        rest = packing.lengths[sequences] - 1 - step
+        return cls(place + step * width, place + rest * width, shapes, int(areas.sum()))
+
+    def scatter(self, packed: Tensor, rows: Tensor) -> List[Tensor]:
+        """Packed rows (N, width) as (steps, sequences, width) grids, zeros where padded."""
+        buffer = packed.new_zeros((self.size, packed.shape[1])).index_copy(0, rows, packed)
+        pieces = torch.split(buffer, [steps * width for steps, width in self.shapes])
+        return [piece.view(*shape, -1) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+
+def run_lstm(lstm: nn.LSTM, grids: List[Tensor]) -> Tensor:
+    """The states of a one-directional LSTM over every grid, as one (buffer rows, hidden) tensor."""
+    return torch.cat([lstm(grid)[0].flatten(0, 1) for grid in grids])
+
+
+def locked_dropout(rows: Tensor, packing: Packing, rate: float) -> Tensor:
+    """Variational dropout: in every sequence the same features are dropped at all rows; rows (N, width)."""
+    if not rate:
+        return rows
+    keep = torch.empty((packing.n_sequences, rows.shape[1]), device=rows.device).bernoulli_(1.0 - rate)
+    return rows * keep.div_(1.0 - rate)[packing.sequences]
+
+
+class BiLSTM(nn.Module):
+    """Stacked bidirectional LSTM layers with variational dropout before each layer and after the last
+    (Gal & Ghahramani 2016, https://arxiv.org/abs/1512.05287).
+
+    input_width, width: features of the rows that come in and go out; half of `width` for each direction.
+    depth: number of layers.
+    group_size: sequences that are run at once.
+    """
+
+    def __init__(self, *, input_width: int, width: int, depth: int, group_size: int = 64):
+        super().__init__()
+        self.group_size = group_size
+        widths = [input_width] + [width] * (depth - 1)
+        self.forwards = nn.ModuleList(nn.LSTM(w, width // 2) for w in widths)
+        self.backwards = nn.ModuleList(nn.LSTM(w, width // 2) for w in widths)
+
+    def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
+        """rows: (N, input_width) in packed order. Returns (N, width) in packed order."""
+        groups = PaddedGroups.build(packing, self.group_size)
+        for left_to_right, right_to_left in zip(self.forwards, self.backwards, strict=True):
+            rows = locked_dropout(rows, packing, dropout)
+            ahead = run_lstm(left_to_right, groups.scatter(rows, groups.forward))
+            back = run_lstm(right_to_left, groups.scatter(rows, groups.backward))
+            rows = torch.cat([ahead[groups.forward], back[groups.backward]], dim=1)
+        return locked_dropout(rows, packing, dropout)

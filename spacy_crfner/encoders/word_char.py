@@ -1,0 +1,65 @@
+"""Word vectors and character BiLSTMs, concatenated by a layout, computed once for every distinct word."""
+
+from typing import List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..packing import Packing
+from .recurrent import PaddedGroups, run_lstm
+
+
+class CharBiLSTM(nn.Module):
+    """The last states of an LSTM that reads a word's characters from left to right and of one that reads
+    them from right to left (Lample et al. 2016, https://arxiv.org/abs/1603.01360).
+
+    rows: size of the character table. embed_width: features a character. width: features a word, half of
+    them for each direction. group_size: words that are run at once.
+    """
+
+    def __init__(self, *, rows: int, embed_width: int, width: int, group_size: int = 128):
+        super().__init__()
+        self.group_size = group_size
+        self.embed = nn.Embedding(rows, embed_width)
+        nn.init.uniform_(self.embed.weight, -((3.0 / embed_width) ** 0.5), (3.0 / embed_width) ** 0.5)
+        self.left_to_right = nn.LSTM(embed_width, width // 2)
+        self.right_to_left = nn.LSTM(embed_width, width // 2)
+
+    def forward(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
+        """chars: (C,) table rows of the characters of W words, in packed order. Returns (W, width), words in
+        the order of the batch."""
+        groups = PaddedGroups.build(packing, self.group_size)
+        embedded = nn.functional.dropout(self.embed(chars), dropout, training=dropout > 0)
+        states = []
+        for lstm, rows in ((self.left_to_right, groups.forward), (self.right_to_left, groups.backward)):
+            grids = run_lstm(lstm, groups.scatter(embedded, rows))
+            # Both directions end, in their own grid, at the place of the last row of the forward grid.
+            states.append(grids[groups.forward[packing.last]])
+        return packing.unpack_sequences(torch.cat(states, dim=1))
+
+
+class WordChar(nn.Module):
+    """The word and character blocks of a layout.
+
+    blocks: (kind, width) of each block in order: `word` projects the word vector to `width` features, `char`
+        is a character BiLSTM of its own with `width` features.
+    vector_width: features of the word vectors, 0 if there are none.
+    char_rows, char_embed_width: size of each character table.
+    """
+
+    def __init__(self, *, blocks: List[Tuple[str, int]], vector_width: int, char_rows: int, char_embed_width: int):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Linear(vector_width, width)
+            if kind == "word"
+            else CharBiLSTM(rows=char_rows, embed_width=char_embed_width, width=width)
+            for kind, width in blocks
+        )
+
+    def forward(self, vectors: Tensor, chars: Tensor, packing: Packing, words: Tensor, dropout: float) -> Tensor:
+        """vectors: (W, vector_width) of the W distinct words. chars, packing: their characters, see CharBiLSTM.
+        words: (N,) the distinct word of each token. Returns (N, sum of block widths)."""
+        features = [
+            block(vectors) if isinstance(block, nn.Linear) else block(chars, packing, dropout) for block in self.blocks
+        ]
+        return torch.cat(features, dim=1)[words]

@@ -1,0 +1,124 @@
+"""How the rows of a ragged batch are ordered, so that each time step is one contiguous block.
+
+Sequences are sorted by decreasing length and their rows laid out step by step: first the first row of
+every sequence, then the second row of every sequence that has one, and so on. Nothing is padded, and the
+sequences that are still running at a step are always the first rows of its block.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """The order of the rows of a ragged batch of B sequences with N rows in all.
+
+    order: (B,) the place in the batch of each packed sequence; its lengths decrease.
+    lengths: (B,) rows of each packed sequence.
+    batch_sizes: how many sequences have a row at step t, for each of the T steps.
+    offsets: the packed row at which step t begins.
+    rows: (N,) the row of the concatenated batch that each packed row was.
+    sequences: (N,) the packed sequence that each packed row belongs to.
+    """
+
+    order: Tensor
+    lengths: Tensor
+    batch_sizes: Tuple[int, ...]
+    offsets: Tuple[int, ...]
+    rows: Tensor
+    sequences: Tensor
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], device: "torch.device | str | None" = None) -> "Packing":
+        """Raises ValueError where a sequence is empty: leave empty sequences out of a batch."""
+        sizes = np.asarray(lengths, dtype=np.int64)
+        if sizes.ndim != 1 or not len(sizes) or sizes.min() < 1:
+            raise ValueError(f"A batch needs one or more sequences of one or more rows, but the lengths are {sizes}.")
+        order = np.argsort(-sizes, kind="stable")
+        ordered = sizes[order]
+        steps, sequences = np.nonzero(np.arange(ordered[0])[:, None] < ordered[None, :])
+        batch_sizes = np.bincount(steps, minlength=ordered[0])
+        offsets = np.cumsum(batch_sizes) - batch_sizes
+        starts = (np.cumsum(sizes) - sizes)[order]
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.as_tensor(array, device=device)
+
+        return cls(
+            order=tensor(order),
+            lengths=tensor(ordered),
+            batch_sizes=tuple(batch_sizes.tolist()),
+            offsets=tuple(offsets.tolist()),
+            rows=tensor(starts[sequences] + steps),
+            sequences=tensor(sequences),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_sequences(self) -> int:
+        return self.batch_sizes[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.rows.device
+
+    @cached_property
+    def offset_tensor(self) -> Tensor:
+        return torch.tensor(self.offsets, device=self.device)
+
+    @cached_property
+    def previous(self) -> Tensor:
+        """(N - B,) the packed row before each packed row of step 1 and later."""
+        return self.following_rows - torch.as_tensor(
+            np.repeat(self.batch_sizes[:-1], self.batch_sizes[1:]), device=self.device
+        )
+
+    @cached_property
+    def following_rows(self) -> Tensor:
+        """(N - B,) the packed rows of step 1 and later."""
+        return torch.arange(self.n_sequences, len(self), device=self.device)
+
+    @cached_property
+    def last(self) -> Tensor:
+        """(B,) the packed row at which each packed sequence ends."""
+        return self.row(torch.arange(self.n_sequences, device=self.device), self.lengths - 1)
+
+    def row(self, sequences: Tensor, steps: Tensor) -> Tensor:
+        """The packed rows of (packed sequence, step) pairs."""
+        return self.offset_tensor[steps] + sequences
+
+    def blocks(self) -> List[slice]:
+        """The packed rows of each step."""
+        return [slice(start, start + size) for start, size in zip(self.offsets, self.batch_sizes, strict=True)]
+
+    def pack(self, rows: Tensor) -> Tensor:
+        """Concatenated rows (N, ...) in packed order."""
+        return rows[self.rows]
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """Packed rows (N, ...) in the order of the concatenated batch."""
+        rows = torch.empty_like(packed)
+        rows[self.rows] = packed
+        return rows
+
+    def unpack_sequences(self, packed: Tensor) -> Tensor:
+        """Values of the packed sequences (B, ...) in the order of the batch."""
+        values = torch.empty_like(packed)
+        values[self.order] = packed
+        return values
+
+    def running_sum(self, values: Tensor) -> Tensor:
+        """(N,) the sum of the values (N,) of each sequence from its first row to this one."""
+        sums = values.clone()
+        blocks = self.blocks()
+        for before, now in pairwise(blocks):
+            sums[now] += sums[before][: now.stop - now.start]
+        return sums

@@ -1,0 +1,23 @@
+"""Where the sentences of a Doc begin."""
+
+from typing import Iterable, List
+
+import numpy as np
+from spacy.attrs import SENT_START
+from spacy.tokens import Doc
+
+
+def sentence_lengths(doc: Doc) -> List[int]:
+    """The tokens of each sentence of a Doc: one sentence, the Doc, where no boundary is set; none if it is empty."""
+    if not len(doc):
+        return []
+    starts = np.flatnonzero(doc.to_array(SENT_START) == 1)
+    starts = starts[starts > 0]
+    return np.diff(starts, prepend=0, append=len(doc)).tolist()
+
+
+def batch_lengths(docs: Iterable[Doc], per_sentence: bool) -> List[int]:
+    """The lengths of the sequences that a batch of Docs is read as: its sentences, or its Docs; empty ones left out."""
+    if per_sentence:
+        return [length for doc in docs for length in sentence_lengths(doc)]
+    return [len(doc) for doc in docs if len(doc)]

@@ -1,0 +1,1 @@
+"""The `bcrf_ner` component: a CRF tagger over any tok2vec."""

@@ -1,0 +1,459 @@
+"""The `bcrf_ner` pipeline component."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import srsly
+import torch
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, set_dropout_rate, torch2xp
+
+from ..crf import LossGradient, Potentials, absent_spans, distillation
+from ..tags import TagSet, check_labels
+from ..wrapping import concatenate_rows, split_rows, to_torch
+from .annotation import ANNOTATIONS, DocPrediction, register_extensions, write_prediction
+from .decoders import Decoder
+from .gold import NO_ENTITY, UNKNOWN, EntityRuns, label_places, runs_to_tags, token_places
+from .losses import LossBlock
+from .model import CRFScores
+from .prediction import read_predictions
+from .segments import Segments
+
+SAMPLE_DOCS = 10
+
+
+class CRFEntityRecognizer(TrainablePipe):
+    """Finds named entities with a linear-chain CRF; every entity comes with its exact probability.
+
+    Arguments and defaults: see `make_bcrf_ner`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[List[Doc], CRFScores],
+        name: str = "bcrf_ner",
+        *,
+        loss: LossBlock,
+        decoder: Decoder,
+        scheme: str = "BIOES",
+        per_sentence: bool = True,
+        label_filter: Optional[Sequence[str]] = None,
+        spans_key: Optional[str] = None,
+        threshold: float = 0.0,
+        annotate: Sequence[str] = ("confidence",),
+        n_best: int = 5,
+        incorrect_spans_key: Optional[str] = None,
+        overwrite_ents: bool = False,
+        scorer: Optional[Callable] = None,
+    ):
+        unknown = sorted(set(annotate) - set(ANNOTATIONS))
+        if unknown:
+            raise ValueError(f"{name!r} cannot annotate {', '.join(unknown)}: choose from {', '.join(ANNOTATIONS)}.")
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
+        if n_best < 1:
+            raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.loss = loss
+        self.decoder = decoder
+        self.scorer = scorer
+        self._rehearsal_model: Optional[Model[List[Doc], CRFScores]] = None
+        self.cfg: Dict[str, Any] = {
+            "labels": [],
+            "scheme": scheme,
+            "per_sentence": per_sentence,
+            "label_filter": None if label_filter is None else list(check_labels(label_filter)),
+            "spans_key": spans_key,
+            "threshold": threshold,
+            "annotate": list(annotate),
+            "n_best": n_best,
+            "incorrect_spans_key": incorrect_spans_key,
+            "overwrite_ents": overwrite_ents,
+        }
+        self._tag_set = TagSet((), scheme)
+        self._skipped = 0
+        register_extensions()
+
+    # Labels
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """The entity labels, in tag order."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> List[str]:
+        """What `spacy init labels` stores and `initialize(labels=...)` takes."""
+        return list(self.labels)
+
+    @property
+    def tag_set(self) -> TagSet:
+        """The tags of the labels in the component's scheme."""
+        if self._tag_set.labels != self.labels or self._tag_set.scheme != self.cfg["scheme"]:
+            self._tag_set = TagSet(self.labels, self.cfg["scheme"])
+        return self._tag_set
+
+    @property
+    def tags(self) -> Tuple[str, ...]:
+        """Tag names, in the order of emissions and marginals."""
+        return self.tag_set.names
+
+    def add_label(self, label: str) -> int:
+        """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
+
+        Raises ValueError for a label that no tag can hold or that `label_filter` leaves out.
+        """
+        if label in self.labels:
+            return 0
+        check_labels([*self.labels, label])
+        if self.cfg["label_filter"] is not None and label not in self.cfg["label_filter"]:
+            raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
+        self.vocab.strings.add(label)
+        self.cfg["labels"] = [*self.labels, label]
+        self.model.attrs["resize_output"](self.model, len(self.tag_set))
+        return 1
+
+    # Training
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[Sequence[str]] = None,
+    ) -> None:
+        """Set the labels and make the model's weights.
+
+        get_examples: gives the training examples, from which a sample of Docs and, without `labels`, all labels
+            are taken.
+        labels: the entity labels, as `spacy init labels` writes them.
+        Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
+        """
+        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        sample: List[Doc] = []
+        found: Dict[str, None] = {}
+        n_examples = 0
+        for example in get_examples():
+            n_examples += 1
+            if len(sample) < SAMPLE_DOCS and len(example.reference):
+                sample.append(example.reference)
+            elif len(sample) == SAMPLE_DOCS and labels is not None:
+                break
+            if labels is None:
+                found.update(dict.fromkeys(span.label_ for span in example.reference.ents))
+        if not n_examples:
+            raise ValueError(
+                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
+                "that its Docs are not empty."
+            )
+        wanted = sorted(found) if labels is None else list(labels)
+        if self.cfg["label_filter"] is not None:
+            wanted = [label for label in self.cfg["label_filter"] if label in wanted or labels is None]
+        wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
+        if not wanted:
+            raise ValueError(
+                f"{self.name!r} found no entities in {n_examples} training examples, so it has no labels to learn: "
+                "annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
+            )
+        for label in check_labels(wanted):
+            self.vocab.strings.add(label)
+        self.cfg["labels"] = list(wanted)
+        self.model.set_dim("nO", len(self.tag_set), force=True)
+        self.model.initialize(X=sample)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch. See TrainablePipe.update."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(example.predicted) for example in examples):
+            return losses
+        self._require_weights()
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        loss, gradient = self.get_loss(examples, scores)
+        backprop(gradient)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: CRFScores) -> Tuple[float, CRFScores]:
+        """The mean loss a sentence, and its gradient by the scores. Nothing is changed.
+
+        Sentences whose gold tags are impossible (an entity across a sentence border, or across an entity that
+        was given) are left out and counted in a warning.
+        Raises ValueError where the scores are not finite numbers.
+        """
+        examples = list(examples)
+        docs = [example.predicted for example in examples]
+        segments = Segments.build(docs, self.cfg["per_sentence"])
+        if not segments.lengths:
+            return 0.0, _gradient_like(self.model, scores, segments, None)
+        potentials = self._potentials(docs, scores, segments)
+        gold, cut = self._gold_tags(examples, segments)
+        gold[cut[segments.sequences]] = -1
+        packed_gold = potentials.packing.pack(torch.from_numpy(gold).to(potentials.packing.device))
+        result = self.loss(self.tag_set)(potentials, packed_gold)
+        if self.cfg["incorrect_spans_key"] is not None:
+            result = result + self._incorrect_spans_loss(examples, potentials, packed_gold, segments)
+        self._count_skipped(int((~result.possible).sum()) + int(cut.sum()))
+        loss = float(result.loss.sum()) / len(segments.lengths)
+        if not np.isfinite(loss):
+            raise ValueError(f"The loss of {self.name!r} is {loss}: {_DIVERGED}")
+        return loss, _gradient_like(self.model, scores, segments, result, potentials)
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+        **config: Any,
+    ) -> Dict[str, float]:
+        """Pull the model towards what it predicted when `nlp.resume_training()` was called, so that it does not
+        forget: the Kullback-Leibler divergence between the two CRFs, over all tag sequences.
+
+        Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot
+        pass a gradient.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        if self._rehearsal_model is None:
+            return losses
+        if any(
+            "upstream" in type(node).__name__.lower() or hasattr(node, "upstream_name") for node in self.model.walk()
+        ):
+            raise ValueError(
+                f"{self.name!r} listens to a shared tok2vec, which nlp.rehearse() cannot train: give the component "
+                "an encoder of its own (nlp.replace_listeners) before rehearsing."
+            )
+        docs = [example.predicted for example in examples]
+        segments = Segments.build(docs, self.cfg["per_sentence"])
+        if not segments.lengths:
+            return losses
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        student = self._potentials(docs, scores, segments)
+        teacher = self._potentials(docs, self._rehearsal_model.predict(docs), segments)
+        result = distillation(student, teacher)
+        backprop(_gradient_like(self.model, scores, segments, result, student))
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += float(result.loss.sum()) / len(segments.lengths)
+        return losses
+
+    # Prediction
+
+    def predict(self, docs: Iterable[Doc]) -> List[DocPrediction]:
+        """What the model finds in each Doc; the Docs are not changed.
+
+        Raises ValueError before the component is initialized.
+        """
+        docs = list(docs)
+        if not any(len(doc) for doc in docs):
+            return [DocPrediction() for _ in docs]
+        self._require_weights()
+        scores = self.model.predict(docs)
+        segments = Segments.build(docs, self.cfg["per_sentence"])
+        if not segments.lengths:
+            return [DocPrediction() for _ in docs]
+        potentials = self._potentials(docs, scores, segments)
+        decoded = self.decoder(potentials, self.tag_set)
+        predictions = read_predictions(
+            decoded,
+            self.tag_set,
+            segments,
+            annotate=self.cfg["annotate"],
+            threshold=self.cfg["threshold"],
+            n_best=self.cfg["n_best"],
+        )
+        if not self.cfg["overwrite_ents"]:
+            for doc, prediction in zip(docs, predictions, strict=True):
+                prediction.keep([(span.start, span.end, span.label_) for span in doc.ents])
+        return predictions
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[DocPrediction]) -> None:
+        """Write doc.ents, or doc.spans[spans_key], and the confidence of every entity."""
+        key = self.cfg["spans_key"]
+        for doc, prediction in zip(docs, predictions, strict=True):
+            write_prediction(doc, prediction, group=key or self.name, write_ents=key is None)
+
+    # Saving
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        super().to_disk(path, exclude=exclude)
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
+        """Raises ValueError, naming the folder, where a file is damaged."""
+        try:
+            super().from_disk(path, exclude=exclude)
+        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
+            raise ValueError(_damaged(self.name, f"in {path}", error)) from None
+        return self._loaded()
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
+        """Raises ValueError where the data are damaged."""
+        try:
+            super().from_bytes(bytes_data, exclude=exclude)
+        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
+            raise ValueError(_damaged(self.name, "in these bytes", error)) from None
+        return self._loaded()
+
+    def _loaded(self) -> "CRFEntityRecognizer":
+        for label in self.labels:
+            self.vocab.strings.add(label)
+        return self
+
+    # Parts
+
+    def _require_weights(self) -> None:
+        if not self.model.has_param("start"):
+            raise ValueError(Errors.E109.format(name=self.name))
+
+    def _potentials(self, docs: Sequence[Doc], scores: CRFScores, segments: Segments) -> Potentials:
+        """The CRF of the sequences of a batch, with the entities that are given as constraints."""
+        emissions = to_torch(concatenate_rows(self.model, scores.emissions))
+        device = emissions.device
+        emissions = emissions[torch.from_numpy(segments.rows).to(device)]
+        start, steps, end = self.tag_set.legal
+        if not bool(torch.isfinite(emissions).all()):
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}")
+        allowed = None if self.cfg["overwrite_ents"] else self._given_entities(docs, segments)
+        return Potentials.build(
+            emissions,
+            segments.lengths,
+            to_torch(scores.start),
+            to_torch(scores.transitions),
+            to_torch(scores.end),
+            legal=(
+                torch.from_numpy(start).to(device),
+                torch.from_numpy(steps).to(device),
+                torch.from_numpy(end).to(device),
+            ),
+            allowed=None if allowed is None else torch.from_numpy(allowed).to(device),
+        )
+
+    def _given_entities(self, docs: Sequence[Doc], segments: Segments) -> Optional[np.ndarray]:
+        """(N, K) the tags that the entities already in the Docs leave; None if they leave all."""
+        if not any(doc.ents for doc in docs):
+            return None
+        runs = [EntityRuns.from_doc(doc) for doc in docs]
+        # Only entities constrain: that other tokens were given no entity so far says nothing of them.
+        free = [EntityRuns(np.where(run.entity < 0, UNKNOWN, run.entity), run.labels) for run in runs]
+        places = label_places(self.tag_set, self.vocab.strings)
+        tags, cut = runs_to_tags(free, places, self.tag_set, segments, unlisted=NO_ENTITY)
+        # An entity across a sentence border stays in the Doc; the CRF only has to keep off its tokens.
+        tags[cut[segments.sequences] & (tags > 0)] = 0
+        allowed = np.ones((len(tags), len(self.tag_set)), dtype=bool)
+        fixed = np.flatnonzero(tags >= 0)
+        allowed[fixed] = False
+        allowed[fixed, tags[fixed]] = True
+        return allowed
+
+    def _gold_tags(self, examples: Sequence[Example], segments: Segments) -> Tuple[np.ndarray, np.ndarray]:
+        unlisted = UNKNOWN if self.cfg["label_filter"] is None else NO_ENTITY
+        runs = [EntityRuns.from_example(example) for example in examples]
+        places = label_places(self.tag_set, self.vocab.strings)
+        return runs_to_tags(runs, places, self.tag_set, segments, unlisted=unlisted)
+
+    def _incorrect_spans_loss(
+        self, examples: Sequence[Example], potentials: Potentials, gold: torch.Tensor, segments: Segments
+    ) -> LossGradient:
+        """The loss of the spans that annotators have marked as no entities."""
+        place = token_places(segments)
+        starts = segments.starts
+        spans: List[Tuple[int, int, int, int]] = []
+        for number, example in enumerate(examples):
+            wrong = example.reference.spans.get(self.cfg["incorrect_spans_key"], [])
+            for span in example.get_aligned_spans_y2x(wrong, allow_overlap=True):
+                rows = place[segments.doc_offsets[number] + np.arange(span.start, span.end)]
+                rows = rows[rows >= 0]
+                if not len(rows):
+                    continue
+                sequence = int(np.searchsorted(starts, rows[0], side="right")) - 1
+                if rows[-1] >= starts[sequence + 1]:
+                    continue
+                first, end = int(rows[0] - starts[sequence]), int(rows[-1] - starts[sequence]) + 1
+                # A span without a label is no entity of any label.
+                labels = [span.label_] if span.label_ else self.labels
+                known = [self.tag_set.label_index[label] for label in labels if label in self.tag_set.label_index]
+                spans += [(sequence, first, end, label) for label in known]
+        packing = potentials.packing
+        columns = torch.tensor(spans, dtype=torch.int64, device=packing.device).view(-1, 4)
+        packed_place = torch.empty_like(packing.order)
+        packed_place[packing.order] = torch.arange(packing.n_sequences, device=packing.device)
+        sequences = packed_place[columns[:, 0]]
+        return absent_spans(potentials, gold, self.tag_set, sequences, columns[:, 1], columns[:, 2], columns[:, 3])
+
+    def _count_skipped(self, skipped: int) -> None:
+        if skipped and not self._skipped:
+            warnings.warn(
+                f"{self.name!r} left {skipped} sentence(s) of a batch out of training: their gold entities cross a "
+                "sentence border or an entity that was given. The total is in `component.skipped_sentences`.",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._skipped += skipped
+
+    @property
+    def skipped_sentences(self) -> int:
+        """Sentences that training has left out so far because their gold tags were impossible."""
+        return self._skipped
+
+
+_DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
+
+
+def _damaged(name: str, where: str, error: Exception) -> str:
+    return (
+        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged, incomplete or of "
+        "another component. Copy or train the model again."
+    )
+
+
+def _gradient_like(
+    model: Model,
+    scores: CRFScores,
+    segments: Segments,
+    result: Optional[LossGradient],
+    potentials: Optional[Potentials] = None,
+) -> CRFScores:
+    """The gradient of the mean loss in the shape of the scores; zeros for tokens that take no part."""
+    xp = model.ops.xp
+
+    def floats(values: torch.Tensor) -> Any:
+        return torch2xp(values)
+
+    lengths = [len(rows) for rows in scores.emissions]
+    d_rows = model.ops.alloc2f(sum(lengths), len(scores.start))
+    if result is None or potentials is None:
+        zeros = [xp.zeros_like(values) for values in (scores.start, scores.transitions, scores.end)]
+        return CRFScores(split_rows(model, d_rows, lengths), *zeros)
+    scale = 1.0 / len(segments.lengths)
+    d_rows[xp.asarray(segments.rows)] = floats(potentials.packing.unpack(result.emissions) * scale)
+    return CRFScores(
+        emissions=split_rows(model, d_rows, lengths),
+        start=floats(result.start * scale),
+        transitions=floats(result.transitions * scale),
+        end=floats(result.end * scale),
+    )

@@ -1,0 +1,103 @@
+"""From the annotation of Docs and Examples to one tag a token."""
+
+from dataclasses import dataclass
+from typing import Dict, Sequence, Tuple
+
+import numpy as np
+from spacy.attrs import ENT_IOB, ENT_TYPE, ORTH
+from spacy.strings import StringStore
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..tags import TagSet
+from .segments import Segments
+
+INSIDE, OUTSIDE, BEGIN = 1, 2, 3
+"""spaCy's codes of token.ent_iob; 0 is missing."""
+
+NO_ENTITY, UNKNOWN = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class EntityRuns:
+    """Entities as numbered runs of tokens.
+
+    entity: (tokens,) the number of the token's entity, NO_ENTITY, or UNKNOWN where annotation is missing.
+    labels: the label of each entity, as a hash of the string store.
+    """
+
+    entity: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def from_doc(cls, doc: Doc) -> "EntityRuns":
+        columns = doc.to_array([ENT_IOB, ENT_TYPE])
+        iob, types = columns[:, 0], columns[:, 1]
+        begins = (iob == BEGIN) & (types != 0)
+        entity = np.cumsum(begins) - 1
+        entity[iob == OUTSIDE] = NO_ENTITY
+        # Missing, or blocked (a beginning without a label): nothing is known of the token.
+        entity[(iob == 0) | ((iob == BEGIN) & (types == 0))] = UNKNOWN
+        return cls(entity, types[begins])
+
+    @classmethod
+    def from_example(cls, example: Example) -> "EntityRuns":
+        """The reference's entities on the tokens of the prediction, aligned by spaCy where the two differ."""
+        predicted, reference = example.predicted, example.reference
+        if np.array_equal(predicted.to_array(ORTH), reference.to_array(ORTH)):
+            return cls.from_doc(reference)
+        spans, tags = example.get_aligned_ents_and_ner()
+        entity = np.array([UNKNOWN if tag is None else NO_ENTITY for tag in tags], dtype=np.int64)
+        for number, span in enumerate(spans):
+            entity[span.start : span.end] = number
+        return cls(entity, np.array([span.label for span in spans], dtype=np.uint64))
+
+
+def label_places(tag_set: TagSet, strings: StringStore) -> Dict[int, int]:
+    """Label hash -> place in the tag set."""
+    return {strings[label]: place for place, label in enumerate(tag_set.labels)}
+
+
+def runs_to_tags(
+    runs: Sequence[EntityRuns], places: Dict[int, int], tag_set: TagSet, segments: Segments, *, unlisted: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """The tags of the tokens that take part in a batch.
+
+    unlisted: what becomes of entities whose label is not in `places`: NO_ENTITY or UNKNOWN.
+    Returns (N,) tags, -1 where nothing is known; and (sequences,) whether an entity is cut by the sequence's border.
+    """
+    entity = np.concatenate([run.entity for run in runs]) if runs else np.zeros(0, dtype=np.int64)
+    counts = np.array([len(run.labels) for run in runs], dtype=np.int64)
+    tokens = np.array([len(run.entity) for run in runs], dtype=np.int64)
+    entity = entity + np.where(entity >= 0, np.repeat(np.cumsum(counts) - counts, tokens), 0)
+    place = np.array([places.get(label, unlisted) for run in runs for label in run.labels.tolist()], dtype=np.int64)
+
+    entity = entity[segments.rows]
+    inside = entity >= 0
+    label = np.where(inside, place[np.where(inside, entity, 0)], entity) if len(place) else entity
+    border = np.flatnonzero(np.diff(entity) != 0) + 1
+    first = np.zeros(len(entity), dtype=bool)
+    last = np.zeros(len(entity), dtype=bool)
+    first[border], last[border - 1] = True, True
+    first[:1], last[-1:] = True, True
+
+    tags = np.zeros(len(entity), dtype=np.int64)
+    tags[label == UNKNOWN] = -1
+    known = label >= 0
+    for prefix, where in (("B", first & ~last), ("I", ~first & ~last), ("E", ~first & last), ("S", first & last)):
+        chosen = known & where
+        tags[chosen] = tag_set.role(prefix)[label[chosen]] if len(tag_set.labels) else 0
+
+    cut = np.zeros(len(segments.lengths), dtype=bool)
+    starts = segments.starts[1:-1]
+    crossing = (entity[starts] >= 0) & (entity[starts] == entity[starts - 1]) & (label[starts] >= 0)
+    cut[np.flatnonzero(crossing)] = True
+    cut[np.flatnonzero(crossing) + 1] = True
+    return tags, cut
+
+
+def token_places(segments: Segments) -> np.ndarray:
+    """(tokens,) the place in segments.rows of each token counted through all Docs; -1 if it takes no part."""
+    places = np.full(int(segments.doc_offsets[-1]), -1, dtype=np.int64)
+    places[segments.rows] = np.arange(len(segments.rows))
+    return places

@@ -1,0 +1,94 @@
+"""From decoded sequences to what is found in each Doc."""
+
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+import torch
+
+from ..crf import Posteriors, forward_backward, n_best, span_log_posteriors
+from ..tags import TagSet
+from .annotation import DocPrediction
+from .decoders import Decoded
+from .segments import Segments
+
+
+def read_predictions(
+    decoded: Decoded, tag_set: TagSet, segments: Segments, *, annotate: Sequence[str], threshold: float, n_best: int
+) -> List[DocPrediction]:
+    """The entities of each Doc with what `annotate` asks for.
+
+    threshold: entities with a smaller posterior are dropped.
+    n_best: tag sequences a sentence, if `annotate` holds "n_best".
+    """
+    predictions = [DocPrediction() for _ in segments.doc_offsets[1:]]
+    packing = decoded.potentials.packing
+    order = packing.order.tolist()
+    docs, starts, offsets = segments.docs.tolist(), segments.starts.tolist(), segments.doc_offsets.tolist()
+    rows = segments.rows
+
+    def tokens(sequence: int, start: int, end: int) -> tuple:
+        """Steps of a sequence -> the Doc, and the tokens of the Doc from the first step to the last."""
+        first, last = rows[starts[sequence] + start], rows[starts[sequence] + end - 1]
+        doc = docs[sequence]
+        return doc, int(first) - offsets[doc], int(last) - offsets[doc] + 1
+
+    found = sorted((order[packed], packed, *span) for packed, spans in enumerate(decoded.spans) for span in spans)
+    posteriors = decoded.posteriors
+    scores = None
+    if threshold > 0 or "confidence" in annotate or "marginals" in annotate:
+        posteriors = posteriors or forward_backward(decoded.potentials)
+        columns = torch.tensor([span[1:] for span in found], dtype=torch.int64, device=packing.device).view(-1, 4)
+        scores = span_log_posteriors(posteriors, tag_set, *columns.unbind(1)).exp().tolist()
+
+    kept_scores: List[List[float]] = [[] for _ in predictions]
+    for k, (sequence, _, start, end, label) in enumerate(found):
+        if scores is not None and scores[k] < threshold:
+            continue
+        doc, first, last = tokens(sequence, start, end)
+        predictions[doc].spans.append((first, last, tag_set.labels[label]))
+        if scores is not None:
+            kept_scores[doc].append(scores[k])
+    if "confidence" in annotate:
+        for prediction, values in zip(predictions, kept_scores, strict=True):
+            prediction.attrs["scores"] = np.array(values, dtype=np.float32)
+    if "marginals" in annotate and posteriors is not None:
+        _add_marginals(predictions, posteriors, tag_set, segments)
+    if "n_best" in annotate:
+        _add_n_best(predictions, decoded, tag_set, n_best, tokens)
+    return predictions
+
+
+def _add_marginals(
+    predictions: List[DocPrediction], posteriors: Posteriors, tag_set: TagSet, segments: Segments
+) -> None:
+    """attrs["marginals"]: (tokens, K) probability of each tag, O for white space; attrs["tags"]: their names."""
+    marginals = np.zeros((int(segments.doc_offsets[-1]), len(tag_set)), dtype=np.float32)
+    marginals[:, 0] = 1.0
+    marginals[segments.rows] = posteriors.potentials.packing.unpack(posteriors.marginals).cpu().numpy()
+    for prediction, start, end in zip(predictions, segments.doc_offsets, segments.doc_offsets[1:], strict=False):
+        prediction.attrs["marginals"] = marginals[start:end]
+        prediction.attrs["tags"] = list(tag_set.names)
+
+
+def _add_n_best(predictions: List[DocPrediction], decoded: Decoded, tag_set: TagSet, n: int, tokens: Any) -> None:
+    """attrs["n_best"]: for each sentence its best tag sequences, as {"probability", "ents"}, best first."""
+    potentials = decoded.potentials
+    packing = potentials.packing
+    packed, scores = n_best(potentials, n)
+    log_p = scores - forward_backward(potentials).log_partition[:, None]
+    tags = packing.unpack(packed).cpu().numpy()
+    probabilities = packing.unpack_sequences(log_p.exp()).tolist()
+    lengths = packing.unpack_sequences(packing.lengths).tolist()
+    for prediction in predictions:
+        prediction.attrs["n_best"] = []
+    end = 0
+    for sequence, length in enumerate(lengths):
+        end += length
+        paths: List[Dict[str, Any]] = []
+        for rank, probability in enumerate(probabilities[sequence]):
+            if not probability > 0:
+                continue
+            spans = tag_set.tags_to_spans(tags[end - length : end, rank].tolist())
+            ents = [[*tokens(sequence, i, j)[1:], label] for i, j, label in spans]
+            paths.append({"probability": probability, "ents": ents})
+        predictions[tokens(sequence, 0, 1)[0]].attrs["n_best"].append(paths)

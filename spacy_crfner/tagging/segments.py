@@ -1,0 +1,52 @@
+"""Which tokens of a batch of Docs form the sequences that a CRF sees."""
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+import numpy as np
+from spacy.attrs import IS_SPACE
+from spacy.tokens import Doc
+
+from ..sentences import batch_lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The sequences of a batch: its sentences (or Docs) without their white space tokens.
+
+    White space takes no part, so that it can neither begin nor end an entity, nor cut one in two.
+
+    rows: (N,) the tokens that take part, counted through all Docs, sequence after sequence.
+    lengths: tokens of each sequence, 1 or more.
+    doc_offsets: (Docs + 1,) the token, counted through all Docs, at which each Doc begins, and their total.
+    """
+
+    rows: np.ndarray
+    lengths: List[int]
+    doc_offsets: np.ndarray
+
+    @classmethod
+    def build(cls, docs: Sequence[Doc], per_sentence: bool) -> "Segments":
+        """per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence."""
+        sizes = np.array([len(doc) for doc in docs], dtype=np.int64)
+        whole = np.array(batch_lengths(docs, per_sentence), dtype=np.int64)
+        space = [doc.to_array(IS_SPACE) for doc in docs]
+        rows = np.flatnonzero(np.concatenate(space) == 0) if space else np.zeros(0, dtype=np.int64)
+        sequence = np.repeat(np.arange(len(whole)), whole)[rows]
+        lengths = np.bincount(sequence, minlength=len(whole))
+        return cls(rows, lengths[lengths > 0].tolist(), np.concatenate([[0], np.cumsum(sizes)]))
+
+    @property
+    def sequences(self) -> np.ndarray:
+        """(N,) the sequence of each token that takes part."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(sequences + 1,) the place in `rows` at which each sequence begins, and their total."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+    @property
+    def docs(self) -> np.ndarray:
+        """(sequences,) the Doc of each sequence."""
+        return np.searchsorted(self.doc_offsets, self.rows[self.starts[:-1]], side="right") - 1

@@ -1,0 +1,184 @@
+"""Torch modules as Thinc layers that behave as Thinc's own in everything spaCy does with a model.
+
+Against Thinc's stock shim, `TorchShim` builds its module when the widths are known (and again from the saved
+settings before weights are loaded), writes safetensors with a JSON header instead of pickles, takes part in
+parameter averages and rehearsal, gives copies an identity of their own, and predicts from several threads.
+"""
+
+import contextlib
+import copy
+import json
+import os
+import struct
+from typing import Any, Callable, Dict, List, Optional, Tuple, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
+from thinc.shims import PyTorchShim
+from thinc.shims.shim import Shim
+from thinc.types import Floats2d
+from thinc.util import get_torch_default_device
+from torch import Tensor, nn
+
+SETTINGS_KEY = "settings"
+
+# A forked child inherits the threads' locks of torch but not the threads: with one thread it needs neither.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+class TorchShim(PyTorchShim):
+    """A torch module inside a Thinc model.
+
+    build: makes the module from JSON-serialisable keyword arguments. The module takes its dropout rate as an
+        argument of its forward pass, and holds no layer that behaves differently in training and prediction.
+    """
+
+    def __init__(self, build: Callable[..., nn.Module]):
+        super().__init__(None)
+        self.build = build
+
+    @property
+    def is_built(self) -> bool:
+        return self._model is not None
+
+    def create(self, **settings: Any) -> None:
+        """Build the module, with new weights, from these settings."""
+        self.cfg = settings
+        self._model = self.build(**settings).to(get_torch_default_device())
+
+    def predict(self, inputs: ArgsKwargs) -> Any:
+        # The stock shim switches the shared module to evaluation mode and back, which other threads would see.
+        with torch.no_grad():
+            return self._model(*inputs.args, **inputs.kwargs)
+
+    def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
+        """The output, and a function that takes the arguments of torch.autograd.backward; it adds the gradients to
+        the parameters and to the `grad` of the inputs that require one."""
+        output = self._model(*inputs.args, **inputs.kwargs)
+
+        def backprop(gradients: ArgsKwargs) -> None:
+            torch.autograd.backward(*gradients.args, **gradients.kwargs)
+
+        return output, backprop
+
+    def finish_update(self, optimizer: Any) -> None:
+        for name, parameter in self._model.named_parameters():
+            if parameter.grad is None:
+                continue
+            weights, _ = optimizer((self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad))
+            parameter.data = xp2torch(weights, device=parameter.device)
+            # Rehearsal applies the gradient later, so it must be let go of and not be overwritten.
+            parameter.grad = None
+
+    @contextlib.contextmanager
+    def use_params(self, params):
+        replaced: Dict[str, Tensor] = {}
+        parameters = {} if self._model is None else dict(self._model.named_parameters())
+        for name, parameter in parameters.items():
+            if (self.id, name) in params:
+                replaced[name] = parameter.data
+                parameter.data = xp2torch(params[(self.id, name)], device=parameter.device)
+        try:
+            yield
+        finally:
+            for name, data in replaced.items():
+                parameters[name].data = data
+
+    def copy(self) -> "TorchShim":
+        copied = copy.deepcopy(self)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            copied.id = Shim.global_id
+        return copied
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None:
+            super().to_device(device_type, device_id)
+
+    def to_bytes(self) -> bytes:
+        """The weights as safetensors, whose JSON header holds the settings; empty where nothing is built yet."""
+        if self._model is None:
+            return b""
+        state = {name: value.contiguous() for name, value in self._model.state_dict().items()}
+        return save(state, metadata={SETTINGS_KEY: json.dumps(self.cfg, sort_keys=True)})
+
+    def from_bytes(self, bytes_data: bytes) -> "TorchShim":
+        """Rebuild the module from the saved settings and load its weights.
+
+        Raises ValueError where the data are damaged or hold another module.
+        """
+        if not bytes_data:
+            self._model = None
+            return self
+        try:
+            settings, state = _read_safetensors(bytes_data)
+            module = self.build(**settings)
+            module.load_state_dict(state)
+        except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, struct.error) as error:
+            raise ValueError(
+                f"The saved weights of the torch layer {self.build.__name__!r} cannot be read ({error}): the file "
+                "is damaged or belongs to another model. Copy or train the model again."
+            ) from None
+        self.cfg = settings
+        self._model = module.to(get_torch_default_device())
+        return self
+
+
+def _read_safetensors(data: bytes) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:
+    """The settings in the header and the weights."""
+    (header_size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + header_size])
+    return json.loads(header["__metadata__"][SETTINGS_KEY]), load(data)
+
+
+def shim_of(model: Model) -> TorchShim:
+    """The torch shim of a layer made with one."""
+    return cast(TorchShim, model.shims[0])
+
+
+def built_shim(model: Model) -> TorchShim:
+    """The torch shim of a layer; raises ValueError before its module is built."""
+    shim = shim_of(model)
+    if not shim.is_built:
+        raise ValueError(f"The layer {model.name!r} has no weights yet: call nlp.initialize() or load a model first.")
+    return shim
+
+
+def layer_width(layer: Model, docs: Optional[list]) -> int:
+    """The output width of an initialized layer, from its dimensions or else by running it on a few docs.
+
+    Raises ValueError where neither tells.
+    """
+    width = layer.maybe_get_dim("nO")
+    if width is None and docs:
+        width = layer.predict(docs[:1])[0].shape[1]
+    if width is None:
+        raise ValueError(f"The output width of the layer {layer.name!r} is not known: initialize it with examples.")
+    return width
+
+
+def to_torch(array: Any, *, requires_grad: bool = False) -> Tensor:
+    """A numpy or cupy array as a tensor on the same device, without a copy where its layout allows."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.copy()
+    return xp2torch(array, requires_grad=requires_grad)
+
+
+def to_array(tensor: Tensor) -> Any:
+    """A tensor as a numpy or cupy array on the same device, without a copy where its layout allows."""
+    return torch2xp(tensor.detach())
+
+
+def concatenate_rows(model: Model, arrays: List[Floats2d]) -> Floats2d:
+    """A list of (length, width) arrays as one (sum of lengths, width) array."""
+    return model.ops.flatten(arrays) if len(arrays) != 1 else arrays[0]
+
+
+def split_rows(model: Model, rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
+    """One (sum of lengths, width) array as a list of (length, width) arrays; lengths may be 0."""
+    ends = np.cumsum(lengths)
+    return [rows[end - length : end] for end, length in zip(ends, lengths, strict=True)]

@@ -1,0 +1,387 @@
+import gzip
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+from spacy.training import Corpus
+
+from spacy_crfner.corpora import CorpusError
+from spacy_crfner.corpora.convert import convert_file, plan_conversions
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "convert.py"
+DATA = os.environ.get("SPACY_CRFNER_DATA")
+COLUMNS = "Ada\tB-PER\nsaw\tO\n\nNew\tB-LOC\nYork\tI-LOC\n\nand\tO\nBonn\tB-LOC\n"
+JSONL = [
+    {"text": "Ada saw", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
+    {"text": "New York", "spans": [{"start": 0, "end": 8, "label": "LOC"}]},
+    {"text": "never", "spans": [], "answer": "reject"},
+    {"text": "and Bonners", "spans": [{"start": 4, "end": 8, "label": "LOC"}]},
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(name, content=COLUMNS):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode("utf8")
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def columns(write):
+    return write("train.conll")
+
+
+@pytest.fixture
+def jsonl(write):
+    return write("train.jsonl", "\n".join(map(json.dumps, JSONL)))
+
+
+def load(path, language="en"):
+    return list(DocBin().from_disk(path).get_docs(spacy.blank(language).vocab))
+
+
+def entities(doc):
+    return [(entity.text, entity.label_) for entity in doc.ents]
+
+
+def test_columns(columns, tmp_path):
+    target = tmp_path / "new" / "folder" / "train.spacy"
+    report = convert_file(columns, target, sentences_per_doc=2)
+    assert (report.documents, report.sentences, report.tokens) == (2, 3, 6)
+    assert report.entities == {"LOC": 2, "PER": 1}
+    assert list(report.entities) == ["LOC", "PER"]
+    docs = load(target)
+    assert [entities(doc) for doc in docs] == [[("Ada", "PER"), ("New York", "LOC")], [("Bonn", "LOC")]]
+    assert [len(list(doc.sents)) for doc in docs] == [2, 1]
+
+
+def test_missing_annotation_survives(write, tmp_path):
+    report = convert_file(write("a.tsv", "a\tB-X\nb\t?\nc\tO\n"), tmp_path / "a.spacy")
+    assert report.unannotated_tokens == 1
+    assert [token.ent_iob for token in load(tmp_path / "a.spacy")[0]] == [3, 0, 2]
+
+
+def test_jsonl(jsonl, tmp_path):
+    target = tmp_path / "train.spacy"
+    report = convert_file(jsonl, target, alignment="skip")
+    assert (report.documents, report.sentences, report.tokens) == (3, 3, 6)
+    assert (report.skipped_examples, report.skipped_spans, report.unannotated_tokens) == (1, 1, 1)
+    assert [entities(doc) for doc in load(target)] == [[("Ada", "PER")], [("New York", "LOC")], []]
+    assert str(report) == (
+        "sentences 3, docs 3, tokens 6, entities 2 (LOC 1, PER 1), unannotated tokens 1, skipped examples 1, "
+        "skipped spans 1"
+    )
+
+
+def test_spacy_trains_on_the_tokens_of_the_file(write, tmp_path):
+    """The English tokenizer would split these tokens."""
+    source = write("train.conll", "don't\tO\nal-Ain/Dubai\tB-LOC\n10\u00a0km\tO\n")
+    convert_file(source, tmp_path / "train.spacy")
+    (example,) = Corpus(tmp_path / "train.spacy")(spacy.blank("en"))
+    assert [token.text for token in example.predicted] == ["don't", "al-Ain/Dubai", "10\u00a0km"]
+
+
+def test_text_without_spaces_survives(write, tmp_path):
+    source = write("train.conll", "北\tB-LOC\n京\tI-LOC\n。\tO\n")
+    convert_file(source, tmp_path / "train.spacy", language="zh", no_spaces=True)
+    (doc,) = load(tmp_path / "train.spacy", "zh")
+    assert doc.text == "北京。" and entities(doc) == [("北京", "LOC")]
+
+
+def test_columns_need_no_tokenizer(columns, tmp_path):
+    """Japanese and Korean tokenizers need packages that need not be there."""
+    for language in ("ja", "ko"):
+        assert convert_file(columns, tmp_path / "train.spacy", language=language).tokens == 6
+
+
+def test_column_options_are_passed_on(write, tmp_path):
+    source = write("train.conll", "## x\nB-X 1 a\n_ 2 b\n")
+    options = {"token_column": 2, "tag_column": 0, "missing_tags": ["_"], "comment_prefix": "##"}
+    assert convert_file(source, tmp_path / "train.spacy", **options).unannotated_tokens == 1
+
+
+@pytest.mark.parametrize(
+    "name, file_format, documents",
+    [
+        ("a.jsonl", "auto", 1),
+        ("a.jsonl.gz", "auto", 1),
+        ("a.json", "jsonl", 1),
+        ("a.conll", "auto", 3),
+        ("a.iob.gz", "auto", 3),
+        ("eng.testa", "auto", 3),
+        ("a.jsonl", "columns", 3),
+    ],
+)
+def test_format_by_name_or_option(write, tmp_path, name, file_format, documents):
+    content = COLUMNS if documents == 3 else json.dumps(JSONL[0])
+    report = convert_file(write(name, content), tmp_path / "a.spacy", file_format=file_format)
+    assert report.documents == documents
+
+
+@pytest.mark.parametrize(
+    "limit, sentences", [(1, 1), ("2", 2), (99, 3), ("34%", 1), ("67%", 2), ("1%", 1), ("100%", 3)]
+)
+def test_limit(columns, tmp_path, limit, sentences):
+    assert convert_file(columns, tmp_path / "a.spacy", limit=limit).sentences == sentences
+
+
+def test_limit_of_jsonl_counts_only_what_it_takes(jsonl, tmp_path):
+    report = convert_file(jsonl, tmp_path / "a.spacy", limit=2, alignment="skip")
+    assert (report.documents, report.skipped_spans) == (2, 0)
+
+
+def test_limit_does_not_hide_errors(write, tmp_path):
+    source = write("train.conll", COLUMNS + "\nbad\tX\n")
+    with pytest.raises(CorpusError, match=f"{source}:10: "):
+        convert_file(source, tmp_path / "a.spacy", limit=1)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"limit": 0}, "The limit 0 is neither"),
+        ({"limit": -3}, "The limit -3 is neither"),
+        ({"limit": "101%"}, "The limit '101%' is neither"),
+        ({"limit": "0%"}, "The limit '0%' is neither"),
+        ({"limit": "1.5"}, "The limit '1.5' is neither"),
+        ({"limit": "few"}, "The limit 'few' is neither"),
+        ({"limit": "1/0"}, "The limit '1/0' is neither"),
+        ({"file_format": "xml"}, "Unknown format 'xml': choose one of auto, columns, jsonl"),
+        ({"language": "klingon"}, "spaCy knows no language 'klingon'"),
+        ({"sentences_per_doc": 0}, "at least one sentence"),
+    ],
+)
+def test_wrong_option(columns, tmp_path, options, message):
+    with pytest.raises(CorpusError) as caught:
+        convert_file(columns, tmp_path / "a.spacy", **options)
+    assert message in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.conll"]
+
+
+def test_unloadable_tokenizer_is_explained(jsonl, tmp_path):
+    try:
+        spacy.blank("ja")
+    except ImportError:
+        with pytest.raises(CorpusError, match=r"The tokenizer of the language 'ja' cannot be loaded: .+"):
+            convert_file(jsonl, tmp_path / "a.spacy", language="ja")
+    else:
+        pytest.skip("the Japanese tokenizer is installed")
+
+
+def test_target_must_be_a_spacy_file(columns, tmp_path):
+    with pytest.raises(CorpusError, match=r"a.docbin: spaCy reads only files whose name ends in .spacy"):
+        convert_file(columns, tmp_path / "a.docbin")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.spacy", "a.json.gz"])
+def test_formats_that_are_neither(write, tmp_path, name):
+    source = write(name)
+    with pytest.raises(CorpusError, match=f"{source}: .* files are neither columns nor JSON lines"):
+        convert_file(source, tmp_path / "b.spacy")
+
+
+def test_corpus_without_entities(write, tmp_path):
+    source = write("train.conll", "a\tO\n\nb\tB-X\n")
+    with pytest.raises(CorpusError, match=f"{source}: the part of the file that the limit takes holds no entity"):
+        convert_file(source, tmp_path / "a.spacy", limit=1)
+    assert convert_file(source, tmp_path / "a.spacy", limit=1, allow_no_entities=True).entities == {}
+    assert entities(load(tmp_path / "a.spacy")[0]) == []
+    with pytest.raises(CorpusError, match="the file holds no entity"):
+        convert_file(write("dev.conll", "a\tO\n"), tmp_path / "a.spacy")
+
+
+# Nothing half-written
+
+
+def test_an_error_leaves_no_file(write, tmp_path):
+    source = write("train.conll", COLUMNS + "bad\n")
+    with pytest.raises(CorpusError):
+        convert_file(source, tmp_path / "out" / "train.spacy")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_leaves_the_old_target(write, tmp_path):
+    target = tmp_path / "out" / "train.spacy"
+    convert_file(write("train.conll"), target)
+    before = target.read_bytes()
+    with pytest.raises(CorpusError):
+        convert_file(write("train.conll", COLUMNS + "bad\n"), target)
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == ["train.spacy"]
+
+
+def test_a_failure_while_writing_leaves_the_old_target(columns, tmp_path, monkeypatch):
+    target = tmp_path / "out" / "train.spacy"
+    convert_file(columns, target)
+    before = target.read_bytes()
+
+    def write_half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(CorpusError, match=f"{target}: the file cannot be written .No space left on device"):
+        convert_file(columns, target, limit=1)
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == ["train.spacy"]
+
+
+def test_a_file_in_the_way_of_the_folder(columns):
+    with pytest.raises(CorpusError, match="the file cannot be written"):
+        convert_file(columns, columns / "train.spacy")
+
+
+def test_a_folder_in_the_way_of_the_target(columns, tmp_path):
+    target = tmp_path / "out" / "train.spacy"
+    target.mkdir(parents=True)
+    with pytest.raises(CorpusError, match="the file cannot be written"):
+        convert_file(columns, target)
+    assert [path.name for path in target.parent.iterdir()] == ["train.spacy"]
+
+
+# Sources and targets
+
+
+def test_plan(write, tmp_path):
+    names = ["a/train.conll.gz", "a/dev.jsonl", "a/test.txt", "a/train.spacy", "a/README.txt", "a/other.conll"]
+    for name in [*names, "b/x.v2.tsv", "b/eng.testa", "b/eng.testb"]:
+        write(name)
+    plan = plan_conversions([tmp_path / "a", *sorted((tmp_path / "b").iterdir())], tmp_path / "out")
+    assert [(source.name, str(target.relative_to(tmp_path / "out"))) for source, target in plan] == [
+        ("train.conll.gz", "train.spacy"),
+        ("dev.jsonl", "dev.spacy"),
+        ("test.txt", "test.spacy"),
+        ("eng.testa", "eng.testa.spacy"),
+        ("eng.testb", "eng.testb.spacy"),
+        ("x.v2.tsv", "x.v2.spacy"),
+    ]
+
+
+def test_plan_errors(write, tmp_path):
+    with pytest.raises(CorpusError, match=f"{tmp_path}/nowhere: there is no such file or folder"):
+        plan_conversions([tmp_path / "nowhere"], tmp_path)
+    write("empty/notes.md")
+    with pytest.raises(CorpusError, match=f"{tmp_path}/empty: the folder holds no file named train, dev, test"):
+        plan_conversions([tmp_path / "empty"], tmp_path)
+    both = [write("a/train.conll"), write("b/train.txt.gz")]
+    with pytest.raises(CorpusError, match=f"{both[0]} and {both[1]} would both be written to {tmp_path}/train.spacy"):
+        plan_conversions(both, tmp_path)
+
+
+# The script
+
+
+@pytest.fixture
+def run_script(monkeypatch, capsys):
+    """Runs the script in this process; returns exit status, stdout and stderr."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, args)])
+        status = 0
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_script_converts_files_and_folders(write, run_script, tmp_path):
+    write("a/train.conll.gz"), write("a/dev.conll")
+    single = write("more.jsonl", json.dumps(JSONL[0]))
+    status, out, err = run_script(tmp_path / "a", single, "--to", tmp_path / "out", "--sentences-per-doc", "2")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"{tmp_path}/out/train.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
+        f"{tmp_path}/out/dev.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
+        f"{tmp_path}/out/more.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
+    ]
+
+
+def test_script_options(write, run_script, tmp_path):
+    source = write("x.data", "# note\n1 北 B-LOC\n2 京 _\n\n1 a O\n")
+    options = "--format columns --lang zh --no-spaces --token-column 1 --tag-column -1 --missing-tag _ --limit 50%"
+    status, out, _ = run_script(source, "--to", tmp_path, *options.split(), "--comment-prefix", "# ")
+    assert status == 0
+    assert "sentences 1, docs 1, tokens 2, entities 1 (LOC 1), unannotated tokens 1" in out
+    assert load(tmp_path / "x.data.spacy", "zh")[0].text == "北京"
+
+
+def test_script_alignment_and_no_entities(jsonl, write, run_script, tmp_path):
+    assert run_script(jsonl, "--to", tmp_path, "--alignment", "expand")[0] == 0
+    plain = write("plain.conll", "a\tO\n")
+    status, out, err = run_script(plain, "--to", tmp_path)
+    assert (status, out) == (1, "") and err.startswith(f"{plain}: the file holds no entity")
+    assert run_script(plain, "--to", tmp_path, "--allow-no-entities")[0] == 0
+
+
+def test_script_prints_errors_without_a_traceback(write, tmp_path):
+    source = write("train.conll", "a\tX\nb\tO\nc\n")
+    command = [sys.executable, str(SCRIPT), str(source), "--to", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    lines = done.stderr.strip().split("\n")
+    assert lines[0].startswith(f"{source}: 2 problems")
+    assert [line.split(": ")[0] for line in lines[1:]] == [f"{source}:1", f"{source}:3"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_script_with_a_folder_that_is_not_there(run_script, tmp_path):
+    status, out, err = run_script(tmp_path / "nowhere", "--to", tmp_path / "out")
+    assert (status, out) == (1, "")
+    assert err == f"{tmp_path}/nowhere: there is no such file or folder: check the path.\n"
+
+
+# Real corpora
+
+CONLL_EN = {"LOC": 7140, "MISC": 3438, "ORG": 6321, "PER": 6600}
+CONLL_EN_TEST = {"LOC": 1668, "MISC": 702, "ORG": 1661, "PER": 1617}
+GMB_DEV = {"art": 69, "eve": 43, "geo": 5621, "gpe": 2387, "nat": 25, "org": 3106, "per": 2622, "tim": 3089}
+GMB = {"art": 279, "eve": 227, "geo": 26357, "gpe": 11104, "nat": 147, "org": 14005, "per": 11838, "tim": 14279}
+WEIBO = {
+    "GPE.NAM": 205,
+    "GPE.NOM": 8,
+    "LOC.NAM": 56,
+    "LOC.NOM": 51,
+    "ORG.NAM": 183,
+    "ORG.NOM": 42,
+    "PER.NAM": 578,
+    "PER.NOM": 772,
+}
+
+
+@pytest.mark.skipif(not DATA, reason="SPACY_CRFNER_DATA does not name a folder of corpora")
+@pytest.mark.parametrize(
+    "corpus, split, sentences, tokens, by_label",
+    [
+        ("conll2003-en", "train", 14_041, 203_621, CONLL_EN),
+        ("conll2003-en", "test", 3_453, 46_435, CONLL_EN_TEST),
+        ("gmb", "train", 33_571, 733_309, GMB),
+        ("gmb", "dev", 7_194, 157_979, GMB_DEV),
+        ("weibo", "train", 1_350, 73_778, WEIBO),
+    ],
+)
+def test_real_corpora(corpus, split, sentences, tokens, by_label, tmp_path):
+    source = Path(DATA) / corpus / f"{split}.conll.gz"
+    language, no_spaces = ("zh", True) if corpus == "weibo" else ("en", False)
+    report = convert_file(source, tmp_path / "a.spacy", language=language, no_spaces=no_spaces)
+    assert (report.sentences, report.tokens, report.entities) == (sentences, tokens, by_label)
+    docs = load(tmp_path / "a.spacy", language)
+    assert sum(len(doc) for doc in docs) == tokens
+    assert sum(len(doc.ents) for doc in docs) == sum(by_label.values())
