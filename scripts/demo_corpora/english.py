@@ -16,14 +16,17 @@ FRAMES = Path(__file__).parent / "frames"
 NEWS_COUNTS = {"train": 1500, "dev": 400, "test": 400}
 WEAK_COUNTS = {"train": 2000, "dev": 500, "test": 600}
 WEAK_RARE = {"train": 18, "dev": 20, "test": 48}
-RARE = ("EVENT", "WORK", "NATURE")
-RECURRING = 0.19
+RARE = ("EVENT", "WORK", "NATURE")  # each has a section of patterns
+RARE_SLOTS = ("EVENT", "MEET", "WORK")  # of the ordinary patterns
+RECURRING = 0.17
 SECTIONS = {"H": 0.035, "S0": 0.12, "C": 0.48}  # headlines, no names, joined phrases; rest: S
 OPENED = 0.16
 CLOSED = 0.22
 
 _SLOT = re.compile(r"\{([A-Z]+)\}")
-_BARE = re.compile(r'^"|<lp>|^(source|signed|no|not|why|where|how|that|his|her|neither|if|it|what|squad|group)\b')
+_BARE = re.compile(
+    r'^"|<lp>|^(source|signed|no|not|why|where|how|that|his|her|neither|if|it|what|squad|group)\b'
+)
 _PRESENT = re.compile(
     r"\b(is|are|has|have|will|must|may|can|could|would|hopes|believes|plays|offers|makes|teaches|"
     r"plan|plans|denies|rejects|links|expects|needs|wants|returns|remain|stay|host|go|goes|spend|"
@@ -194,7 +197,7 @@ def weak() -> dict[str, list[Sentence]]:
         rules = read_rules(
             FRAMES / "shared.txt", FRAMES / f"{split}.txt", FRAMES / f"rare_{split}.txt"
         )
-        writer = Writer(split, _without(rules, RARE), WEAK_LABELS, memory, "weak")
+        writer = Writer(split, _without(rules, RARE_SLOTS), WEAK_LABELS, memory, "weak")
         rare = [kind for kind in RARE for _ in range(WEAK_RARE[split])]
         plain = WEAK_COUNTS[split] - len(rare)
         sentences = [writer.write(writer.section()) for _ in range(plain)]

@@ -1,20 +1,15 @@
-"""Compose German sentences together with their English translation.
-
-A clause is a subject, a verb, its complement and adverbials. German puts the finite verb second, or
-last after a conjunction, and a participle, infinitive or separated prefix at the end; English keeps
-subject, verb, complement, adverbials. Each word carries a key, so that the word alignment follows.
-"""
+"""Compose German sentences together with their English translation, each word with its link."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import german_lexicon as lex
 from .bilingual import Pair, Phrase, Word, finish, fresh, text
+from .clauses import Clause, final, inverted, main, modal, perfect, planned, pluperfect, words
 from .german_names import GermanNames
 from .lists import lines
 from .names import SPLITS
@@ -24,97 +19,6 @@ COUNTS = {"train": 1200, "dev": 200, "test": 200}
 FIXED = [line for line in lines(FRAMES.read_text(encoding="utf-8")) if line[0] != "#"]
 NOM, ACC, DAT = 0, 1, 2
 COMMA, STOP, NONE = text(", | ,"), text(". | ."), Phrase()
-
-
-@dataclass(frozen=True)
-class Clause:
-    """The parts of a clause; `verb` is a row of the verb table."""
-
-    subject: Phrase
-    verb: tuple[str, ...]
-    complement: Phrase
-    time: Phrase = NONE
-    place: Phrase = NONE
-
-    @property
-    def rest(self) -> tuple[Word, ...]:
-        """What stands between the German finite verb and the end of the clause."""
-        return self.time.de + self.complement.de + self.place.de
-
-    def english(self, *verb: Word, front: bool = False) -> tuple[Word, ...]:
-        time = () if front else self.time.en
-        return self.subject.en + verb + self.complement.en + self.place.en + time
-
-
-def _words(raw: str, key: frozenset[int]) -> tuple[Word, ...]:
-    return tuple(Word(w, key) for w in raw.split())
-
-
-def main(clause: Clause, front: bool = False) -> Phrase:
-    """`Am Montag rief X Y an`, or `X rief am Montag Y an`."""
-    _, past, particle, _, en_past, _, _ = clause.verb
-    key = fresh()
-    finite, prefix = _words(past, key), _words(particle, key)
-    if front and clause.time:
-        later = clause.complement.de + clause.place.de
-        de = clause.time.de + finite + clause.subject.de + later + prefix
-        en = clause.time.en + clause.english(*_words(en_past, key), front=True)
-        return Phrase(de, en)
-    de = clause.subject.de + finite + clause.rest + prefix
-    return Phrase(de, clause.english(*_words(en_past, key)))
-
-
-def inverted(clause: Clause) -> Phrase:
-    """The main clause after a first part: `... , rief X Y an`."""
-    _, past, particle, _, en_past, _, _ = clause.verb
-    key = fresh()
-    de = _words(past, key) + clause.subject.de + clause.rest + _words(particle, key)
-    return Phrase(de, clause.english(*_words(en_past, key)))
-
-
-def final(clause: Clause) -> Phrase:
-    """The subordinate clause: `X am Montag Y anrief`."""
-    _, past, particle, _, en_past, _, _ = clause.verb
-    key = fresh()
-    de = clause.subject.de + clause.rest + _words(particle + past, key)
-    return Phrase(de, clause.english(*_words(en_past, key)))
-
-
-def pluperfect(clause: Clause) -> Phrase:
-    """The clause after `nachdem`: `X am Montag Y angerufen hatte`."""
-    had, key = fresh(), fresh()
-    de = clause.subject.de + clause.rest + _words(clause.verb[3], key) + _words("hatte", had)
-    return Phrase(de, clause.english(*_words("had", had), *_words(clause.verb[6], key)))
-
-
-def perfect(clause: Clause) -> Phrase:
-    """`X hat am Montag Y angerufen`; English has no time phrase beside its perfect."""
-    have, key = fresh(), fresh()
-    de = clause.subject.de + _words("hat", have) + clause.complement.de + clause.place.de
-    de += _words(clause.verb[3], key)
-    en = clause.subject.en + _words("has", have) + _words(clause.verb[6], key)
-    return Phrase(de, en + clause.complement.en + clause.place.en)
-
-
-def modal(clause: Clause, both: str) -> Phrase:
-    """`X will Y anrufen`."""
-    german, english = both.split("|")
-    aux, key = fresh(), fresh()
-    de = clause.subject.de + _words(german, aux) + clause.complement.de + clause.place.de
-    en = clause.subject.en + _words(english, aux) + _words(clause.verb[5], key)
-    return Phrase(de + _words(clause.verb[0], key), en + clause.complement.en + clause.place.en)
-
-
-def planned(clause: Clause, both: str) -> Phrase:
-    """`X versucht , Y anzurufen`."""
-    german, english = both.split("|")
-    infinitive, particle = clause.verb[0], clause.verb[2]
-    joined = f"{particle}zu{infinitive.removeprefix(particle)}" if particle else f"zu {infinitive}"
-    head, key = fresh(), fresh()
-    de = clause.subject.de + _words(german, head) + (Word(","),) + clause.complement.de
-    en = clause.subject.en + _words(english, head) + _words(f"to {clause.verb[5]}", key)
-    de += clause.place.de + _words(joined, key)
-    return Phrase(de, en + clause.complement.en + clause.place.en)
 
 
 class Composer:
@@ -210,27 +114,31 @@ class Composer:
         return Clause(self.common(NOM), verb, matter, self.time())
 
     def clause(self, subject: Phrase | None = None) -> Clause:
-        """A clause; a given `subject` is taken to be a person."""
+        """A clause; a given `subject` is taken to be a person, and may be without words."""
         rng = self.rng
+
+        def doer(make: Callable[[], Phrase]) -> Phrase:
+            return make() if subject is None else subject
+
         kinds = ["person_acc", "person_acc", "person_dat", "matter", "matter", "sport"]
-        kind = rng.choice(kinds if subject else [*kinds, "firm", "works", "club"])
+        kind = rng.choice(kinds if subject is not None else [*kinds, "firm", "works", "club"])
         verb = rng.choice(lex.VERBS[kind])
         place = self.place() if verb[0] in lex.MEETINGS or kind in ("club", "sport") else NONE
         if kind in ("person_acc", "person_dat"):
             case = ACC if kind == "person_acc" else DAT
             whom = self.common(case) if rng.random() < 0.15 else self.official(case)
-            made = (subject or self.anyone(NOM), whom)
+            made = (doer(lambda: self.anyone(NOM)), whom)
         elif kind == "matter":
-            made = (subject or self.anyone(NOM), text(rng.choice(lex.MATTERS[verb[0]])))
+            made = (doer(lambda: self.anyone(NOM)), text(rng.choice(lex.MATTERS[verb[0]])))
         elif kind == "firm":
-            made = (subject or self.company(NOM), self.company(ACC))
+            made = (doer(lambda: self.company(NOM)), self.company(ACC))
         elif kind == "works":
-            made = (subject or self.company(NOM), text(rng.choice(lex.WORKS)))
+            made = (doer(lambda: self.company(NOM)), text(rng.choice(lex.WORKS)))
             place = self.place(0.8)
         elif kind == "club":
-            made = (subject or self.names.club(rng), self.names.club(rng))
+            made = (doer(lambda: self.names.club(rng)), self.names.club(rng))
         else:
-            winner = subject or rng.choice([self.names.club(rng), self.person(NOM)])
+            winner = doer(lambda: rng.choice([self.names.club(rng), self.person(NOM)]))
             made = (winner, self.prize(verb[0]))
         return Clause(made[0], verb, made[1], self.time(), place)
 
@@ -264,9 +172,9 @@ class Composer:
         key, link = fresh(), fresh()
         subject = self.rng.choice([self.person, self.official])(NOM)
         time = NONE if english in ("believes", "knew") else self.time(0.4)
-        de = subject.de + _words(german, key) + time.de + _words(particle, key)
-        en = subject.en + _words(english, key) + time.en + _words("that", link)
-        head = Phrase((*de, Word(","), *_words("dass", link)), en)
+        de = subject.de + words(german, key) + time.de + words(particle, key)
+        en = subject.en + words(english, key) + time.en + words("that", link)
+        head = Phrase((*de, Word(","), *words("dass", link)), en)
         return head + final(self.clause()) + STOP
 
     def conjoined(self) -> Phrase:
@@ -288,9 +196,9 @@ class Composer:
     def relative(self) -> Phrase:
         female, who = self.rng.random() < 0.5, fresh()
         person = self.names.person(self.rng, female)
-        inner = final(self.clause(subject=NONE_SUBJECT))
-        outer = main(self.clause(subject=NONE_SUBJECT))
-        pronoun = Phrase(_words("die" if female else "der", who), _words("who", who))
+        inner = final(self.clause(subject=NONE))
+        outer = main(self.clause(subject=NONE))
+        pronoun = Phrase(words("die" if female else "der", who), words("who", who))
         return person + COMMA + pronoun + inner + COMMA + outer + STOP
 
     def quote(self) -> Phrase:
@@ -358,12 +266,8 @@ class Composer:
         return finish(self.rng.choices(list(kinds), list(kinds.values()))[0]())
 
 
-# The subject of a clause that has its subject before it: it is there, and has no words.
-NONE_SUBJECT = type("Silent", (Phrase,), {"__bool__": lambda self: True})()
-
-
 def german() -> dict[str, list[Pair]]:
-    """The splits of the German corpus: 4 to 30 words, no frame or name pair twice."""
+    """The splits of the German corpus: sentences of 4 to 30 words, none twice."""
     corpus: dict[str, list[Pair]] = {}
     known: set[str] = set()
     for split in SPLITS:

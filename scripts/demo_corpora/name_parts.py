@@ -134,10 +134,14 @@ Delta Nomad Pulse Bolt Echo Ranger Scout Viper Lotus
 """)
 
 EVENT_PATTERNS = items("""
-{} Open|{} Cup|{} Grand Prix|Tour of {}|{} Film Festival|{} Marathon|{} Summit|{} Classic|
-{} Jazz Festival|{} Masters|Battle of {}|{} War|{} Games|{} Fair|Congress of {}|{} Championship|
-{} Regatta|{} Rally|Siege of {}|{} Derby|{} Biennale|{} Conference
+{} Open|{} Cup|{} Grand Prix|Tour of {}|{} Marathon|{} Classic|{} Masters|{} Games|
+{} Championship|{} Regatta|{} Rally|{} Derby
 """)
+MEETING_PATTERNS = items("""
+{} Film Festival|{} Summit|Congress of {}|{} Jazz Festival|{} Fair|{} Biennale|{} Conference|
+Festival of {}
+""")
+WAR_PATTERNS = items("Battle of {}|{} War|Siege of {}|{} Uprising")
 WORK_ADJECTIVES = words("""
 Glass Blue Silent Broken Paper Last Bitter Hidden Burning Winter Long Salt Crooked Quiet Painted
 Lost Distant Copper
@@ -146,7 +150,6 @@ WORK_NOUNS = words("""
 Orchard Harbour River Letters Garden Window Mirror Bridge Summer Clock Shadow Staircase Field
 Island Voices Road Lantern Wedding Train Cathedral Snow Kitchen Map Stranger Ferry Thieves
 """)
-NATURE_PATTERNS = items("""
-Hurricane [G]|{} fever|Typhoon [G]|{} earthquake|Cyclone [G]|{} virus|Storm [G]|{} flood|{} flu|
-Tropical Storm [G]|{} disease|Great {} Flood|{} tsunami|{} heatwave
-""")
+DISEASE_PATTERNS = items("{} fever|{} virus|{} flu|{} disease")
+STORM_PATTERNS = items("Hurricane {}|Cyclone {}|Storm {}|Typhoon {}|Tropical Storm {}")
+QUAKE_PATTERNS = items("{} earthquake|Great {} Flood|{} tsunami|{} flood|{} heatwave|{} eruption")

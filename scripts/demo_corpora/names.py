@@ -12,9 +12,13 @@ SHARES = {"train": (0.0, 0.6), "dev": (0.6, 0.8), "test": (0.8, 1.0)}
 NEWS_LABELS = {
     "PER": "PER", "PERL": "PER", "CITY": "LOC", "COUNTRY": "LOC", "REGION": "LOC", "VENUE": "LOC",
     "COMP": "ORG", "CLUB": "ORG", "AGENCY": "ORG", "PARTY": "ORG", "NEWS": "ORG", "ADJ": "MISC",
-    "PEOPLE": "MISC", "AWARD": "MISC", "PRODUCT": "MISC", "EVENT": "MISC", "WORK": "MISC",
+    "PEOPLE": "MISC", "AWARD": "MISC", "PRODUCT": "MISC", "EVENT": "MISC", "MEET": "MISC",
+    "WORK": "MISC",
 }  # fmt: skip
-WEAK_LABELS = NEWS_LABELS | {"EVENT": "EVE", "WORK": "ART", "NATURE": "NAT"}
+WEAK_LABELS = NEWS_LABELS | {
+    "EVENT": "EVE", "MEET": "EVE", "WAR": "EVE", "WORK": "ART",
+    "DISEASE": "NAT", "STORM": "NAT", "QUAKE": "NAT",
+}  # fmt: skip
 
 
 def cut(items: Sequence[str], split: str, seed: str) -> list[str]:
@@ -67,7 +71,8 @@ class Names:
             "REGION": self.region, "VENUE": self.venue, "COMP": self.company, "CLUB": self.club,
             "AGENCY": self.agency, "PARTY": self.party, "NEWS": self.news, "ADJ": self.adjective,
             "PEOPLE": self.people, "AWARD": self.award, "PRODUCT": self.product,
-            "EVENT": self.event, "WORK": self.work, "NATURE": self.nature,
+            "EVENT": self.event, "MEET": self.meeting, "WORK": self.work, "WAR": self.war,
+            "DISEASE": self.disease, "STORM": self.storm, "QUAKE": self.quake,
         }  # fmt: skip
 
     def draw(self, kind: str, rng: random.Random) -> tuple[list[str], list[str]]:
@@ -209,21 +214,38 @@ class Names:
             return f"{rng.choice(self.coined + self.surnames[:30])} {model}"
         return f"{rng.choice(self.coined)} {number}" if roll < 0.85 else model
 
-    def event(self, rng: random.Random) -> str:
-        word = rng.choice([self.cities, self.cities, self.adjectives, self.countries])
-        name = self._pattern(parts.EVENT_PATTERNS, rng, rng.choice(word))
+    def _event(self, patterns: Sequence[str], rng: random.Random) -> str:
+        pattern = rng.choice(style(patterns, self.split))
+        places = [self.cities, self.cities, self.countries]
+        word = rng.choice(places if " of " in pattern else [*places, self.adjectives])
+        name = pattern.replace("{}", rng.choice(word))
         return f"{rng.randint(1958, 2022)} {name}" if rng.random() < 0.06 else name
+
+    def event(self, rng: random.Random) -> str:
+        return self._event(parts.EVENT_PATTERNS, rng)
+
+    def meeting(self, rng: random.Random) -> str:
+        return self._event(parts.MEETING_PATTERNS, rng)
 
     def work(self, rng: random.Random) -> str:
         one, two = rng.sample(self.nouns, 2)
         adjective = rng.choice(style(parts.WORK_ADJECTIVES, self.split))
         place, given = rng.choice(self.cities), rng.choice(self.given)
+        article = "An" if one[0] in "IO" else "A"
         return rng.choice([
             f"The {adjective} {one}", f"{adjective} {one}", f"The {one} of {place}",
-            f"{given} 's {one}", f"{one} and {two}", f"A {one} for {given}", f"The {one}",
+            f"{given} 's {one}", f"{one} and {two}", f"{article} {one} for {given}", f"The {one}",
             f"Under the {one}", f"No {one} in {place}",
         ])  # fmt: skip
 
-    def nature(self, rng: random.Random) -> str:
-        name = self._pattern(parts.NATURE_PATTERNS, rng, rng.choice(self.cities))
-        return name.replace("[G]", rng.choice(self.given))
+    def war(self, rng: random.Random) -> str:
+        return self._pattern(parts.WAR_PATTERNS, rng, rng.choice(self.cities))
+
+    def disease(self, rng: random.Random) -> str:
+        return self._pattern(parts.DISEASE_PATTERNS, rng, rng.choice(self.cities))
+
+    def storm(self, rng: random.Random) -> str:
+        return self._pattern(parts.STORM_PATTERNS, rng, rng.choice(self.given))
+
+    def quake(self, rng: random.Random) -> str:
+        return self._pattern(parts.QUAKE_PATTERNS, rng, rng.choice(self.cities))

@@ -49,7 +49,7 @@ class PaddedGroups:
         return [piece.view(*shape, -1) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
 
-def run_lstm(lstm: nn.LSTM, grids: List[Tensor]) -> Tensor:
+def run_lstm(lstm: nn.Module, grids: List[Tensor]) -> Tensor:
     """The states of a one-directional LSTM over every grid, as one (buffer rows, hidden) tensor."""
     return torch.cat([lstm(grid)[0].flatten(0, 1) for grid in grids])
 

@@ -335,7 +335,7 @@ class CRFEntityRecognizer(TrainablePipe):
         emissions = to_torch(concatenate_rows(self.model, scores.emissions))
         device = emissions.device
         emissions = emissions[torch.from_numpy(segments.rows).to(device)]
-        start, steps, end = self.tag_set.legal
+        start, steps, end = (torch.from_numpy(mask).to(device) for mask in self.tag_set.legal)
         if not bool(torch.isfinite(emissions).all()):
             raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}")
         allowed = None if self.cfg["overwrite_ents"] else self._given_entities(docs, segments)
@@ -345,11 +345,7 @@ class CRFEntityRecognizer(TrainablePipe):
             to_torch(scores.start),
             to_torch(scores.transitions),
             to_torch(scores.end),
-            legal=(
-                torch.from_numpy(start).to(device),
-                torch.from_numpy(steps).to(device),
-                torch.from_numpy(end).to(device),
-            ),
+            legal=(start, steps, end),
             allowed=None if allowed is None else torch.from_numpy(allowed).to(device),
         )
 

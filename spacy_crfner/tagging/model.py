@@ -1,13 +1,13 @@
 """`spacy_crfner.CRFTagger.v1`: any tok2vec, a linear layer to one score a tag, and the parameters of a CRF."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Linear, Model
 from thinc.types import Floats1d, Floats2d
 
-from ..wrapping import concatenate_rows, split_rows
+from ..wrapping import concatenate_rows, layer_width, split_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,9 @@ def forward(
 
     scores = CRFScores(
         emissions=split_rows(model, emissions, lengths),
-        start=model.get_param("start"),
-        transitions=model.get_param("transitions"),
-        end=model.get_param("end"),
+        start=cast(Floats1d, model.get_param("start")),
+        transitions=cast(Floats2d, model.get_param("transitions")),
+        end=cast(Floats1d, model.get_param("end")),
     )
     return scores, backprop
 
@@ -71,12 +71,10 @@ def forward(
 def init(model: Model[List[Doc], CRFScores], X: Optional[List[Doc]] = None, Y: Optional[CRFScores] = None) -> None:
     tok2vec, output = model.layers
     tok2vec.initialize(X=X)
-    width = tok2vec.maybe_get_dim("nO") or (tok2vec.predict(X[:1])[0].shape[1] if X else None)
-    if output.has_dim("nI") is None and width:
-        output.set_dim("nI", width)
     if model.has_dim("nO") is None:
         raise ValueError("CRFTagger.v1 needs its number of tags (nO) before it is initialized.")
     n_tags = model.get_dim("nO")
+    output.set_dim("nI", layer_width(tok2vec, X), force=True)
     output.set_dim("nO", n_tags, force=True)
     output.initialize()
     model.set_param("start", model.ops.alloc1f(n_tags))
@@ -88,16 +86,14 @@ def resize_output(model: Model[List[Doc], CRFScores], n_tags: int) -> Model[List
     """More tags, in place: the scores of the old ones stay, those of the new ones begin at zero."""
     output = model.get_ref("output_layer")
     if model.has_dim("nO") and model.has_param("start"):
-        old = model.get_dim("nO")
         ops = model.ops
         sizes = {"start": (n_tags,), "transitions": (n_tags, n_tags), "end": (n_tags,)}
         for name, size in sizes.items():
             model.set_param(name, _grown(ops.alloc(size), model.get_param(name)))
-        weights, bias = output.get_param("W"), output.get_param("b")
+        weights, bias = cast(Floats2d, output.get_param("W")), output.get_param("b")
         output.set_dim("nO", n_tags, force=True)
         output.set_param("W", _grown(ops.alloc2f(n_tags, weights.shape[1]), weights))
         output.set_param("b", _grown(ops.alloc1f(n_tags), bias))
-        assert old <= n_tags
     model.set_dim("nO", n_tags, force=True)
     return model
 
