@@ -78,7 +78,7 @@ class Packing:
     def previous(self) -> Tensor:
         """(N - B,) the packed row before each packed row of step 1 and later."""
         return self.following_rows - torch.as_tensor(
-            np.repeat(self.batch_sizes[:-1], self.batch_sizes[1:]), device=self.device
+            np.repeat(np.array(self.batch_sizes[:-1], dtype=np.int64), self.batch_sizes[1:]), device=self.device
         )
 
     @cached_property

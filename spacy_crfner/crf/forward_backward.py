@@ -6,6 +6,7 @@ that in log space, in double precision. The choice depends on the potentials alo
 give equal results.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Optional, Tuple
@@ -29,31 +30,53 @@ class Posteriors:
 
     log_partition: (B,) packed sequences; -inf where no tag sequence is possible.
     marginals: (N, K) probability of each tag at each row; zeros where the sequence is impossible.
-    log_alpha: (N, K) log-sum of the scores of all prefixes that end in this tag, its emission included.
-    log_beta: (N, K) log-sum of the scores of all suffixes that follow this tag, its emission left out.
+    exact_log_partition: (B,) log_partition in double precision.
     """
 
     potentials: Potentials
     log_partition: Tensor
     marginals: Tensor
-    log_alpha: Tensor
-    log_beta: Tensor
+    exact_log_partition: Tensor
 
     @property
     def possible(self) -> Tensor:
         """(B,) whether a packed sequence has any possible tag sequence."""
         return torch.isfinite(self.log_partition)
 
+    @abstractmethod
+    def log_alpha(self, rows: Tensor) -> Tensor:
+        """(M, K) in double precision: for M rows, the log-sum of the scores of all prefixes that end in each tag
+        there, its emission included."""
+
+    @abstractmethod
+    def log_beta(self, rows: Tensor) -> Tensor:
+        """(M, K) in double precision: for M rows, the log-sum of the scores of all suffixes that follow each tag
+        there, its emission left out."""
+
+    @abstractmethod
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
         """(K, K) expected number of transitions, summed over the batch; `weights` (B,) of the packed sequences."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
 class _ScaledPosteriors(Posteriors):
+    """alpha (N, K) sums to one at each row, alpha * beta are the marginals; log_prefix (N,) is the logarithm, in
+    double precision, of what alpha was divided by so far; scaled_next (N, K) is what a row passes back to the one
+    before it, and factors are the exponentials of the transitions."""
+
     alpha: Tensor
+    beta: Tensor
+    log_prefix: Tensor
     scaled_next: Tensor
     factors: Tensor
+
+    def log_alpha(self, rows: Tensor) -> Tensor:
+        return self.alpha[rows].double().log() + self.log_prefix[rows, None]
+
+    def log_beta(self, rows: Tensor) -> Tensor:
+        sequences = self.potentials.packing.sequences[rows]
+        rest = self.exact_log_partition[sequences] - self.log_prefix[rows]
+        return self.beta[rows].double().log() + rest[:, None]
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
         packing = self.potentials.packing
@@ -65,21 +88,29 @@ class _ScaledPosteriors(Posteriors):
 
 @dataclass(frozen=True, eq=False)
 class _LogPosteriors(Posteriors):
-    double: Posteriors
+    """`exact`, `prefixes` and `suffixes`: the potentials and both sweeps (N, K), in log space and double precision."""
+
+    exact: Potentials
+    prefixes: Tensor
+    suffixes: Tensor
+
+    def log_alpha(self, rows: Tensor) -> Tensor:
+        return self.prefixes[rows]
+
+    def log_beta(self, rows: Tensor) -> Tensor:
+        return self.suffixes[rows]
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
-        exact = self.double
-        packing = exact.potentials.packing
-        transitions = exact.potentials.transitions
-        right = exact.potentials.masked_emissions + exact.log_beta
-        possible = exact.possible
+        packing = self.exact.packing
+        transitions = self.exact.transitions
+        right = self.exact.masked_emissions + self.suffixes
         total = torch.zeros_like(transitions)
         blocks = packing.blocks()
         for before, now in pairwise(blocks):
             size = now.stop - now.start
-            pairs = exact.log_alpha[before][:size, :, None] + transitions + right[now][:, None, :]
-            pairs = (pairs - exact.log_partition[:size, None, None]).exp()
-            pairs = pairs.masked_fill(~possible[:size, None, None], 0.0)
+            pairs = self.prefixes[before][:size, :, None] + transitions + right[now][:, None, :]
+            pairs = (pairs - self.exact_log_partition[:size, None, None]).exp()
+            pairs = pairs.masked_fill(~self.possible[:size, None, None], 0.0)
             if weights is not None:
                 pairs = pairs * weights[:size, None, None]
             total += pairs.sum(0)
@@ -158,8 +189,8 @@ def _scaled_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
     closing = alpha[packing.last] @ end
     log_scale = scale.log() + row_shift + factor_shift
     log_scale[: packing.n_sequences] += start_shift - factor_shift
-    log_prefix = packing.running_sum(log_scale[:, 0])
-    log_partition = log_prefix[packing.last] + closing.log() + end_shift
+    log_prefix = packing.running_sum(log_scale[:, 0].double())
+    log_partition = log_prefix[packing.last] + closing.double().log() + end_shift
 
     # beta is scaled so that alpha * beta are the marginals.
     inverse = torch.where(closing > 0, 1.0 / closing, torch.zeros_like(closing))
@@ -172,14 +203,14 @@ def _scaled_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
         torch.mul(odds[block], beta[block], out=scaled_next[block])
         torch.mm(scaled_next[block], factors.T, out=beta[blocks[step - 1]][:size])
 
-    log_beta = beta.log() + (log_partition[packing.sequences] - log_prefix)[:, None]
     return _ScaledPosteriors(
         potentials=potentials.to(dtype),
         log_partition=log_partition.to(dtype),
         marginals=(alpha * beta).to(dtype),
-        log_alpha=(alpha.log() + log_prefix[:, None]).to(dtype),
-        log_beta=log_beta.to(dtype),
+        exact_log_partition=log_partition,
         alpha=alpha,
+        beta=beta,
+        log_prefix=log_prefix,
         scaled_next=scaled_next,
         factors=factors,
     )
@@ -210,7 +241,8 @@ def _log_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
         potentials=potentials.to(dtype),
         log_partition=log_partition.to(dtype),
         marginals=marginals.to(dtype),
-        log_alpha=log_alpha.to(dtype),
-        log_beta=log_beta.to(dtype),
-        double=Posteriors(potentials, log_partition, marginals, log_alpha, log_beta),
+        exact_log_partition=log_partition,
+        exact=potentials,
+        prefixes=log_alpha,
+        suffixes=log_beta,
     )

@@ -16,7 +16,7 @@ def span_log_posteriors(
     """The log-probability that each span is an entity, summed over all tags of the other tokens.
 
     sequences, starts, ends, labels: (M,) packed sequence, first step, step after the last, and place of the
-    label in the tag set. Returns (M,); -inf where the span or its sequence is impossible.
+    label in the tag set. Returns (M,) in double precision; -inf where the span or its sequence is impossible.
     """
     potentials = posteriors.potentials
     packing = potentials.packing
@@ -27,7 +27,7 @@ def span_log_posteriors(
 
     lengths = ends - starts
     tag = torch.where(lengths.eq(1), tags("S"), tags("B"))
-    log_p = posteriors.log_alpha[packing.row(sequences, starts), tag]
+    log_p = posteriors.log_alpha(packing.row(sequences, starts)).gather(1, tag[:, None])[:, 0]
     for step in range(1, int(lengths.max()) if len(lengths) else 0):
         inside = lengths.gt(step)
         following = torch.where(lengths.eq(step + 1), tags("E"), tags("I"))
@@ -37,10 +37,10 @@ def span_log_posteriors(
         tag = torch.where(inside, following, tag)
     last = packing.row(sequences, ends - 1)
     if tag_set.scheme == "BIOES":
-        log_p = log_p + posteriors.log_beta[last, tag]
+        log_p = log_p + posteriors.log_beta(last).gather(1, tag[:, None])[:, 0]
     else:
         log_p = log_p + _log_closing(posteriors, tag_set, sequences, ends, labels, tag)
-    log_p = log_p - posteriors.log_partition[sequences]
+    log_p = log_p - posteriors.exact_log_partition[sequences]
     return torch.where(posteriors.possible[sequences], log_p.clamp(max=0.0), torch.full_like(log_p, float("-inf")))
 
 
@@ -52,7 +52,7 @@ def _log_closing(
     packing = potentials.packing
     at_end = ends == packing.lengths[sequences]
     row = packing.row(sequences, torch.where(at_end, ends - 1, ends))
-    suffix = potentials.transitions[tag] + potentials.masked_emissions[row] + posteriors.log_beta[row]
+    suffix = potentials.transitions[tag] + potentials.masked_emissions[row] + posteriors.log_beta(row)
     goes_on = torch.as_tensor(tag_set.role("I"), device=packing.device)[labels]
     suffix = suffix.scatter(1, goes_on[:, None], float("-inf"))
     return torch.where(at_end, potentials.end[tag], torch.logsumexp(suffix, dim=1))

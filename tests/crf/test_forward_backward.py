@@ -1,0 +1,131 @@
+"""Log-partition, marginals, expected transitions and span posteriors against enumeration."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from oracle import Case, Oracle, cases
+
+from spacy_crfner.crf import forward_backward, span_log_posteriors
+
+
+def sequence_values(potentials, values):
+    return potentials.packing.unpack_sequences(values).tolist()
+
+
+@given(cases())
+def test_log_partition_and_marginals_equal_enumeration(case):
+    potentials = case.potentials()
+    posteriors = forward_backward(potentials)
+    marginals = potentials.packing.unpack(posteriors.marginals)
+    for oracle, value, rows in zip(
+        case.oracles(), sequence_values(potentials, posteriors.log_partition), case.slices(), strict=True
+    ):
+        assert value == pytest.approx(oracle.log_partition, rel=1e-9, abs=1e-9)
+        for t in range(rows.stop - rows.start):
+            for tag in range(len(case.tag_set)):
+                expected = math.exp(oracle.log_p(lambda path, t=t, tag=tag: path[t] == tag))
+                assert float(marginals[rows][t, tag]) == pytest.approx(expected, abs=1e-9)
+
+
+@given(cases())
+def test_expected_transitions_equal_enumeration(case):
+    potentials = case.potentials()
+    weights = torch.arange(1.0, len(case.lengths) + 1, dtype=torch.float64)
+    counts = forward_backward(potentials).expected_transitions(weights[potentials.packing.order])
+    expected = np.zeros(counts.shape)
+    for weight, oracle in zip(weights.tolist(), case.oracles(), strict=True):
+        for score, path in zip(oracle.scores, oracle.paths, strict=True):
+            for a, b in itertools.pairwise(path):
+                expected[a, b] += weight * math.exp(score - oracle.log_partition)
+    np.testing.assert_allclose(counts.numpy(), expected, atol=1e-9)
+
+
+@given(cases())
+def test_span_posteriors_equal_enumeration(case):
+    potentials = case.potentials()
+    tag_set = case.tag_set
+    posteriors = forward_backward(potentials)
+    place = torch.empty_like(potentials.packing.order)
+    place[potentials.packing.order] = torch.arange(len(case.lengths))
+    for number, (oracle, length) in enumerate(zip(case.oracles(), case.lengths, strict=True)):
+        for start in range(length):
+            for end in range(start + 1, length + 1):
+                span = (start, end, "A")
+                columns = [torch.tensor([value]) for value in (int(place[number]), start, end, 0)]
+                found = span_log_posteriors(posteriors, tag_set, *columns).exp().item()
+                expected = math.exp(oracle.log_p(lambda path, span=span: span in tag_set.tags_to_spans(path)))
+                assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1.0, 30.0, 200.0, 1000.0])
+@pytest.mark.parametrize("mask", [False, True])
+def test_extreme_emissions_neither_underflow_nor_overflow(dtype, scale, mask):
+    case = Case(3, [4, 1, 3], dtype=dtype, mask=mask)
+    case.emissions = (case.emissions.sign() * scale).to(dtype)
+    potentials = case.potentials()
+    posteriors = forward_backward(potentials)
+    tolerance = {"rel": 1e-4, "abs": 1e-4} if dtype == torch.float32 else {"rel": 1e-9, "abs": 1e-9}
+    marginals = potentials.packing.unpack(posteriors.marginals)
+    for oracle, value, rows in zip(
+        case.oracles(), sequence_values(potentials, posteriors.log_partition), case.slices(), strict=True
+    ):
+        assert value == pytest.approx(oracle.log_partition, **tolerance)
+        assert torch.allclose(marginals[rows].sum(1), torch.ones(rows.stop - rows.start, dtype=dtype), atol=1e-4)
+        for t in range(rows.stop - rows.start):
+            expected = math.exp(oracle.log_p(lambda path, t=t: path[t] == 0))
+            assert float(marginals[rows][t, 0]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_long_sentences_keep_their_precision():
+    """A prefix that looks hopeless for a long time but must win in the end is not lost."""
+    case = Case(5, [60], dtype=torch.float32)
+    case.emissions = torch.zeros_like(case.emissions)
+    case.emissions[:, 0] = 6.0  # O looks better at every token ...
+    allowed = torch.ones_like(case.emissions, dtype=torch.bool)
+    allowed[:-1, 4] = False
+    allowed[-1] = False
+    allowed[-1, case.tag_set.index["E-A"]] = True  # ... but the last token ends an entity
+    allowed[1:-1, case.tag_set.index["B-A"]] = False  # that can only have begun at the first.
+    case.allowed = allowed
+    posteriors = forward_backward(case.potentials())
+    span = [torch.tensor([value]) for value in (0, 0, 60, 0)]
+    assert span_log_posteriors(posteriors, case.tag_set, *span).exp().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_impossible_sentences_do_not_touch_the_others():
+    case = Case(1, [3, 2])
+    case.allowed = torch.ones_like(case.emissions, dtype=torch.bool)
+    case.allowed[1] = False
+    potentials = case.potentials()
+    posteriors = forward_backward(potentials)
+    assert sequence_values(potentials, posteriors.possible) == [False, True]
+    value = sequence_values(potentials, posteriors.log_partition)[1]
+    assert value == pytest.approx(case.oracles()[1].log_partition)
+    marginals = potentials.packing.unpack(posteriors.marginals)
+    assert torch.isfinite(marginals).all() and float(marginals[:3].sum()) == 0.0
+    assert torch.isfinite(posteriors.expected_transitions()).all()
+
+
+def test_batch_order_does_not_matter():
+    case = Case(2, [2, 5, 1, 5, 3])
+    together = case.potentials()
+    values = sequence_values(together, forward_backward(together).log_partition)
+    for value, rows in zip(values, case.slices(), strict=True):
+        edges = [
+            np.where(m, e.numpy(), -np.inf)
+            for e, m in zip((case.start, case.transitions, case.end), case.tag_set.legal, strict=True)
+        ]
+        assert value == pytest.approx(Oracle(case.emissions[rows].numpy(), *edges).log_partition, rel=1e-9)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    case = Case(0, [2, 2])
+    with pytest.raises(ValueError, match=r"emissions \(4, 5\), lengths that sum to 5"):
+        type(case.potentials()).build(case.emissions, [2, 3], case.start, case.transitions, case.end)
+    with pytest.raises(ValueError, match="one or more rows"):
+        type(case.potentials()).build(case.emissions, [4, 0], case.start, case.transitions, case.end)
