@@ -22,7 +22,7 @@ from .annotation import ANNOTATIONS, DocPrediction, register_extensions, write_p
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, label_places, runs_to_tags, token_places
 from .losses import LossBlock
-from .model import CRFScores
+from .model import CRFScores, is_initialized, resize_output
 from .prediction import read_predictions
 from .segments import Segments
 
@@ -120,7 +120,7 @@ class CRFEntityRecognizer(TrainablePipe):
             raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
         self.vocab.strings.add(label)
         self.cfg["labels"] = [*self.labels, label]
-        self.model.attrs["resize_output"](self.model, len(self.tag_set))
+        resize_output(self.model, len(self.tag_set))
         return 1
 
     # Training
@@ -168,7 +168,7 @@ class CRFEntityRecognizer(TrainablePipe):
         for label in check_labels(wanted):
             self.vocab.strings.add(label)
         self.cfg["labels"] = list(wanted)
-        self.model.set_dim("nO", len(self.tag_set), force=True)
+        resize_output(self.model, len(self.tag_set))
         self.model.initialize(X=sample)
 
     def update(
@@ -191,7 +191,7 @@ class CRFEntityRecognizer(TrainablePipe):
         scores, backprop = self.model.begin_update([example.predicted for example in examples])
         loss, gradient = self.get_loss(examples, scores)
         backprop(gradient)
-        if sgd is not None:
+        if sgd not in (None, False):
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
@@ -257,7 +257,7 @@ class CRFEntityRecognizer(TrainablePipe):
         teacher = self._potentials(docs, self._rehearsal_model.predict(docs), segments)
         result = distillation(student, teacher)
         backprop(_gradient_like(self.model, scores, segments, result, student))
-        if sgd is not None:
+        if sgd not in (None, False):
             self.finish_update(sgd)
         losses[self.name] += float(result.loss.sum()) / len(segments.lengths)
         return losses
@@ -327,7 +327,7 @@ class CRFEntityRecognizer(TrainablePipe):
     # Parts
 
     def _require_weights(self) -> None:
-        if not self.model.has_param("start"):
+        if not is_initialized(self.model):
             raise ValueError(Errors.E109.format(name=self.name))
 
     def _potentials(self, docs: Sequence[Doc], scores: CRFScores, segments: Segments) -> Potentials:

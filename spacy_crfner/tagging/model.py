@@ -1,7 +1,7 @@
 """`spacy_crfner.CRFTagger.v1`: any tok2vec, a linear layer to one score a tag, and the parameters of a CRF."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Tuple, cast
+from typing import Any, Callable, List, Optional, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Linear, Model
@@ -32,72 +32,92 @@ def build_crf_tagger_v1(
     tok2vec: HashEmbedCNN, BiLSTM.v1, a Tok2VecListener, a TransformerListener...
     nO: number of tags; the component sets it.
     """
-    output = Linear(nO=nO)
+    output, edges = Linear(nO=nO), _crf_edges(nO)
     return Model(
         "crf_tagger",
         forward,
         init=init,
-        layers=[tok2vec, output],
-        dims={"nO": nO},
-        params={"start": None, "transitions": None, "end": None},
+        layers=[tok2vec, output, edges],
         refs={"tok2vec": tok2vec, "output_layer": output},
         attrs={"resize_output": resize_output},
     )
 
 
+def _crf_edges(n_tags: Optional[int]) -> Model:
+    """The node that holds the parameters of the CRF; nothing passes through it."""
+    return Model(
+        "crf_edges",
+        _pass_through,
+        dims={"nO": n_tags},
+        params={"start": None, "transitions": None, "end": None},
+    )
+
+
+def _pass_through(model: Model, inputs: Any, is_train: bool) -> Tuple[Any, Callable]:
+    return inputs, lambda gradient: gradient
+
+
 def forward(
     model: Model[List[Doc], CRFScores], docs: List[Doc], is_train: bool
 ) -> Tuple[CRFScores, Callable[[CRFScores], List[Doc]]]:
-    tok2vec, output = model.layers
+    tok2vec, output, edges = model.layers
     vectors, backprop_tok2vec = tok2vec(docs, is_train)
     lengths = [len(doc) for doc in docs]
     emissions, backprop_output = output(concatenate_rows(model, vectors), is_train)
 
     def backprop(gradient: CRFScores) -> List[Doc]:
         for name in ("start", "transitions", "end"):
-            model.inc_grad(name, getattr(gradient, name))
+            edges.inc_grad(name, getattr(gradient, name))
         d_vectors = backprop_output(concatenate_rows(model, gradient.emissions))
         return backprop_tok2vec(split_rows(model, d_vectors, lengths))
 
     scores = CRFScores(
         emissions=split_rows(model, emissions, lengths),
-        start=cast(Floats1d, model.get_param("start")),
-        transitions=cast(Floats2d, model.get_param("transitions")),
-        end=cast(Floats1d, model.get_param("end")),
+        start=cast(Floats1d, edges.get_param("start")),
+        transitions=cast(Floats2d, edges.get_param("transitions")),
+        end=cast(Floats1d, edges.get_param("end")),
     )
     return scores, backprop
 
 
 def init(model: Model[List[Doc], CRFScores], X: Optional[List[Doc]] = None, Y: Optional[CRFScores] = None) -> None:
-    tok2vec, output = model.layers
-    tok2vec.initialize(X=X)
-    if model.has_dim("nO") is None:
+    tok2vec, output, _ = model.layers
+    if output.has_dim("nO") is None:
         raise ValueError("CRFTagger.v1 needs its number of tags (nO) before it is initialized.")
-    n_tags = model.get_dim("nO")
-    output.set_dim("nI", layer_width(tok2vec, X), force=True)
-    output.set_dim("nO", n_tags, force=True)
-    output.initialize()
-    model.set_param("start", model.ops.alloc1f(n_tags))
-    model.set_param("transitions", model.ops.alloc2f(n_tags, n_tags))
-    model.set_param("end", model.ops.alloc1f(n_tags))
+    tok2vec.initialize(X=X)
+    _replace_head(model, output.get_dim("nO"), layer_width(tok2vec, X))
+
+
+def is_initialized(model: Model[List[Doc], CRFScores]) -> bool:
+    """Whether the model has weights."""
+    return bool(model.layers[2].has_param("start"))
 
 
 def resize_output(model: Model[List[Doc], CRFScores], n_tags: int) -> Model[List[Doc], CRFScores]:
-    """More tags, in place: the scores of the old ones stay, those of the new ones begin at zero."""
-    output = model.get_ref("output_layer")
-    if model.has_dim("nO") and model.has_param("start"):
-        ops = model.ops
-        sizes = {"start": (n_tags,), "transitions": (n_tags, n_tags), "end": (n_tags,)}
-        for name, size in sizes.items():
-            model.set_param(name, _grown(ops.alloc(size), model.get_param(name)))
-        weights, bias = cast(Floats2d, output.get_param("W")), output.get_param("b")
+    """Another number of tags, in place. Initialized models keep the scores of the tags that they have; new tags
+    begin at zero."""
+    _, output, edges = model.layers
+    if not is_initialized(model):
         output.set_dim("nO", n_tags, force=True)
-        output.set_param("W", _grown(ops.alloc2f(n_tags, weights.shape[1]), weights))
-        output.set_param("b", _grown(ops.alloc1f(n_tags), bias))
-    model.set_dim("nO", n_tags, force=True)
+        return model
+    old = [(node, {name: node.get_param(name) for name in node.param_names}) for node in (output, edges)]
+    _replace_head(model, n_tags, output.get_dim("nI"))
+    for (_, params), node in zip(old, model.layers[1:], strict=True):
+        for name, values in params.items():
+            larger: Any = node.ops.alloc(node.get_param(name).shape)
+            kept = tuple(slice(min(new, had)) for new, had in zip(larger.shape, values.shape, strict=True))
+            larger[kept] = values[kept]
+            node.set_param(name, larger)
     return model
 
 
-def _grown(larger, smaller):
-    larger[tuple(slice(size) for size in smaller.shape)] = smaller
-    return larger
+def _replace_head(model: Model[List[Doc], CRFScores], n_tags: int, width: int) -> None:
+    """New layers after the tok2vec, with new weights: Thinc fixes the widths of a layer that has weights."""
+    ops = model.ops
+    output, edges = Linear(nO=n_tags, nI=width), _crf_edges(n_tags)
+    output.initialize()
+    edges.set_param("start", ops.alloc1f(n_tags))
+    edges.set_param("transitions", ops.alloc2f(n_tags, n_tags))
+    edges.set_param("end", ops.alloc1f(n_tags))
+    model.layers[1], model.layers[2] = output, edges
+    model.set_ref("output_layer", output)

@@ -1,0 +1,104 @@
+"""The pipelines that the contract is run over: add one for each component and each way to feed it."""
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Tuple
+
+import numpy as np
+import spacy
+from samples import SMALL_MODEL, TRAIN
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+ENCODER = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 48,
+    "depth": 2,
+    "embed_size": 500,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 48, "upstream": "tok2vec"}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One pipeline under contract.
+
+    component: the factory and name of the component under test.
+    pipes: (factory, config) of every pipe, in order.
+    score: the score key that tells whether it has learned.
+    label: one that is not in the training data.
+    """
+
+    name: str
+    component: str
+    pipes: Tuple[Tuple[str, Dict[str, Any]], ...]
+    score: str = "ents_f"
+    label: str = "EVENT"
+
+    def blank(self) -> Language:
+        nlp = spacy.blank("en")
+        for factory, config in self.pipes:
+            nlp.add_pipe(factory, config=config)
+        return nlp
+
+    @property
+    def listens(self) -> bool:
+        return any(factory == "tok2vec" for factory, _ in self.pipes)
+
+    def examples(self, nlp: Language) -> List[Example]:
+        return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+
+    def annotations(self, doc: Doc) -> List[Any]:
+        """Everything that the component writes, in comparable form."""
+        written: List[Any] = [[(ent.start, ent.end, ent.label_) for ent in doc.ents]]
+        for key, group in sorted(doc.spans.items()):
+            scores = np.round(np.asarray(group.attrs.get("scores", []), dtype=float), 4).tolist()
+            written.append((key, [(span.start, span.end, span.label_) for span in group], scores))
+        return written
+
+    def params(self, nlp: Language) -> Callable[[], List[np.ndarray]]:
+        """Every weight of the component's model, native and torch, as copies."""
+        model = nlp.get_pipe(self.component).model
+
+        def read() -> List[np.ndarray]:
+            arrays = []
+            for node in model.walk():
+                arrays += [np.array(node.get_param(name)) for name in node.param_names if node.has_param(name)]
+                for shim in node.shims:
+                    arrays += [p.detach().cpu().numpy().copy() for p in shim._model.parameters()]
+            return arrays
+
+        return read
+
+
+def _bcrf(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
+    return {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": tok2vec}}
+
+
+SETUPS = [
+    Setup("own_encoders", "bcrf_ner", (("bcrf_ner", SMALL_MODEL),)),
+    Setup("tok2vec", "bcrf_ner", (("bcrf_ner", _bcrf(ENCODER)),)),
+    Setup(
+        "listener",
+        "bcrf_ner",
+        (
+            ("tok2vec", {"model": ENCODER}),
+            (
+                "bcrf_ner",
+                _bcrf(
+                    {
+                        "@architectures": "spacy_crfner.BiLSTM.v1",
+                        "width": 48,
+                        "depth": 1,
+                        "per_sentence": True,
+                        "tok2vec": LISTENER,
+                    }
+                ),
+            ),
+        ),
+    ),
+]

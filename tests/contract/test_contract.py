@@ -1,0 +1,315 @@
+"""What every component of the package must do in every pipeline: the same tests over all setups."""
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from samples import TRAIN, trained
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.training.initialize import init_nlp
+from spacy.util import fix_random_seed
+from thinc.api import Adam, Config
+
+TEXTS = [text for text, _ in TRAIN]
+
+
+def annotated(setup, nlp, texts=TEXTS, **options):
+    return [setup.annotations(doc) for doc in nlp.pipe(texts, **options)]
+
+
+# Learning
+
+
+def test_learns_twenty_sentences_by_heart(setup, nlp):
+    scores = nlp.evaluate(setup.examples(nlp))
+    assert scores[setup.score] == 1.0
+
+
+def test_same_seed_gives_same_weights(setup):
+    weights = []
+    for _ in range(2):
+        fix_random_seed(7)
+        nlp = trained(setup.blank(), setup.examples(setup.blank()), updates=3)
+        weights.append(setup.params(nlp)())
+    assert len(weights[0]) > 3
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_initialize_from_label_files(setup, nlp):
+    labels = {setup.component: nlp.get_pipe(setup.component).label_data}
+    fresh = setup.blank()
+    fresh.config["initialize"]["components"] = {setup.component: {"labels": labels[setup.component]}}
+    fresh.initialize(lambda: setup.examples(fresh)[3:4])
+    assert fresh.get_pipe(setup.component).labels == nlp.get_pipe(setup.component).labels
+
+
+def test_update_without_optimizer_only_collects_gradients(setup, nlp):
+    before = setup.params(nlp)()
+    nlp.update(setup.examples(nlp), sgd=False, losses={})
+    nlp.get_pipe(setup.component).update(setup.examples(nlp), sgd=False)
+    for first, second in zip(before, setup.params(nlp)(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_missing_annotation_teaches_nothing(setup, nlp):
+    """Docs without entity annotation are not Docs without entities."""
+    optimizer = Adam(0.01, L2=0.0)
+    before = annotated(setup, nlp)
+    examples = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text in TEXTS]
+    losses = {}
+    for _ in range(5):
+        nlp.update(examples, sgd=optimizer, losses=losses)
+    assert losses[setup.component] == pytest.approx(0.0, abs=1e-3)
+    assert [a[0] for a in annotated(setup, nlp)] == [b[0] for b in before]
+
+
+def test_averages(setup, nlp):
+    optimizer = Adam(0.02, use_averages=True)
+    for _ in range(4):
+        nlp.update(setup.examples(nlp), sgd=optimizer, drop=0.3)
+    read = setup.params(nlp)
+    plain = read()
+    with nlp.use_params(optimizer.averages):
+        averaged = read()
+    changed = [not np.array_equal(a, b) for a, b in zip(plain, averaged, strict=True)]
+    assert all(c for c, array in zip(changed, plain, strict=True) if array.size > 100)
+    for first, second in zip(plain, read(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_frozen_component_keeps_its_weights(setup, nlp):
+    before = setup.params(nlp)()
+    nlp.update(setup.examples(nlp), sgd=Adam(0.1), exclude=[setup.component])
+    for first, second in zip(before, setup.params(nlp)(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_resume_training_and_rehearse(setup, nlp):
+    optimizer = nlp.resume_training()
+    nlp.update(setup.examples(nlp), sgd=optimizer)
+    if setup.listens:
+        with pytest.raises(ValueError, match="replace_listeners"):
+            nlp.rehearse(setup.examples(nlp), sgd=optimizer)
+        nlp.replace_listeners("tok2vec", setup.component, ["model.tok2vec.tok2vec"])
+        optimizer = nlp.resume_training()
+    # Away from the remembered model, the divergence grows; rehearsal pulls it back.
+    for _ in range(3):
+        nlp.update(setup.examples(nlp)[:2], sgd=Adam(0.02))
+    first, last = {}, {}
+    nlp.rehearse(setup.examples(nlp), sgd=optimizer, losses=first)
+    for _ in range(15):
+        nlp.rehearse(setup.examples(nlp), sgd=optimizer, losses={})
+    nlp.rehearse(setup.examples(nlp), sgd=optimizer, losses=last)
+    assert 0.0 <= last[setup.component] < first[setup.component]
+
+
+def test_add_label_keeps_what_is_known(setup, nlp):
+    before = annotated(setup, nlp)
+    pipe = nlp.get_pipe(setup.component)
+    assert pipe.add_label(setup.label) == 1
+    assert pipe.add_label(setup.label) == 0
+    assert setup.label in pipe.labels
+    assert [a[0] for a in annotated(setup, nlp)] == [b[0] for b in before]
+    text = "They met at the Harvest Fair ."
+    example = Example.from_dict(nlp.make_doc(text), {"entities": [(16, 28, setup.label)]})
+    optimizer = nlp.resume_training()
+    for _ in range(40):
+        nlp.update([*setup.examples(nlp), example], sgd=optimizer)
+    assert (4, 6, setup.label) in setup.annotations(nlp(text))[0]
+    reloaded = setup.blank().from_bytes(nlp.to_bytes())
+    assert (4, 6, setup.label) in setup.annotations(reloaded(text))[0]
+
+
+# Saving
+
+
+def test_to_bytes(setup, nlp):
+    again = setup.blank().from_bytes(nlp.to_bytes())
+    assert annotated(setup, again) == annotated(setup, nlp)
+
+
+def test_to_disk(setup, nlp, tmp_path):
+    nlp.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model")
+    assert annotated(setup, again) == annotated(setup, nlp)
+    for file in (tmp_path / "model" / setup.component).rglob("*"):
+        assert b"torch" not in file.read_bytes()[:200] if file.is_file() else True
+
+
+def test_saved_before_initialization(setup, tmp_path):
+    setup.blank().to_disk(tmp_path / "model")
+    nlp = spacy.load(tmp_path / "model")
+    trained(nlp, setup.examples(nlp), updates=1)
+
+
+def test_pickle(setup, nlp):
+    again = pickle.loads(pickle.dumps(nlp.get_pipe(setup.component).model))
+    assert len(list(again.walk())) == len(list(nlp.get_pipe(setup.component).model.walk()))
+    copied = copy.deepcopy(nlp)
+    assert annotated(setup, copied) == annotated(setup, nlp)
+
+
+def test_config_round_trip(setup, nlp):
+    config = Config().from_str(nlp.config.to_str())
+    filled = spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
+    assert filled.config["components"] == nlp.config["components"]
+
+
+def test_loads_in_a_fresh_process(setup, nlp, tmp_path):
+    nlp.to_disk(tmp_path / "model")
+    code = (
+        f"import spacy; doc = spacy.load({str(tmp_path / 'model')!r})({TEXTS[0]!r}); print([e.text for e in doc.ents])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == str([ent.text for ent in nlp(TEXTS[0]).ents])
+
+
+def test_sourced_into_another_pipeline(setup, nlp, tmp_path):
+    if setup.listens:
+        nlp.replace_listeners("tok2vec", setup.component, ["model.tok2vec.tok2vec"])
+    other = spacy.blank("en")
+    other.add_pipe("sentencizer")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        other.add_pipe(setup.component, source=nlp, name="borrowed")
+    assert next(other.pipe(TEXTS)).ents
+    other.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model")
+    assert [d.ents[0].text for d in again.pipe(TEXTS[:2])] == [d.ents[0].text for d in nlp.pipe(TEXTS[:2])]
+    # A sourced, unfrozen pipe resumes training.
+    optimizer = other.resume_training()
+    losses = {}
+    other.update(setup.examples(other), sgd=optimizer, losses=losses)
+    assert "borrowed" in losses
+
+
+# Prediction
+
+
+def test_batches_and_single_docs_agree(setup, nlp):
+    one_by_one = [setup.annotations(nlp(text)) for text in TEXTS]
+    for size in (1, 3, 64):
+        assert annotated(setup, nlp, batch_size=size) == one_by_one
+
+
+def test_two_processes(setup, nlp):
+    # The parent has used torch before it forks.
+    expected = annotated(setup, nlp)
+    torch.ones(400, 400) @ torch.ones(400, 400)
+    assert annotated(setup, nlp, n_process=2, batch_size=4) == expected
+
+
+def test_four_threads_at_once(setup, nlp):
+    expected = annotated(setup, nlp)
+    found, errors = [None] * 4, []
+
+    def work(number):
+        try:
+            for _ in range(5):
+                docs = [nlp.make_doc(text) for text in TEXTS]
+                for _, pipe in nlp.pipeline:
+                    docs = list(pipe.pipe(docs, batch_size=7))
+                found[number] = [setup.annotations(doc) for doc in docs]
+        except Exception as error:
+            errors.append(error)
+
+    if setup.listens:
+        nlp.replace_listeners("tok2vec", setup.component, ["model.tok2vec.tok2vec"])
+        nlp.remove_pipe("tok2vec")
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert all(result == expected for result in found)
+
+
+def test_empty_and_white_space_docs(setup, nlp):
+    texts = ["", " ", "\n\n", "Anna Kell met Bob in Paris .", "  \t "]
+    docs = list(nlp.pipe(texts))
+    assert [len(doc.ents) > 0 for doc in docs] == [False, False, False, True, False]
+    assert list(nlp.pipe([])) == []
+    assert next(nlp.pipe(["", " "])).ents == ()
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": []}) for text in ["", " "]]
+    nlp.update(examples, sgd=Adam(0.001), losses={})
+    nlp.update([*examples, *setup.examples(nlp)], sgd=Adam(0.001), losses={})
+
+
+def test_long_docs(setup, nlp):
+    words = [word for text in TEXTS for word in text.split()] * 20
+    words = words[:2000]
+    doc = nlp(Doc(nlp.vocab, words=words))
+    assert len(doc) == 2000 and len(doc.ents) > 20
+    losses = {}
+    nlp.update([Example.from_dict(nlp.make_doc(doc.text), {})], sgd=Adam(0.001), losses=losses)
+    assert np.isfinite(losses[setup.component])
+
+
+def test_old_entities_do_not_stay(setup, nlp):
+    """A Doc in which nothing is found ends with annotated, empty entities."""
+    doc = nlp("It rained for three days .")
+    assert doc.ents == () and doc.has_annotation("ENT_IOB")
+
+
+def test_annotation_survives_docbin(setup, nlp):
+    docs = list(nlp.pipe(TEXTS))
+    stored = DocBin(docs=docs).to_bytes()
+    again = list(DocBin().from_bytes(stored).get_docs(nlp.vocab))
+    assert [setup.annotations(doc) for doc in again] == [setup.annotations(doc) for doc in docs]
+
+
+# Manners
+
+
+def test_analyze_pipes_is_clean(setup):
+    analysis = setup.blank().analyze_pipes()
+    assert not any(analysis["problems"].values())
+    assert analysis["summary"][setup.component]["assigns"]
+
+
+def test_default_score_weights(setup):
+    meta = setup.blank().get_pipe_meta(setup.component)
+    assert meta.default_score_weights.get(setup.score)
+
+
+def test_predicting_before_initialization_says_so(setup):
+    with pytest.raises(ValueError, match="E109"):
+        setup.blank()("Anna Kell met Bob .")
+
+
+def test_init_nlp_from_a_config(setup, tmp_path):
+    """What `spacy train` does before the first update."""
+    nlp = setup.blank()
+    DocBin(docs=[example.reference for example in setup.examples(nlp)]).to_disk(tmp_path / "train.spacy")
+    config = nlp.config.copy()
+    config["paths"]["train"] = config["paths"]["dev"] = str(tmp_path / "train.spacy")
+    config["training"]["max_steps"] = 1
+    ready = init_nlp(config)
+    assert ready.get_pipe(setup.component).labels == ("LOC", "ORG", "PER")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu(setup):
+    pytest.importorskip("cupy")
+    from thinc.api import CupyOps, NumpyOps, set_current_ops
+
+    set_current_ops(CupyOps())
+    try:
+        nlp = trained(setup.blank(), setup.examples(setup.blank()))
+        assert nlp.evaluate(setup.examples(nlp))[setup.score] == 1.0
+        stored = nlp.to_bytes()
+        expected = [annotation[0] for annotation in annotated(setup, nlp)]
+    finally:
+        set_current_ops(NumpyOps())
+    there = setup.blank().from_bytes(stored)
+    assert [annotation[0] for annotation in annotated(setup, there)] == expected
