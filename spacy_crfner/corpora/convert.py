@@ -20,7 +20,12 @@ from .jsonl import read_jsonl
 
 COLUMN_SUFFIXES = (".conll", ".txt", ".iob", ".tsv", ".bio")
 JSONL_SUFFIX = ".jsonl"
-SPLITS = ("train", "dev", "test")
+SPLITS = {
+    "train": ("train", "eng.train"),
+    "dev": ("dev", "devel", "valid", "validation", "testa", "eng.testa"),
+    "test": ("test", "testb", "eng.testb"),
+}
+"""Split -> the names, without endings, that its file has in the corpora people download."""
 FORMATS = ("auto", "columns", "jsonl")
 
 ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
@@ -142,15 +147,15 @@ def guess_format(source: Path) -> str:
 def plan_conversions(sources: Iterable[Union[str, Path]], folder: Union[str, Path]) -> List[Tuple[Path, Path]]:
     """Source files and their targets, such as ``train.conll.gz`` and ``<folder>/train.spacy``.
 
-    sources: files, or folders whose train, dev and test files are taken.
+    sources: files, or folders whose train, dev and test files are taken (see SPLITS for their names).
     folder: where the targets stand.
 
     Raises CorpusError where a source does not exist, a folder holds no such file, or two sources have the same
     target.
     """
     plan: Dict[Path, Path] = {}
-    for source in _find_files([Path(source) for source in sources]):
-        target = Path(folder) / f"{_stem(source)}.spacy"
+    for name, source in _find_files([Path(source) for source in sources]):
+        target = Path(folder) / f"{name}.spacy"
         if target in plan:
             raise CorpusError(
                 f"{plan[target]} and {source} would both be written to {target}: convert them to different folders."
@@ -159,17 +164,17 @@ def plan_conversions(sources: Iterable[Union[str, Path]], folder: Union[str, Pat
     return [(source, target) for target, source in plan.items()]
 
 
-def _find_files(sources: Sequence[Path]) -> List[Path]:
-    suffixes = [suffix + end for suffix in (*COLUMN_SUFFIXES, JSONL_SUFFIX) for end in ("", ".gz")]
-    found: List[Path] = []
+def _find_files(sources: Sequence[Path]) -> List[Tuple[str, Path]]:
+    """The name of the target and the source file of each conversion."""
+    found: List[Tuple[str, Path]] = []
     for source in sources:
         if not source.exists():
             raise CorpusError(f"{source}: there is no such file or folder: check the path.")
         if not source.is_dir():
-            found.append(source)
+            found.append((_stem(source), source))
             continue
-        files = [source / (split + suffix) for split in SPLITS for suffix in suffixes]
-        files = [file for file in files if file.is_file()]
+        readable = {file for file in source.iterdir() if file.is_file() and not file.name.endswith((".json", ".spacy"))}
+        files = [(split, file) for split in SPLITS for file in sorted(readable) if _stem(file) in SPLITS[split]]
         if not files:
             raise CorpusError(
                 f"{source}: the folder holds no file named {', '.join(SPLITS)} with one of the endings "

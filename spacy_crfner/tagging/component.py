@@ -139,7 +139,8 @@ class CRFEntityRecognizer(TrainablePipe):
         labels: the entity labels, as `spacy init labels` writes them.
         Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
         """
-        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if not callable(get_examples):
+            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         sample: List[Doc] = []
         found: Dict[str, None] = {}
         n_examples = 0

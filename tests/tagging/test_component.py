@@ -1,0 +1,285 @@
+"""The options of bcrf_ner, one by one, as a user meets them."""
+
+import numpy as np
+import pytest
+import spacy
+from samples import SMALL_MODEL, TRAIN, trained
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+TEXT = TRAIN[0][0]
+
+
+def make(examples=TRAIN, updates=60, **config):
+    """A trained pipeline and its examples."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **config})
+    made = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in examples]
+    return trained(nlp, made, updates), made
+
+
+def found(doc):
+    return [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
+
+
+def with_config(nlp, **config):
+    """The same trained weights under other settings."""
+    other = spacy.blank("en")
+    other.add_pipe("bcrf_ner", config={**SMALL_MODEL, **config})
+    other.get_pipe("bcrf_ner").add_label("LOC")
+    for label in ("ORG", "PER"):
+        other.get_pipe("bcrf_ner").add_label(label)
+    other.get_pipe("bcrf_ner").model.from_bytes(nlp.get_pipe("bcrf_ner").model.to_bytes())
+    return other
+
+
+def test_default_pipe_learns_twenty_sentences_in_sixty_updates(examples):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner")
+    made = examples(nlp)
+    optimizer = nlp.initialize(lambda: made)
+    for _ in range(60):
+        nlp.update(made, sgd=optimizer)
+    assert nlp.evaluate(made)["ents_f"] == 1.0
+
+
+# Annotation
+
+
+def test_every_entity_has_its_exact_probability(small_nlp):
+    doc = small_nlp(TEXT)
+    group = doc.spans["bcrf_ner"]
+    assert [(s.start_char, s.end_char, s.label_) for s in group] == found(doc)
+    assert len(group.attrs["scores"]) == len(doc.ents) == 3
+    assert [ent._.confidence for ent in doc.ents] == pytest.approx(group.attrs["scores"].tolist())
+    assert all(0.3 < ent._.confidence <= 1.0 for ent in doc.ents)
+    assert doc[0:1]._.confidence is None
+
+
+def test_marginals_and_n_best(small_nlp):
+    nlp = with_config(small_nlp, annotate=["confidence", "marginals", "n_best"], n_best=3)
+    doc = nlp("Anna Kell met Bob .\n It rained .")
+    attrs = doc.spans["bcrf_ner"].attrs
+    assert attrs["tags"] == list(nlp.get_pipe("bcrf_ner").tags)
+    assert attrs["marginals"].shape == (len(doc), 13)
+    np.testing.assert_allclose(attrs["marginals"].sum(1), 1.0, atol=1e-4)
+    (paths,) = attrs["n_best"]
+    probabilities = [path["probability"] for path in paths]
+    assert len(paths) == 3 and probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1.0001
+    assert [tuple(ent) for ent in paths[0]["ents"]] == [(e.start, e.end, e.label_) for e in doc.ents]
+    again = next(iter(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab)))
+    assert again.spans["bcrf_ner"].attrs["n_best"] == attrs["n_best"]
+
+
+def test_nothing_but_entities_on_request(small_nlp):
+    doc = with_config(small_nlp, annotate=[])(TEXT)
+    assert len(doc.ents) == 3 and "scores" not in doc.spans["bcrf_ner"].attrs
+    assert doc.ents[0]._.confidence is None
+
+
+def test_threshold_drops_unlikely_entities(small_nlp):
+    doc = small_nlp("Perhaps Harlow met Oslo near Brandell Town .")
+    confidences = sorted(ent._.confidence for ent in doc.ents)
+    assert len(confidences) >= 2
+    cut = (confidences[0] + confidences[1]) / 2
+    kept = with_config(small_nlp, threshold=cut)(doc.text)
+    assert sorted(ent._.confidence for ent in kept.ents) == pytest.approx(confidences[1:], abs=1e-4)
+
+
+def test_spans_key_leaves_doc_ents_alone(small_nlp):
+    nlp = with_config(small_nlp, spans_key="crf")
+    nlp.add_pipe("entity_ruler", first=True).add_patterns([{"label": "DAY", "pattern": "Sunday"}])
+    doc = nlp("Paris beat Lyon 2-1 on Sunday .")
+    assert found(doc) == [(23, 29, "DAY")]
+    assert {span.label_ for span in doc.spans["crf"]} == {"ORG"} and "bcrf_ner" not in doc.spans
+    assert doc.spans["crf"][0]._.confidence > 0.5
+
+
+def test_entities_that_were_there_stay_unless_overwritten(small_nlp):
+    for overwrite in (False, True):
+        nlp = with_config(small_nlp, overwrite_ents=overwrite)
+        ruler = nlp.add_pipe("entity_ruler", first=True)
+        ruler.add_patterns([{"label": "TEAM", "pattern": "Bob in"}, {"label": "LOC", "pattern": "Anna"}])
+        doc = nlp(TEXT)
+        if overwrite:
+            assert found(doc) == TRAIN[0][1]
+            continue
+        assert (14, 20, "TEAM") in found(doc) and (0, 4, "LOC") in found(doc)
+        assert (21, 26, "LOC") in found(doc) and (0, 9, "PER") not in found(doc)
+        # Only what the component found itself is in its group.
+        assert all(span.label_ != "TEAM" for span in doc.spans["bcrf_ner"])
+        assert len(doc.spans["bcrf_ner"]) == len(doc.spans["bcrf_ner"].attrs["scores"])
+
+
+def test_white_space_never_begins_or_ends_an_entity(small_nlp):
+    doc = small_nlp("Anna \n Kell   met  \n Bob \n in Paris \n\n .")
+    assert doc.ents
+    for ent in doc.ents:
+        assert not ent[0].is_space and not ent[-1].is_space
+    assert any(token.is_space for ent in doc.ents for token in ent)  # "Anna \n Kell" is one entity
+
+
+def test_other_encoders_of_the_scheme():
+    nlp, made = make(scheme="BIO")
+    assert nlp.evaluate(made)["ents_f"] == 1.0
+    assert nlp.get_pipe("bcrf_ner").tags == ("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER")
+
+
+@pytest.mark.parametrize("loss", ["nll", "bernoulli", "viterbi_gated", "focal", "softmax"])
+def test_every_loss_learns(loss):
+    decoder = "softmax_decoder" if loss == "softmax" else "viterbi_decoder"
+    nlp, made = make(
+        loss={"@misc": f"spacy_crfner.{loss}.v1"}, decoder={"@misc": f"spacy_crfner.{decoder}.v1"}, updates=60
+    )
+    assert nlp.evaluate(made)["ents_f"] == 1.0
+
+
+def test_max_f_decoder(small_nlp):
+    nlp = with_config(small_nlp, decoder={"@misc": "spacy_crfner.max_f_decoder.v1"})
+    assert found(nlp(TEXT)) == TRAIN[0][1]
+    eager = with_config(small_nlp, decoder={"@misc": "spacy_crfner.max_f_decoder.v1", "threshold": 0.01})
+    text = "Perhaps Harlow met Oslo near Brandell Town ."
+    assert len(eager(text).ents) >= len(nlp(text).ents)
+
+
+# Sentences
+
+
+def joined(nlp, texts, with_sents):
+    docs = [nlp.make_doc(text) for text in texts]
+    doc = Doc.from_docs(docs)
+    starts = np.cumsum([0, *(len(d) for d in docs)])[:-1].tolist()
+    if with_sents:
+        for token in doc:
+            token.is_sent_start = token.i in starts
+    return doc
+
+
+@pytest.mark.parametrize("per_sentence", [True, False])
+def test_sentences_are_read_by_themselves(small_nlp, per_sentence):
+    nlp = with_config(small_nlp, per_sentence=per_sentence)
+    texts = [text for text, _ in TRAIN[:10]]
+    single = [ent.text for text in texts for ent in nlp(text).ents]
+    scores = [ent._.confidence for text in texts for ent in nlp(text).ents]
+    doc = nlp(joined(nlp, texts, with_sents=True))
+    if per_sentence:
+        assert [ent.text for ent in doc.ents] == single
+        assert [ent._.confidence for ent in doc.ents] == pytest.approx(scores, abs=1e-5)
+    else:
+        assert [ent._.confidence for ent in doc.ents] != pytest.approx(scores, abs=1e-5)
+
+
+def test_entities_never_cross_sentence_borders(small_nlp):
+    words = ["Anna", "Kell", "met", "Bob", "in", "Paris", "."]
+    doc = Doc(small_nlp.vocab, words=words, sent_starts=[True, True, True, False, False, False, False])
+    assert all(len(list(ent.sents)) == 1 for ent in small_nlp(doc).ents)
+
+
+def test_impossible_gold_is_left_out_with_one_warning(small_nlp):
+    nlp = with_config(small_nlp)
+    predicted = nlp.make_doc("Anna Kell left . Bob stayed .")
+    for token in predicted:
+        token.is_sent_start = token.i in (0, 1, 4)  # a border inside "Anna Kell"
+    example = Example.from_dict(predicted, {"entities": [(0, 9, "PER"), (17, 20, "PER")]})
+    pipe = nlp.get_pipe("bcrf_ner")
+    with pytest.warns(UserWarning, match="left 2 sentence") as caught:
+        losses = nlp.update([example], sgd=Adam(0.001))
+    assert len(caught) == 1 and pipe.skipped_sentences == 2
+    assert np.isfinite(losses["bcrf_ner"])
+    nlp.update([example], sgd=Adam(0.001))
+    assert pipe.skipped_sentences == 4
+
+
+# Annotation to learn from
+
+
+def test_label_filter_counts_other_entities_as_none():
+    nlp, _ = make(label_filter=["PER"])
+    assert nlp.get_pipe("bcrf_ner").labels == ("PER",)
+    assert found(nlp(TEXT)) == [(0, 9, "PER"), (14, 17, "PER")]
+    with pytest.raises(ValueError, match="label_filter"):
+        nlp.get_pipe("bcrf_ner").add_label("LOC")
+
+
+def test_partial_annotation_is_summed_over():
+    """Sentences in which only some entities are marked teach those and leave the others open."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
+    made = []
+    for number, (text, ents) in enumerate(TRAIN):
+        example = Example.from_dict(nlp.make_doc(text), {"entities": ents})
+        if number % 2:
+            doc = example.reference
+            doc.set_ents(list(doc.ents)[:1], default="missing")
+        made.append(example)
+    trained(nlp, made)
+    complete = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    scores = nlp.evaluate(complete)
+    assert scores["ents_r"] > 0.85
+    assert nlp.evaluate(made)["ents_r"] == 1.0
+
+
+def test_tokens_that_the_gold_cuts_differently_are_aligned():
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
+    pipe.add_label("LOC")
+    predicted = Doc(nlp.vocab, words=["New", "York", "-", "based", "staff"], spaces=[True, False, False, True, False])
+    reference = Doc(nlp.vocab, words=["New", "York-based", "staff"], spaces=[True, True, False])
+    reference.ents = [Span(reference, 0, 2, label="LOC")]
+    example = Example(predicted, reference)
+    nlp.initialize(lambda: [example])
+    for _ in range(60):
+        nlp.update([example], sgd=Adam(0.01))
+    doc = Doc(nlp.vocab, words=[t.text for t in predicted], spaces=[bool(t.whitespace_) for t in predicted])
+    for _, proc in nlp.pipeline:
+        doc = proc(doc)
+    assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [(0, 4, "LOC")]
+
+
+def test_incorrect_spans_teach_what_is_no_entity(small_nlp):
+    nlp = with_config(small_nlp, incorrect_spans_key="wrong")
+    assert found(nlp("Rome and Oslo signed the treaty .")) == [(0, 4, "LOC"), (9, 13, "LOC")]
+    reference = nlp.make_doc("Rome and Oslo signed the treaty .")
+    reference.spans["wrong"] = [Span(reference, 0, 1, label="LOC")]
+    example = Example(nlp.make_doc(reference.text), reference)
+    for _ in range(20):
+        losses = nlp.update([example], sgd=Adam(0.005))
+    assert (0, 4, "LOC") not in found(nlp(reference.text))
+    assert losses["bcrf_ner"] < 0.5
+
+
+# Around the component
+
+
+def test_initialize_again_with_other_labels(small_nlp):
+    nlp = with_config(small_nlp)
+    example = Example.from_dict(nlp.make_doc("The Harvest Fair is on ."), {"entities": [(4, 16, "EVENT")]})
+    nlp.initialize(lambda: [example])
+    assert nlp.get_pipe("bcrf_ner").labels == ("LOC", "ORG", "PER", "EVENT")
+    nlp("Nothing .")
+
+
+def test_pretraining_finds_the_tok2vec():
+    nlp, _ = make(updates=0)
+    assert nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec").name == "bilstm"
+
+
+def test_scores_of_a_span_group(small_nlp):
+    nlp = with_config(small_nlp, spans_key="crf")
+    scores = nlp.evaluate([Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN])
+    assert scores["spans_crf_f"] == 1.0 and scores["spans_crf_per_type"]["PER"]["r"] == 1.0
+    half = [Example.from_dict(nlp.make_doc(text), {"entities": []}) for text, _ in TRAIN]
+    assert nlp.evaluate(half)["spans_crf_p"] == 0.0
+    missing = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text, _ in TRAIN]
+    assert nlp.evaluate(missing)["spans_crf_f"] is None
+
+
+def test_find_threshold_can_set_the_threshold(small_nlp):
+    nlp = with_config(small_nlp)
+    pipe = nlp.get_pipe("bcrf_ner")
+    assert "threshold" in pipe.cfg
+    pipe.cfg["threshold"] = 1.0
+    assert nlp(TEXT).ents == ()
