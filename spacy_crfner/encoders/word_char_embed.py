@@ -6,7 +6,6 @@ from typing import Callable, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from spacy.attrs import ORTH
-from spacy.ml.models.tok2vec import MultiHashEmbed
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 from spacy.vectors import Mode
@@ -16,6 +15,7 @@ from thinc.types import Floats2d
 
 from ..packing import Packing
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
+from .hash_features import hash_features
 from .layout import Block, parse_layout
 from .word_char import WordChar
 
@@ -35,6 +35,7 @@ def build_word_char_embed_v1(
     hash_attrs: Sequence[str] = ("NORM", "PREFIX", "SUFFIX", "SHAPE"),
     hash_rows: Sequence[int] = (5000, 1000, 2500, 2500),
     hash_width: int = 128,
+    hash_noise: float = 0.2,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Word and character features concatenated in the order of a layout, then hash features.
 
@@ -47,6 +48,7 @@ def build_word_char_embed_v1(
     hash_attrs, hash_rows: token attributes embedded by hash as in spacy.MultiHashEmbed.v2, and the size of each
         table; empty for none.
     hash_width: features of all hash attributes together.
+    hash_noise: in training, the share of attribute values that is replaced by a random one, from 0 to below 1.
     Raises ValueError for a layout that breaks the grammar, odd widths, or tables that do not fit.
     """
     blocks = parse_layout(layout)
@@ -61,14 +63,14 @@ def build_word_char_embed_v1(
         raise ValueError(
             f"hash_attrs and hash_rows must have the same length, not {len(hash_attrs)} and {len(hash_rows)}."
         )
-    hashed = [
-        MultiHashEmbed(width=hash_width, attrs=list(hash_attrs), rows=list(hash_rows), include_static_vectors=False)
-    ]
+    if not 0.0 <= hash_noise < 1.0:
+        raise ValueError(f"hash_noise is a share from 0 to below 1, not {hash_noise}.")
+    hashed = [hash_features(hash_attrs, hash_rows, hash_width, hash_noise)] if hash_attrs else []
     return Model(
         "word_char_embed",
         forward,
         init=init,
-        layers=hashed if hash_attrs else [],
+        layers=hashed,
         shims=[TorchShim(WordChar)],
         dims={"nO": None},
         attrs={

@@ -28,6 +28,7 @@ DEFAULT_MODEL = {
             "hash_attrs": ["NORM", "PREFIX", "SUFFIX", "SHAPE"],
             "hash_rows": [5000, 1000, 2500, 2500],
             "hash_width": 128,
+            "hash_noise": 0.2,
         },
     },
 }

@@ -105,8 +105,9 @@ def resize_output(model: Model[List[Doc], CRFScores], n_tags: int) -> Model[List
     for (_, params), node in zip(old, model.layers[1:], strict=True):
         for name, values in params.items():
             larger: Any = node.ops.alloc(node.get_param(name).shape)
-            kept = tuple(slice(min(new, had)) for new, had in zip(larger.shape, values.shape, strict=True))
-            larger[kept] = values[kept]
+            had: Any = values
+            kept = tuple(slice(min(sizes)) for sizes in zip(larger.shape, had.shape, strict=True))
+            larger[kept] = had[kept]
             node.set_param(name, larger)
     return model
 

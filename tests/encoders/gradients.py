@@ -25,7 +25,7 @@ def parameters(model: Model) -> Iterator[Tuple[str, np.ndarray, Callable[[], Any
 def check_gradients(model: Model, docs: List[Doc], tolerance: float = 0.01) -> Dict[str, float]:
     """Compare the gradient of every parameter of a model, without dropout, with central differences along a few
     random directions. The tables of hash features are changed. Returns the norms of the gradients by name."""
-    generator = np.random.default_rng(2)
+    generator = np.random.default_rng(0)
     for name, values, _ in parameters(model):
         if name.endswith(".E"):
             # Small as they are after initialization, a step would cross an edge of the maxout behind them.

@@ -1,0 +1,64 @@
+"""The code blocks of the README and the docs run; their links lead somewhere; their configs resolve."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from thinc.api import Config
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page, language):
+    return [code for kind, code in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_blocks_run(page, tmp_path):
+    """Each page is one script: later blocks may use what earlier ones made."""
+    code = "\n".join(blocks(page, "python"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "ini")], ids=lambda p: p.name)
+def test_config_blocks_resolve(page):
+    from spacy import registry
+
+    for code in blocks(page, "ini"):
+        config = Config().from_str(code, interpolate=False)
+        for path, block in walk(config):
+            for key, name in block.items():
+                if key.startswith("@"):
+                    assert callable(registry.get(key[1:], name)), (path, name)
+
+
+def walk(block, path=""):
+    if isinstance(block, dict):
+        yield path, block
+        for key, value in block.items():
+            yield from walk(value, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_and_files_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    for command in blocks(page, "bash"):
+        for path in re.findall(r"(?<![\w./-])((?:configs|scripts|benchmarks|assets)/[\w./-]+\.\w+)", command):
+            assert (ROOT / path).exists(), path
+
+
+def test_readme_names_the_two_commands_that_ci_runs():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in (
+        "pip install -r requirements.txt -e . && python -m spacy project run all",
+        "pip install -r requirements-dev.txt -e . && python -m pytest",
+    ):
+        assert command in readme

@@ -1,0 +1,104 @@
+"""The project file and the scripts that it calls."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import srsly
+
+SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert")
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return srsly.read_yaml(root / "project.yml")
+
+
+def run(root, script, *arguments, cwd=None):
+    command = [sys.executable, str(root / "scripts" / f"{script}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def test_every_command_says_what_it_does_needs_and_makes(project, root):
+    for command in project["commands"]:
+        assert len(command["help"]) > 10
+        assert command["deps"], command["name"]
+        for dep in command["deps"]:
+            if dep.startswith(("assets/", "scripts/", "configs/")):
+                assert (root / dep).exists(), dep
+        if command["name"] not in ("check", "demo-corpora", "clean"):
+            assert command["outputs"], command["name"]
+
+
+def test_workflows_name_commands_in_an_order_that_works(project):
+    commands = {command["name"]: command for command in project["commands"]}
+    for steps in project["workflows"].values():
+        made = set()
+        for step in steps:
+            needed = {
+                dep
+                for dep in commands[step]["deps"]
+                if dep.split("/")[0] in ("corpus", "training", "metrics", "packages", "target")
+            }
+            assert needed <= made, step
+            made |= set(commands[step].get("outputs", []))
+    assert project["workflows"]["all"] == ["convert", "train", "evaluate", "package", "install", "check", "render"]
+
+
+@pytest.mark.parametrize("corpus", ["conll2003", "bc5cdr"])
+def test_missing_corpus_is_one_readable_sentence(root, project, tmp_path, corpus):
+    result = run(root, "convert", tmp_path / project["vars"][corpus], "--to", tmp_path / "corpus")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert project["vars"][corpus] in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_own_copy_of_conll2003_under_its_official_names(root, tmp_path):
+    text = "-DOCSTART- -X- O O\n\nRome NNP I-NP I-LOC\nwins VBZ I-VP O\n\n"
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (tmp_path / name).write_text(text)
+    result = run(root, "convert", tmp_path, "--to", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev.spacy", "test.spacy", "train.spacy"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_explain_themselves(root, script):
+    result = run(root, script, "--help")
+    assert result.returncode == 0 and "usage" in result.stdout
+
+
+def test_install_without_a_wheel_says_what_to_do(root, tmp_path):
+    result = run(root, "install_package", tmp_path, "--target", tmp_path / "target")
+    assert result.returncode == 1 and "run the package command first" in result.stderr
+
+
+def test_clean_removes_nothing_outside(root, tmp_path):
+    inside, outside = tmp_path / "project" / "corpus", tmp_path / "other"
+    inside.mkdir(parents=True)
+    outside.mkdir()
+    assert run(root, "clean", outside, cwd=tmp_path / "project").returncode == 1 and outside.exists()
+    assert run(root, "clean", "corpus", cwd=tmp_path / "project").returncode == 0 and not inside.exists()
+
+
+def test_check_notices_another_score(root, small_nlp, tmp_path, examples):
+    from spacy.tokens import DocBin
+
+    package = tmp_path / "target" / "en_small"
+    package.mkdir(parents=True)
+    small_nlp.to_disk(package / "model")
+    (package / "__init__.py").write_text(
+        "from pathlib import Path\nimport spacy\ndef load():\n    return spacy.load(Path(__file__).parent / 'model')\n"
+    )
+    DocBin(docs=[example.reference for example in examples(small_nlp)]).to_disk(tmp_path / "test.spacy")
+    score = small_nlp.evaluate(examples(small_nlp))["ents_f"]
+    for score, code in ((score, 0), (0.5, 1)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"ents_f": score}))
+        options = ("--target", tmp_path / "target", "--corpus", tmp_path / "test.spacy")
+        result = run(root, "check_package", "en_small", *options, "--metrics", tmp_path / "metrics.json")
+        assert result.returncode == code, result.stderr
+    result = run(root, "render_entities", "en_small", *options, "--output", tmp_path / "page" / "news.html")
+    assert result.returncode == 0, result.stderr
+    html = (tmp_path / "page" / "news.html").read_text()
+    assert ("Anna Kell" in html and "PER 0." in html) or "PER 1.00" in html
