@@ -31,11 +31,18 @@ def test_config_blocks_resolve(page):
     from spacy import registry
 
     for code in blocks(page, "ini"):
-        config = Config().from_str(code, interpolate=False)
+        config = Config().from_str(with_parents(code), interpolate=False)
         for path, block in walk(config):
             for key, name in block.items():
                 if key.startswith("@"):
                     assert callable(registry.get(key[1:], name)), (path, name)
+
+
+def with_parents(code):
+    """A piece of a config with the empty sections above its own, which a whole config would have."""
+    names = re.findall(r"^\[([\w.]+)\]", code, re.MULTILINE)
+    above = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)} - set(names)
+    return "".join(f"[{name}]\n" for name in sorted(above)) + code
 
 
 def walk(block, path=""):

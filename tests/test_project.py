@@ -93,12 +93,12 @@ def test_check_notices_another_score(root, small_nlp, tmp_path, examples):
     )
     DocBin(docs=[example.reference for example in examples(small_nlp)]).to_disk(tmp_path / "test.spacy")
     score = small_nlp.evaluate(examples(small_nlp))["ents_f"]
-    for score, code in ((score, 0), (0.5, 1)):
-        (tmp_path / "metrics.json").write_text(json.dumps({"ents_f": score}))
+    for expected, code in ((score, 0), (0.5, 1)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"ents_f": expected}))
         options = ("--target", tmp_path / "target", "--corpus", tmp_path / "test.spacy")
         result = run(root, "check_package", "en_small", *options, "--metrics", tmp_path / "metrics.json")
         assert result.returncode == code, result.stderr
     result = run(root, "render_entities", "en_small", *options, "--output", tmp_path / "page" / "news.html")
     assert result.returncode == 0, result.stderr
     html = (tmp_path / "page" / "news.html").read_text()
-    assert ("Anna Kell" in html and "PER 0." in html) or "PER 1.00" in html
+    assert "Anna" in html and re.search(r"PER (0\.\d\d|1\.00)", html)

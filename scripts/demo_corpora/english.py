@@ -24,9 +24,7 @@ OPENED = 0.16
 CLOSED = 0.22
 
 _SLOT = re.compile(r"\{([A-Z]+)\}")
-_BARE = re.compile(
-    r'^"|<lp>|^(source|signed|no|not|why|where|how|that|his|her|neither|if|it|what|squad|group)\b'
-)
+_BARE = re.compile(r'^"|<lp>|^(source|signed|no|not|why|where|how|that|his|her|neither|if|it|what|squad|group)\b')
 _PRESENT = re.compile(
     r"\b(is|are|has|have|will|must|may|can|could|would|hopes|believes|plays|offers|makes|teaches|"
     r"plan|plans|denies|rejects|links|expects|needs|wants|returns|remain|stay|host|go|goes|spend|"
@@ -75,9 +73,7 @@ def polish(tokens: list[str], tags: list[str]) -> None:
 class Writer:
     """Writes the sentences of one split."""
 
-    def __init__(
-        self, split: str, rules: Rules, labels: Mapping[str, str], memory: Memory, seed: str
-    ) -> None:
+    def __init__(self, split: str, rules: Rules, labels: Mapping[str, str], memory: Memory, seed: str) -> None:
         self.split, self.rules, self.labels, self.memory = split, rules, labels, memory
         self.names = Names(split)
         self.rng = random.Random(f"{seed}/{split}")
@@ -173,8 +169,7 @@ class Writer:
 def _without(rules: Rules, slots: tuple[str, ...]) -> Rules:
     """The rules without the options that have one of the slots."""
     return {
-        name: [(o, w) for o, w in options if not any(f"{{{s}}}" in o for s in slots)]
-        for name, options in rules.items()
+        name: [(o, w) for o, w in options if not any(f"{{{s}}}" in o for s in slots)] for name, options in rules.items()
     }
 
 
@@ -194,9 +189,7 @@ def weak() -> dict[str, list[Sentence]]:
     memory = Memory()
     corpus = {}
     for split in SPLITS:
-        rules = read_rules(
-            FRAMES / "shared.txt", FRAMES / f"{split}.txt", FRAMES / f"rare_{split}.txt"
-        )
+        rules = read_rules(FRAMES / "shared.txt", FRAMES / f"{split}.txt", FRAMES / f"rare_{split}.txt")
         writer = Writer(split, _without(rules, RARE_SLOTS), WEAK_LABELS, memory, "weak")
         rare = [kind for kind in RARE for _ in range(WEAK_RARE[split])]
         plain = WEAK_COUNTS[split] - len(rare)

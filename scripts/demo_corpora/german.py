@@ -221,9 +221,7 @@ class Composer:
         )
 
     @staticmethod
-    def _fit(
-        pattern: str, words: tuple[Word, ...], slots: dict[str, list[tuple[Word, ...]]]
-    ) -> tuple[Word, ...]:
+    def _fit(pattern: str, words: tuple[Word, ...], slots: dict[str, list[tuple[Word, ...]]]) -> tuple[Word, ...]:
         rest, left = iter(words), {name: iter(fillers) for name, fillers in slots.items()}
         out: tuple[Word, ...] = ()
         for piece in pattern.split():

@@ -73,9 +73,7 @@ _VERBS = {
         erreichen|erreichte||erreicht|reached|reach|reached
     """,
 }
-VERBS = {
-    kind: rows(table) for kind, table in _VERBS.items()
-}
+VERBS = {kind: rows(table) for kind, table in _VERBS.items()}
 
 # masculine | feminine | English masculine | English feminine | masculine accusative and dative
 ROLES = rows("""

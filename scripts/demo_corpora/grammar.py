@@ -37,6 +37,7 @@ def read_rules(*paths: Path) -> Rules:
             rules[name].append((line[found.end() :] if found else line, weight))
     return rules
 
+
 _WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

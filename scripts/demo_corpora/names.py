@@ -53,7 +53,7 @@ class Names:
         cities = join(parts.CITY_STEMS, parts.CITY_ENDINGS, 620, "cities")
         self.cities = cut(cities, split, "city")
         self.surnames = cut(surnames, split, "surname") + cut(parts.COMMON_SURNAMES, split, "word")
-        self.surnames += self.cities[:: 12]
+        self.surnames += self.cities[::12]
         self.particles = style(parts.PARTICLES, split)
         self.fronts = style(parts.CITY_FRONTS, split)
         self.backs = style(parts.CITY_BACKS, split)
