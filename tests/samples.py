@@ -40,6 +40,7 @@ SMALL_MODEL = {
                 "char_rows": 1100,
                 "hash_rows": [500] * 4,
                 "hash_width": 48,
+                "hash_noise": 0.02,
             },
         }
     }

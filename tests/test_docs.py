@@ -69,3 +69,11 @@ def test_readme_names_the_two_commands_that_ci_runs():
         "pip install -r requirements-dev.txt -e . && python -m pytest",
     ):
         assert command in readme
+
+
+def test_table_of_results_is_what_the_results_say():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from tables import accuracy_table, with_table
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(readme, accuracy_table(ROOT / "benchmarks" / "results")) == readme

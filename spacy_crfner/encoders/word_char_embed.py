@@ -12,6 +12,7 @@ from spacy.vectors import Mode
 from spacy.vocab import Vocab
 from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d
+from thinc.util import get_array_module, to_numpy
 
 from ..packing import Packing
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
@@ -28,14 +29,14 @@ MAX_CHARS = 60
 
 
 def build_word_char_embed_v1(
-    layout: str = "word100+char*2",
+    layout: str = "word+char*2",
     char_width: int = 50,
     char_embed_width: int = 30,
     char_rows: int = 4096,
     hash_attrs: Sequence[str] = ("NORM", "PREFIX", "SUFFIX", "SHAPE"),
     hash_rows: Sequence[int] = (5000, 1000, 2500, 2500),
     hash_width: int = 128,
-    hash_noise: float = 0.2,
+    hash_noise: float = 0.4,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Word and character features concatenated in the order of a layout, then hash features.
 
@@ -169,13 +170,14 @@ def word_vectors(model: Model, vocab: Vocab, orths: np.ndarray, texts: List[str]
         return model.ops.alloc2f(len(orths), 0)
     if vocab.vectors.mode == Mode.floret:
         return model.ops.asarray2f(vocab.vectors.get_batch(texts))
-    rows = vocab.vectors.find(keys=orths)
+    rows = to_numpy(vocab.vectors.find(keys=orths))
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        rows[missing] = vocab.vectors.find(keys=[get_string_id(texts[i].lower()) for i in missing])
-    vectors = model.ops.asarray2f(vocab.vectors.data[rows])
+        rows[missing] = to_numpy(vocab.vectors.find(keys=[get_string_id(texts[i].lower()) for i in missing]))
+    data = vocab.vectors.data
+    vectors = data[get_array_module(data).asarray(rows)]
     vectors[rows < 0] = 0.0
-    return vectors
+    return model.ops.asarray2f(vectors)
 
 
 def char_rows(texts: List[str], n_rows: int) -> np.ndarray:

@@ -241,9 +241,7 @@ class CRFEntityRecognizer(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         if self._rehearsal_model is None:
             return losses
-        if any(
-            "upstream" in type(node).__name__.lower() or hasattr(node, "upstream_name") for node in self.model.walk()
-        ):
+        if any(hasattr(node, "upstream_name") for node in self.model.walk()):
             raise ValueError(
                 f"{self.name!r} listens to a shared tok2vec, which nlp.rehearse() cannot train: give the component "
                 "an encoder of its own (nlp.replace_listeners) before rehearsing."

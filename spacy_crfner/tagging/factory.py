@@ -21,14 +21,14 @@ DEFAULT_MODEL = {
         "per_sentence": True,
         "tok2vec": {
             "@architectures": "spacy_crfner.WordCharEmbed.v1",
-            "layout": "word100+char*2",
+            "layout": "word+char*2",
             "char_width": 50,
             "char_embed_width": 30,
             "char_rows": 4096,
             "hash_attrs": ["NORM", "PREFIX", "SUFFIX", "SHAPE"],
             "hash_rows": [5000, 1000, 2500, 2500],
             "hash_width": 128,
-            "hash_noise": 0.2,
+            "hash_noise": 0.4,
         },
     },
 }

@@ -19,7 +19,7 @@ from spacy_crfner.packing import Packing
 from spacy_crfner.wrapping import shim_of
 
 NO_HASH = {"hash_attrs": (), "hash_rows": ()}
-HASH = {"hash_attrs": ("NORM", "SHAPE"), "hash_rows": (60, 30), "hash_width": 6}
+HASH = {"hash_attrs": ("NORM", "SHAPE"), "hash_rows": (60, 30), "hash_width": 6, "hash_noise": 0.0}
 WORDS = ["cat", "dog", "house", "Paris"]
 FACE, OTHER_FACE = "\U0001f600", "\U0001f602"
 
@@ -308,6 +308,22 @@ def test_dropout_follows_the_training_config():
     np.testing.assert_allclose(model.begin_update(docs)[0][0], predicted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("layout", ["char4", "word"])
+def test_noise_replaces_a_share_of_the_hash_features_in_training(layout):
+    vocab = make_vocab(0)
+    docs = [Doc(vocab, words=[f"w{i}" for i in range(1000)])]
+    noisy = make(vocab, layout, **{**HASH, "hash_noise": 0.3})
+    predicted = noisy.predict(docs)[0]
+    np.testing.assert_array_equal(noisy.predict(docs)[0], predicted)
+    differs = np.abs(noisy.begin_update(docs)[0][0] - predicted) > 1e-5
+    assert not differs[:, :-6].any()
+    # Either of the two attributes of a token may be hit.
+    assert differs[:, -6:].any(1).mean() == pytest.approx(1 - 0.7**2, abs=0.06)
+
+    without = make(vocab, layout, **HASH)
+    np.testing.assert_allclose(without.begin_update(docs)[0][0], without.predict(docs)[0], rtol=1e-5, atol=1e-6)
+
+
 def test_the_character_table_is_as_large_as_asked():
     tables = [
         m for m in module_of(make(make_vocab(0), "char*2", char_rows=1500)).modules() if isinstance(m, nn.Embedding)
@@ -320,8 +336,13 @@ def test_the_character_table_is_as_large_as_asked():
     [
         ({"layout": "char3"}, "Character blocks need an even width, half for each direction: 'char3', char_width 50"),
         ({"layout": "word+char", "char_width": 7}, "even width, half for each direction: 'word.char', char_width 7"),
+        ({"char_width": 0}, "char_width 0"),
+        ({"char_width": -2}, "char_width -2"),
+        ({"char_embed_width": 0}, "char_embed_width"),
         ({"char_rows": 1024}, "char_rows must be more than 1024, not 1024"),
         ({"hash_attrs": ["NORM"], "hash_rows": [50, 20]}, "must have the same length, not 1 and 2"),
+        ({"hash_noise": 1.0}, "hash_noise is a share from 0 to below 1, not 1.0"),
+        ({"hash_noise": -0.1}, "hash_noise is a share from 0 to below 1, not -0.1"),
         ({"layout": "chars"}, "needs 'word', 'char' or '"),
     ],
 )
