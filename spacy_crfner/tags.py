@@ -20,17 +20,17 @@ LabelledSpan = Tuple[int, int, str]
 def check_labels(labels: Iterable[str]) -> Tuple[str, ...]:
     """The labels as a tuple.
 
-    Raises ValueError where a label cannot be the second half of a tag (empty, not a string, with white
-    space, or ``O``) or stands twice.
+    Raises ValueError where a label cannot be the second half of a tag (empty, not a string, ``O``, or with white
+    space other than single blanks inside) or stands twice.
     """
     labels = tuple(labels)
     for label in labels:
         if not isinstance(label, str):
             raise ValueError(f"Entity labels must be strings, but {label!r} is a {type(label).__name__}: rename it.")
-        if not label or label == "O" or any(char.isspace() for char in label):
+        if not label or label == "O" or label != " ".join(label.split()):
             raise ValueError(
-                f"The entity label {label!r} cannot be written as a tag such as 'B-PER': labels must not be "
-                "empty, hold white space, or be 'O'. Rename it in the training data."
+                f"The entity label {label!r} cannot be written as a tag such as 'B-PER': labels must not be empty, be "
+                "'O', or hold white space other than single blanks inside. Rename it in the training data."
             )
     if len(set(labels)) != len(labels):
         twice = sorted({label for label in labels if labels.count(label) > 1})

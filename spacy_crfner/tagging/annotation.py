@@ -1,12 +1,16 @@
 """What `bcrf_ner` writes into a Doc, and how its confidence is read back."""
 
+import warnings
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
-import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
+from ..tags import LabelledSpan
+
 ANNOTATIONS = ("confidence", "marginals", "n_best")
+SOURCE = "component"
+"""The key of a span group's attrs that names the component of this package which wrote it."""
 
 
 @dataclass(eq=False)
@@ -15,14 +19,16 @@ class DocPrediction:
 
     spans: (start, end, label) of the entities, in tokens of the Doc, in order, never overlapping.
     kept: entities that were in doc.ents before and stay.
+    blocked: (start, end) of tokens that were blocked and stay so.
     attrs: `scores` (entities,) span posteriors, and what else was asked for.
     """
 
-    spans: List[Tuple[int, int, str]] = field(default_factory=list)
-    kept: List[Tuple[int, int, str]] = field(default_factory=list)
+    spans: List[LabelledSpan] = field(default_factory=list)
+    kept: List[LabelledSpan] = field(default_factory=list)
+    blocked: List[Tuple[int, int]] = field(default_factory=list)
     attrs: Dict[str, Any] = field(default_factory=dict)
 
-    def keep(self, given: List[Tuple[int, int, str]]) -> None:
+    def keep(self, given: List[LabelledSpan]) -> None:
         """Let entities that were in the Doc before stand, and count none of them as found."""
         if not given:
             return
@@ -34,28 +40,66 @@ class DocPrediction:
             self.attrs["scores"] = self.attrs["scores"][found]
 
 
-def write_prediction(doc: Doc, prediction: DocPrediction, *, group: str, write_ents: bool) -> None:
-    """Set doc.spans[group] and, with write_ents, doc.ents."""
+def write_prediction(doc: Doc, prediction: DocPrediction, *, component: str, spans_key: Optional[str]) -> None:
+    """Set doc.ents, or the span group `spans_key`, and with it what the component has to say about its entities.
+
+    Without `spans_key` the entities stand once more in the group `component`, if there is anything to say.
+    """
     spans = [Span(doc, start, end, label=label) for start, end, label in prediction.spans]
-    if write_ents:
-        kept = [span for span in doc.ents if (span.start, span.end, span.label_) in set(prediction.kept)]
-        doc.set_ents(kept + spans)
-    doc.spans[group] = SpanGroup(doc, name=group, spans=spans, attrs=prediction.attrs)
+    if spans_key is None:
+        given = set(prediction.kept)
+        kept = [span for span in doc.ents if (span.start, span.end, span.label_) in given]
+        doc.set_ents(kept + spans, blocked=[doc[start:end] for start, end in prediction.blocked])
+        if not prediction.attrs:
+            doc.spans.pop(component, None)
+            return
+    group = spans_key or component
+    doc.spans[group] = SpanGroup(doc, name=group, spans=spans, attrs={**prediction.attrs, SOURCE: component})
+
+
+def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
+    """The entities that a component has found in this Doc before, as far as its span group tells."""
+    group = doc.spans.get(component)
+    if group is None or group.attrs.get(SOURCE) != component:
+        return set()
+    return {(span.start, span.end, span.label_) for span in group}
 
 
 def span_confidence(span: Span) -> Optional[float]:
-    """The posterior of a span in the first span group that holds it with a score; None if none does."""
+    """The posterior of a span in the first span group of a component of this package that holds it; None if none
+    does, or if the Doc's tokens have been merged or split since."""
     for group in span.doc.spans.values():
         scores = group.attrs.get("scores")
-        if scores is None or len(scores) != len(group):
+        if scores is None or SOURCE not in group.attrs or len(scores) != len(group):
             continue
-        for other, score in zip(group, np.asarray(scores).tolist(), strict=True):
-            if other.start == span.start and other.end == span.end and other.label == span.label:
-                return score
+        try:
+            place = _first_from(group, span.start)
+            other = group[place] if place < len(group) else None
+        except IndexError:
+            # Stale after retokenization: the group's spans do not fit into the Doc any more.
+            continue
+        if other is not None and (other.start, other.end, other.label) == (span.start, span.end, span.label):
+            return float(scores[place])
     return None
+
+
+def _first_from(group: SpanGroup, start: int) -> int:
+    """The place of the first span of a group, which is in order, that does not begin before a token."""
+    low, high = 0, len(group)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if group[middle].start < start else (low, middle)
+    return low
 
 
 def register_extensions() -> None:
     """`span._.confidence`: the probability of an entity, read from doc.spans; None where there is none."""
     if not Span.has_extension("confidence"):
         Span.set_extension("confidence", getter=span_confidence)
+    elif Span.get_extension("confidence")[2] is not span_confidence:
+        warnings.warn(
+            "The extension span._.confidence is somebody else's: the probabilities of entities are only in "
+            "doc.spans[...].attrs['scores'].",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -1,8 +1,10 @@
 """The `bcrf_ner` pipeline component."""
 
+import inspect
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import srsly
@@ -13,16 +15,16 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate, torch2xp
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..crf import LossGradient, Potentials, absent_spans, distillation
-from ..tags import TagSet, check_labels
-from ..wrapping import concatenate_rows, split_rows, to_torch
-from .annotation import ANNOTATIONS, DocPrediction, register_extensions, write_prediction
+from ..tags import LabelledSpan, TagSet, check_labels
+from .annotation import ANNOTATIONS, DocPrediction, own_entities, register_extensions, write_prediction
 from .decoders import Decoder
-from .gold import NO_ENTITY, UNKNOWN, EntityRuns, label_places, runs_to_tags, token_places
+from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
 from .model import CRFScores, is_initialized, resize_output
+from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import read_predictions
 from .segments import Segments
 
@@ -57,6 +59,8 @@ class CRFEntityRecognizer(TrainablePipe):
         unknown = sorted(set(annotate) - set(ANNOTATIONS))
         if unknown:
             raise ValueError(f"{name!r} cannot annotate {', '.join(unknown)}: choose from {', '.join(ANNOTATIONS)}.")
+        _check_block(loss, 1, "loss", name)
+        _check_block(decoder, 2, "decoder", name)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
         if n_best < 1:
@@ -80,8 +84,10 @@ class CRFEntityRecognizer(TrainablePipe):
             "incorrect_spans_key": incorrect_spans_key,
             "overwrite_ents": overwrite_ents,
         }
+        self._configured = {key: value for key, value in self.cfg.items() if key != "labels"}
         self._tag_set = TagSet((), scheme)
         self._skipped = 0
+        self._unlisted: Set[str] = set()
         register_extensions()
 
     # Labels
@@ -159,7 +165,15 @@ class CRFEntityRecognizer(TrainablePipe):
             )
         wanted = sorted(found) if labels is None else list(labels)
         if self.cfg["label_filter"] is not None:
-            wanted = [label for label in self.cfg["label_filter"] if label in wanted or labels is None]
+            absent = [label for label in self.cfg["label_filter"] if label not in wanted]
+            if absent:
+                warnings.warn(
+                    f"The label_filter of {self.name!r} names {', '.join(absent)}, which the training data does not "
+                    f"have: its labels are {', '.join(wanted) or 'none'}.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            wanted = list(self.cfg["label_filter"])
         wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
         if not wanted:
             raise ValueError(
@@ -208,7 +222,7 @@ class CRFEntityRecognizer(TrainablePipe):
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
-            return 0.0, _gradient_like(self.model, scores, segments, None)
+            return 0.0, mean_gradient(self.model, scores, segments)
         potentials = self._potentials(docs, scores, segments)
         gold, cut = self._gold_tags(examples, segments)
         gold[cut[segments.sequences]] = -1
@@ -220,7 +234,7 @@ class CRFEntityRecognizer(TrainablePipe):
         loss = float(result.loss.sum()) / len(segments.lengths)
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {_DIVERGED}")
-        return loss, _gradient_like(self.model, scores, segments, result, potentials)
+        return loss, mean_gradient(self.model, scores, segments, result, potentials)
 
     def rehearse(
         self,
@@ -255,7 +269,7 @@ class CRFEntityRecognizer(TrainablePipe):
         student = self._potentials(docs, scores, segments)
         teacher = self._potentials(docs, self._rehearsal_model.predict(docs), segments)
         result = distillation(student, teacher)
-        backprop(_gradient_like(self.model, scores, segments, result, student))
+        backprop(mean_gradient(self.model, scores, segments, result, student))
         if sgd not in (None, False):
             self.finish_update(sgd)
         losses[self.name] += float(result.loss.sum()) / len(segments.lengths)
@@ -286,21 +300,25 @@ class CRFEntityRecognizer(TrainablePipe):
             threshold=self.cfg["threshold"],
             n_best=self.cfg["n_best"],
         )
-        if not self.cfg["overwrite_ents"]:
-            for doc, prediction in zip(docs, predictions, strict=True):
-                prediction.keep([(span.start, span.end, span.label_) for span in doc.ents])
+        for doc, prediction in zip(docs, predictions, strict=True):
+            prediction.keep(self._given(doc))
+            prediction.blocked = blocked_tokens(doc)
         return predictions
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[DocPrediction]) -> None:
         """Write doc.ents, or doc.spans[spans_key], and the confidence of every entity."""
-        key = self.cfg["spans_key"]
         for doc, prediction in zip(docs, predictions, strict=True):
-            write_prediction(doc, prediction, group=key or self.name, write_ents=key is None)
+            write_prediction(doc, prediction, component=self.name, spans_key=self.cfg["spans_key"])
 
     # Saving
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        super().to_disk(path, exclude=exclude)
+        with self._saving():
+            super().to_disk(path, exclude=exclude)
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        with self._saving():
+            return super().to_bytes(exclude=exclude)
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
         """Raises ValueError, naming the folder, where a file is damaged."""
@@ -318,7 +336,23 @@ class CRFEntityRecognizer(TrainablePipe):
             raise ValueError(_damaged(self.name, "in these bytes", error)) from None
         return self._loaded()
 
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Save, beside the settings, what the config had said of them."""
+        self.cfg["configured"] = self._configured
+        try:
+            yield
+        finally:
+            del self.cfg["configured"]
+
     def _loaded(self) -> "CRFEntityRecognizer":
+        # A setting that was changed after training is kept, unless the config that loads says otherwise than the
+        # one that was saved with it. The scheme belongs to the weights.
+        saved = self.cfg.pop("configured", self._configured)
+        for key, value in self._configured.items():
+            if key != "scheme" and key in saved and saved[key] != value:
+                self.cfg[key] = value
+        self._configured["scheme"] = self.cfg["scheme"]
         for label in self.labels:
             self.vocab.strings.add(label)
         return self
@@ -330,69 +364,36 @@ class CRFEntityRecognizer(TrainablePipe):
             raise ValueError(Errors.E109.format(name=self.name))
 
     def _potentials(self, docs: Sequence[Doc], scores: CRFScores, segments: Segments) -> Potentials:
-        """The CRF of the sequences of a batch, with the entities that are given as constraints."""
-        emissions = to_torch(concatenate_rows(self.model, scores.emissions))
-        device = emissions.device
-        emissions = emissions[torch.from_numpy(segments.rows).to(device)]
-        start, steps, end = (torch.from_numpy(mask).to(device) for mask in self.tag_set.legal)
-        if not bool(torch.isfinite(emissions).all()):
-            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}")
-        allowed = None if self.cfg["overwrite_ents"] else self._given_entities(docs, segments)
-        return Potentials.build(
-            emissions,
-            segments.lengths,
-            to_torch(scores.start),
-            to_torch(scores.transitions),
-            to_torch(scores.end),
-            legal=(start, steps, end),
-            allowed=None if allowed is None else torch.from_numpy(allowed).to(device),
-        )
+        given = [self._given(doc) for doc in docs]
+        allowed = allowed_tags(docs, given, segments, self.tag_set, self.vocab.strings)
+        try:
+            return build_potentials(self.model, scores, segments, self.tag_set, allowed)
+        except FloatingPointError:
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}") from None
 
-    def _given_entities(self, docs: Sequence[Doc], segments: Segments) -> Optional[np.ndarray]:
-        """(N, K) the tags that the entities already in the Docs leave; None if they leave all."""
-        if not any(doc.ents for doc in docs):
-            return None
-        runs = [EntityRuns.from_doc(doc) for doc in docs]
-        # Only entities constrain: that other tokens were given no entity so far says nothing of them.
-        free = [EntityRuns(np.where(run.entity < 0, UNKNOWN, run.entity), run.labels) for run in runs]
-        places = label_places(self.tag_set, self.vocab.strings)
-        tags, cut = runs_to_tags(free, places, self.tag_set, segments, unlisted=NO_ENTITY)
-        # An entity across a sentence border stays in the Doc; the CRF only has to keep off its tokens.
-        tags[cut[segments.sequences] & (tags > 0)] = 0
-        allowed = np.ones((len(tags), len(self.tag_set)), dtype=bool)
-        fixed = np.flatnonzero(tags >= 0)
-        allowed[fixed] = False
-        allowed[fixed, tags[fixed]] = True
-        return allowed
+    def _given(self, doc: Doc) -> List[LabelledSpan]:
+        """The entities of a Doc that stay: those that others have found, unless they are to be overwritten or do
+        not matter."""
+        if self.cfg["overwrite_ents"] or self.cfg["spans_key"] is not None or not doc.ents:
+            return []
+        own = own_entities(doc, self.name)
+        spans = [(span.start, span.end, span.label_) for span in doc.ents]
+        return [span for span in spans if span not in own]
 
     def _gold_tags(self, examples: Sequence[Example], segments: Segments) -> Tuple[np.ndarray, np.ndarray]:
         unlisted = UNKNOWN if self.cfg["label_filter"] is None else NO_ENTITY
         runs = [EntityRuns.from_example(example) for example in examples]
         places = label_places(self.tag_set, self.vocab.strings)
+        if self.cfg["label_filter"] is None:
+            self._warn_of_unlisted({int(label) for run in runs for label in run.labels} - set(places))
         return runs_to_tags(runs, places, self.tag_set, segments, unlisted=unlisted)
 
     def _incorrect_spans_loss(
         self, examples: Sequence[Example], potentials: Potentials, gold: torch.Tensor, segments: Segments
     ) -> LossGradient:
         """The loss of the spans that annotators have marked as no entities."""
-        place = token_places(segments)
-        starts = segments.starts
-        spans: List[Tuple[int, int, int, int]] = []
-        for number, example in enumerate(examples):
-            wrong = example.reference.spans.get(self.cfg["incorrect_spans_key"], [])
-            for span in example.get_aligned_spans_y2x(wrong, allow_overlap=True):
-                rows = place[segments.doc_offsets[number] + np.arange(span.start, span.end)]
-                rows = rows[rows >= 0]
-                if not len(rows):
-                    continue
-                sequence = int(np.searchsorted(starts, rows[0], side="right")) - 1
-                if rows[-1] >= starts[sequence + 1]:
-                    continue
-                first, end = int(rows[0] - starts[sequence]), int(rows[-1] - starts[sequence]) + 1
-                # A span without a label is no entity of any label.
-                labels = [span.label_] if span.label_ else self.labels
-                known = [self.tag_set.label_index[label] for label in labels if label in self.tag_set.label_index]
-                spans += [(sequence, first, end, label) for label in known]
+        wrong = [example.reference.spans.get(self.cfg["incorrect_spans_key"], []) for example in examples]
+        spans = aligned_spans(examples, wrong, self.tag_set, segments)
         packing = potentials.packing
         columns = torch.tensor(spans, dtype=torch.int64, device=packing.device).view(-1, 4)
         packed_place = torch.empty_like(packing.order)
@@ -410,6 +411,17 @@ class CRFEntityRecognizer(TrainablePipe):
             )
         self._skipped += skipped
 
+    def _warn_of_unlisted(self, labels: Set[int]) -> None:
+        new = {self.vocab.strings[label] for label in labels} - self._unlisted
+        if new:
+            warnings.warn(
+                f"{self.name!r} does not have the label(s) {', '.join(sorted(new))} of the training data: these "
+                "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
+                UserWarning,
+                stacklevel=4,
+            )
+            self._unlisted |= new
+
     @property
     def skipped_sentences(self) -> int:
         """Sentences that training has left out so far because their gold tags were impossible."""
@@ -419,36 +431,19 @@ class CRFEntityRecognizer(TrainablePipe):
 _DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
 
 
+def _check_block(block: Callable, arguments: int, kind: str, name: str) -> None:
+    """Losses and decoders share a registry, so that one may stand where the other belongs."""
+    try:
+        inspect.signature(block).bind(*[None] * arguments)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The {kind} of {name!r} is not a {kind} block: choose one such as "
+            f"{'spacy_crfner.bernoulli.v1' if kind == 'loss' else 'spacy_crfner.viterbi_decoder.v1'}."
+        ) from None
+
+
 def _damaged(name: str, where: str, error: Exception) -> str:
     return (
-        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged, incomplete or of "
-        "another component. Copy or train the model again."
-    )
-
-
-def _gradient_like(
-    model: Model,
-    scores: CRFScores,
-    segments: Segments,
-    result: Optional[LossGradient],
-    potentials: Optional[Potentials] = None,
-) -> CRFScores:
-    """The gradient of the mean loss in the shape of the scores; zeros for tokens that take no part."""
-    xp = model.ops.xp
-
-    def floats(values: torch.Tensor) -> Any:
-        return torch2xp(values)
-
-    lengths = [len(rows) for rows in scores.emissions]
-    d_rows = model.ops.alloc2f(sum(lengths), len(scores.start))
-    if result is None or potentials is None:
-        zeros = [xp.zeros_like(values) for values in (scores.start, scores.transitions, scores.end)]
-        return CRFScores(split_rows(model, d_rows, lengths), *zeros)
-    scale = 1.0 / len(segments.lengths)
-    d_rows[xp.asarray(segments.rows)] = floats(potentials.packing.unpack(result.emissions) * scale)
-    return CRFScores(
-        emissions=split_rows(model, d_rows, lengths),
-        start=floats(result.start * scale),
-        transitions=floats(result.transitions * scale),
-        end=floats(result.end * scale),
+        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged or incomplete, "
+        "or the config describes another model. Copy or train it again."
     )

@@ -1,12 +1,12 @@
 """From the annotation of Docs and Examples to one tag a token."""
 
 from dataclasses import dataclass
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 from spacy.attrs import ENT_IOB, ENT_TYPE, ORTH
 from spacy.strings import StringStore
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..tags import TagSet
@@ -53,6 +53,16 @@ class EntityRuns:
         return cls(entity, np.array([span.label for span in spans], dtype=np.uint64))
 
 
+def blocked_tokens(doc: Doc) -> List[Tuple[int, int]]:
+    """(start, end) of the runs of tokens in which entities are blocked, see `blocked` of Doc.set_ents."""
+    columns = doc.to_array([ENT_IOB, ENT_TYPE])
+    blocked = (columns[:, 0] == BEGIN) & (columns[:, 1] == 0)
+    if not blocked.any():
+        return []
+    edges = np.flatnonzero(np.diff(blocked, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
 def label_places(tag_set: TagSet, strings: StringStore) -> Dict[int, int]:
     """Label hash -> place in the tag set."""
     return {strings[label]: place for place, label in enumerate(tag_set.labels)}
@@ -94,6 +104,33 @@ def runs_to_tags(
     cut[np.flatnonzero(crossing)] = True
     cut[np.flatnonzero(crossing) + 1] = True
     return tags, cut
+
+
+def aligned_spans(
+    examples: Sequence[Example], spans: Sequence[Iterable[Span]], tag_set: TagSet, segments: Segments
+) -> List[Tuple[int, int, int, int]]:
+    """Spans of the references as (sequence, first step, step after the last, place of the label).
+
+    spans: those of each example. A span without a label stands for one of every label. Spans that spaCy cannot
+    align, of other labels, of white space only, or across a sentence border are left out.
+    """
+    places, starts = token_places(segments), segments.starts
+    found: List[Tuple[int, int, int, int]] = []
+    for number, (example, wanted) in enumerate(zip(examples, spans, strict=True)):
+        for span in example.get_aligned_spans_y2x(wanted, allow_overlap=True):
+            rows = places[segments.doc_offsets[number] + np.arange(span.start, span.end)]
+            rows = rows[rows >= 0]
+            if not len(rows):
+                continue
+            sequence = int(np.searchsorted(starts, rows[0], side="right")) - 1
+            if rows[-1] >= starts[sequence + 1]:
+                continue
+            first, end = int(rows[0] - starts[sequence]), int(rows[-1] - starts[sequence]) + 1
+            labels = [span.label_] if span.label_ else tag_set.labels
+            found += [
+                (sequence, first, end, tag_set.label_index[label]) for label in labels if label in tag_set.label_index
+            ]
+    return found
 
 
 def token_places(segments: Segments) -> np.ndarray:

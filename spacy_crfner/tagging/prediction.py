@@ -1,5 +1,6 @@
 """From decoded sequences to what is found in each Doc."""
 
+import math
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -71,13 +72,15 @@ def _add_marginals(
 
 
 def _add_n_best(predictions: List[DocPrediction], decoded: Decoded, tag_set: TagSet, n: int, tokens: Any) -> None:
-    """attrs["n_best"]: for each sentence its best tag sequences, as {"probability", "ents"}, best first."""
+    """attrs["n_best"]: for each sentence its best tag sequences, as {"probability",
+    "log_probability", "ents"}, best first."""
     potentials = decoded.potentials
     packing = potentials.packing
     packed, scores = n_best(potentials, n)
-    log_p = scores - forward_backward(potentials).log_partition[:, None]
+    # In double precision, since the probability of the best path of a long text is smaller than a float can be.
+    log_p = scores.double() - forward_backward(potentials).exact_log_partition[:, None]
     tags = packing.unpack(packed).cpu().numpy()
-    probabilities = packing.unpack_sequences(log_p.exp()).tolist()
+    log_probabilities = packing.unpack_sequences(log_p).tolist()
     lengths = packing.unpack_sequences(packing.lengths).tolist()
     for prediction in predictions:
         prediction.attrs["n_best"] = []
@@ -85,10 +88,11 @@ def _add_n_best(predictions: List[DocPrediction], decoded: Decoded, tag_set: Tag
     for sequence, length in enumerate(lengths):
         end += length
         paths: List[Dict[str, Any]] = []
-        for rank, probability in enumerate(probabilities[sequence]):
-            if not probability > 0:
+        for rank, log_probability in enumerate(log_probabilities[sequence]):
+            if log_probability == float("-inf"):
                 continue
             spans = tag_set.tags_to_spans(tags[end - length : end, rank].tolist())
             ents = [[*tokens(sequence, i, j)[1:], label] for i, j, label in spans]
-            paths.append({"probability": probability, "ents": ents})
+            probability = math.exp(min(log_probability, 0.0))
+            paths.append({"probability": probability, "log_probability": log_probability, "ents": ents})
         predictions[tokens(sequence, 0, 1)[0]].attrs["n_best"].append(paths)

@@ -55,6 +55,7 @@ def test_it_is_registered():
 def test_one_vector_a_token(lengths, tok2vec, depth):
     model = make(tok2vec(), depth=depth)
     assert (model.get_dim("nI"), model.get_dim("nO")) == (6, 8)
+    assert len(shim_of(model)._model.forwards) == depth
     docs = make_docs(*lengths)
     predicted = model.predict(docs)
     outputs, backprop = model.begin_update(docs)

@@ -5,7 +5,7 @@ import pytest
 import spacy
 import torch
 from gradients import check_gradients
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from spacy import registry
 from spacy.tokens import Doc
@@ -254,6 +254,7 @@ def test_characters_beyond_the_basic_plane_are_one_character_each():
 
 
 @given(st.text(min_size=1, max_size=90), st.integers(1025, 5000))
+@example("a\u00ff\u0101\u03c0\u03ff\u0400\u6f22\ufffd" + FACE, 1100)
 def test_every_character_has_a_row_of_the_table(text, n_rows):
     rows = char_rows([text, "ab"], n_rows)
     assert len(rows) == min(len(text), MAX_CHARS) + 2

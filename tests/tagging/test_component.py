@@ -1,5 +1,8 @@
 """The options of bcrf_ner, one by one, as a user meets them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import spacy
@@ -76,7 +79,7 @@ def test_marginals_and_n_best(small_nlp):
 
 def test_nothing_but_entities_on_request(small_nlp):
     doc = with_config(small_nlp, annotate=[])(TEXT)
-    assert len(doc.ents) == 3 and "scores" not in doc.spans["bcrf_ner"].attrs
+    assert len(doc.ents) == 3 and "bcrf_ner" not in doc.spans
     assert doc.ents[0]._.confidence is None
 
 
@@ -112,6 +115,98 @@ def test_entities_that_were_there_stay_unless_overwritten(small_nlp):
         # Only what the component found itself is in its group.
         assert all(span.label_ != "TEAM" for span in doc.spans["bcrf_ner"])
         assert len(doc.spans["bcrf_ner"]) == len(doc.spans["bcrf_ner"].attrs["scores"])
+
+
+def test_running_twice_changes_nothing(small_nlp):
+    doc = small_nlp(TEXT)
+    before = [(ent.text, ent.label_, ent._.confidence) for ent in doc.ents]
+    again = small_nlp(doc)
+    assert [(ent.text, ent.label_, ent._.confidence) for ent in again.ents] == before and before[0][2] is not None
+
+
+def test_spans_key_does_not_care_for_what_others_found(small_nlp):
+    nlp = with_config(small_nlp, spans_key="crf")
+    nlp.add_pipe("entity_ruler", first=True).add_patterns([{"label": "TEAM", "pattern": "Anna Kell"}])
+    doc = nlp(TEXT)
+    assert [(s.start_char, s.end_char, s.label_) for s in doc.spans["crf"]] == TRAIN[0][1]
+    assert doc.ents[0].label_ == "TEAM"
+
+
+def test_blocked_tokens_stay_blocked(small_nlp):
+    doc = small_nlp.make_doc(TEXT)
+    doc.set_ents([], blocked=[doc[0:2]])
+    doc = small_nlp(doc)
+    assert found(doc) == TRAIN[0][1][1:]
+    assert [(token.ent_iob, token.ent_type) for token in doc[0:2]] == [(3, 0), (3, 0)]
+
+
+def test_merged_entities_lose_their_confidence_and_nothing_else(small_nlp):
+    nlp = with_config(small_nlp)
+    nlp.add_pipe("merge_entities")
+    doc = nlp(TEXT)
+    assert [ent.text for ent in doc.ents] == ["Anna Kell", "Bob", "Paris"]
+    assert all(ent._.confidence is None or 0.0 <= ent._.confidence <= 1.0 for ent in doc.ents)
+
+
+def test_annotate_nothing_and_merged_docs_are_saved(small_nlp):
+    nlp = with_config(small_nlp, annotate=[])
+    nlp.add_pipe("merge_entities")
+    doc = nlp(TEXT)
+    assert [e.text for e in next(iter(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab))).ents]
+
+
+def test_confidence_ignores_the_scores_of_other_components(small_nlp):
+    doc = small_nlp(TEXT)
+    score = doc.ents[0]._.confidence
+    other = Doc(small_nlp.vocab, words=[t.text for t in doc])
+    other.spans["sc"] = [Span(other, 0, 2, label="PER")]
+    other.spans["sc"].attrs["scores"] = np.array([0.111])
+    assert small_nlp(other).ents[0]._.confidence == pytest.approx(score)
+    assert Span(other, 0, 3, label="PER")._.confidence is None
+
+
+def test_confidence_is_known_without_the_component(small_nlp, tmp_path, root):
+    DocBin(docs=[small_nlp(TEXT)]).to_disk(tmp_path / "docs.spacy")
+    code = (
+        "import spacy, spacy_crfner; from spacy.tokens import DocBin; spacy_crfner.register_extensions();"
+        f"doc = next(DocBin().from_disk({str(tmp_path / 'docs.spacy')!r}).get_docs(spacy.blank('en').vocab));"
+        "print(doc.ents[0]._.confidence > 0.3)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert result.stdout.strip() == "True", result.stderr
+
+
+def test_settings_changed_after_training_are_saved_and_overridden(small_nlp, tmp_path):
+    nlp = with_config(small_nlp)
+    nlp.get_pipe("bcrf_ner").cfg["threshold"] = 0.9
+    nlp.to_disk(tmp_path / "model")
+    assert spacy.load(tmp_path / "model").get_pipe("bcrf_ner").cfg["threshold"] == 0.9
+    override = {"components": {"bcrf_ner": {"threshold": 0.2, "annotate": ["n_best"]}}}
+    again = spacy.load(tmp_path / "model", config=override)
+    assert again.get_pipe("bcrf_ner").cfg["threshold"] == 0.2
+    assert "n_best" in again(TEXT).spans["bcrf_ner"].attrs
+    assert "configured" not in again.get_pipe("bcrf_ner").cfg
+
+
+def test_n_best_of_a_long_text(small_nlp):
+    nlp = with_config(small_nlp, annotate=["n_best"], n_best=2)
+    doc = nlp(Doc(nlp.vocab, words=[word for text, _ in TRAIN for word in text.split()] * 20))
+    (paths,) = doc.spans["bcrf_ner"].attrs["n_best"]
+    assert len(paths) == 2 and paths[0]["log_probability"] >= paths[1]["log_probability"]
+
+
+def test_labels_with_blanks():
+    nlp, made = make([("Anna Kell left .", [(0, 9, "FULL NAME")])], updates=20)
+    assert nlp.evaluate(made)["ents_f"] == 1.0
+
+
+def test_confidence_of_many_entities(small_nlp):
+    doc = Doc(small_nlp.vocab, words=["Bob", "met"] * 5000)
+    doc.ents = [Span(doc, i, i + 1, label="PER") for i in range(0, 10000, 2)]
+    doc.spans["bcrf_ner"] = list(doc.ents)
+    doc.spans["bcrf_ner"].attrs.update(scores=np.linspace(0, 1, 5000), component="bcrf_ner")
+    reads = [ent._.confidence for ent in doc.ents]
+    assert reads == pytest.approx(np.linspace(0, 1, 5000).tolist())
 
 
 def test_white_space_never_begins_or_ends_an_entity(small_nlp):

@@ -27,7 +27,7 @@ def assert_one_sentence(error, *parts):
         assert part in message
 
 
-@pytest.mark.parametrize("label", ["", "O", "two words", "tab\t", 3])
+@pytest.mark.parametrize("label", ["", "O", " blank", "two  blanks", "tab\t", 3])
 def test_labels_that_no_tag_can_hold(label):
     _, pipe = blank()
     with pytest.raises(ValueError) as error:
@@ -69,6 +69,26 @@ def test_unknown_annotation_and_numbers_out_of_range():
         blank(decoder={"@misc": "spacy_crfner.max_f_decoder.v1", "threshold": 1.0})
     with pytest.raises(ValueError, match="max_length"):
         blank(decoder={"@misc": "spacy_crfner.max_f_decoder.v1", "max_length": 0})
+
+
+def test_blocks_in_the_wrong_place():
+    for kind, block in (("loss", "viterbi_decoder"), ("decoder", "nll")):
+        with pytest.raises(ValueError) as error:
+            blank(**{kind: {"@misc": f"spacy_crfner.{block}.v1"}})
+        assert_one_sentence(error, f"not a {kind} block", "bcrf_ner")
+
+
+def test_labels_that_the_component_does_not_have():
+    nlp, pipe = blank(label_filter=["PERSON", "PER"])
+    made = examples(nlp)
+    with pytest.warns(UserWarning, match="PERSON, which the training data does not have: its labels are LOC, ORG, PER"):
+        nlp.initialize(lambda: made)
+    nlp, pipe = blank()
+    pipe.initialize(lambda: made, nlp=nlp, labels=["PER"])
+    with pytest.warns(UserWarning, match=r"does not have the label\(s\) LOC, ORG") as caught:
+        for _ in range(3):
+            nlp.update(made, sgd=Adam(0.001))
+    assert len(caught) == 1
 
 
 def test_empty_corpus():
