@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spacy_crfner.tags import SCHEMES, TagSet, check_labels, iob_to_spans
 
-LABELS = ("PER", "GPE-NAM", "GPE.NAM")
+LABELS = ("PER", "GPE-NAM", "GPE.NAM", "WORK OF ART")
 schemes = pytest.mark.parametrize("scheme", sorted(SCHEMES))
 
 # (tokens before the entity, tokens of the entity, label) of each entity, and the tokens after the last one
@@ -96,7 +96,7 @@ def test_the_parts_of_a_tag_set_agree_with_its_names(scheme):
     for role in "BIES":
         prefix = role if role in tag_set.prefixes else {"E": "I", "S": "B"}[role]
         assert [tag_set.names[tag] for tag in tag_set.role(role)] == [f"{prefix}-{label}" for label in LABELS]
-    assert [tag_set.label_index[label] for label in LABELS] == [0, 1, 2]
+    assert [tag_set.label_index[label] for label in LABELS] == [0, 1, 2, 3]
 
 
 @schemes
@@ -132,7 +132,7 @@ def test_labels_must_be_distinct():
         TagSet(("PER", "LOC", "ORG", "PER", "LOC"))
 
 
-@pytest.mark.parametrize("label", ["", " ", "O", "A B", "A\tB", "PER\n", "A\u00a0B", 3, None])
+@pytest.mark.parametrize("label", ["", " ", "O", "A  B", " A", "A ", "A\tB", "PER\n", "A\u00a0B", 3, None])
 def test_labels_that_no_tag_can_hold(label):
     with pytest.raises(ValueError, match=r"[Rr]ename it"):
         check_labels(["PER", label])

@@ -1,7 +1,7 @@
 """CoNLL-style columns, one token a line and a blank line after each sentence -> sentences -> Docs."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
@@ -11,6 +11,7 @@ from spacy.vocab import Vocab
 
 from ..tags import check_labels, iob_to_spans
 from . import CorpusError, Problems, read_lines
+from .repairs import CLOSING_PREFIXES, find_repairs
 
 MISSING_TAGS = ("-", "?")
 """Tags that say that a token was not annotated."""
@@ -26,12 +27,25 @@ class Sentence:
     tags: one for each token, in IOB2; an empty string where the token was not annotated.
     line: where it begins in the file, counted from 1.
     document: number of the document that it stands in, counted from 0.
+    repaired_lines: lines whose tags contradict those before them (see
+        :func:`~spacy_crfner.corpora.repairs.find_repairs`), and so begin an entity in `tags`.
     """
 
     words: Tuple[str, ...]
     tags: Tuple[str, ...]
     line: int
     document: int
+    repaired_lines: Tuple[int, ...] = ()
+
+
+@dataclass
+class _Draft:
+    """A sentence while its file is read: tokens, tags as written, the line of each, and its document."""
+
+    document: int
+    words: List[str] = field(default_factory=list)
+    tags: List[str] = field(default_factory=list)
+    lines: List[int] = field(default_factory=list)
 
 
 def read_columns(
@@ -58,39 +72,27 @@ def read_columns(
     path = Path(path)
     problems = Problems(path)
     rows = _Rows(token_column, tag_column, frozenset(missing_tags))
-    sentences: List[Sentence] = []
-    words: List[str] = []
-    tags: List[str] = []
-    document = first_line = 0
-    in_document = False
-
-    def close_sentence() -> None:
-        if words:
-            sentences.append(Sentence(tuple(words), _to_iob2(tags, rows.missing_tags), first_line, document))
-            words.clear()
-            tags.clear()
-
+    drafts = [_Draft(document=0)]
     for number, line in read_lines(path, problems):
+        draft = drafts[-1]
         if comment_prefix and line.startswith(comment_prefix):
             continue
         if not line.strip(" \t"):
-            close_sentence()
+            if draft.words:
+                drafts.append(_Draft(draft.document))
         elif re.split("[ \t]", line, maxsplit=1)[0] == DOCUMENT_START:
-            close_sentence()
-            document += in_document
-            in_document = False
+            drafts.append(_Draft(draft.document + 1))
         else:
-            in_document = True
             try:
                 word, tag = rows.parse(line)
             except ValueError as error:
                 problems.add(number, str(error))
                 continue
-            first_line = first_line if words else number
-            words.append(word)
-            tags.append(tag)
-    close_sentence()
+            draft.words.append(word)
+            draft.tags.append(tag)
+            draft.lines.append(number)
     problems.check()
+    sentences = _finish(drafts, rows)
     if not sentences:
         raise CorpusError(f"{path}: the file holds no sentence: expected one token a line, with its tag.")
     return sentences
@@ -118,13 +120,22 @@ class _Rows:
             separator = "a TAB" if self.split is _split_tabs else "spaces"
             raise ValueError(
                 f"the row has {_columns(len(cells))}, but the file's first row has {self.width}, separated by "
-                f"{separator}: add the missing column, count columns from the left, or name the prefix of comments."
+                f"{separator}: add the missing column, count columns from the left (--token-column, --tag-column), or "
+                "name the prefix of comments (--comment-prefix)."
+            )
+        if len(cells) == 1:
+            separators = "TABs or spaces" if self.width == 1 else "TABs" if self.split is _split_tabs else "spaces"
+            where = "" if self.width == 1 else ", as in the file's first row"
+            raise ValueError(
+                "the row has 1 column, but token and tag need one each: separate columns by "
+                f"{separators}{where}, and not by commas or other characters."
             )
         token, tag = self._cell(cells, self.token_column, "token"), self._cell(cells, self.tag_column, "tag")
         if self.token_column % len(cells) == self.tag_column % len(cells):
             raise ValueError(
                 f"the row has {_columns(len(cells))}, and token and tag are both expected in column "
-                f"{self.token_column % len(cells)} (counted from 0): add the missing column or name others."
+                f"{self.token_column % len(cells)} (counted from 0): add the missing column or name others "
+                "(--token-column, --tag-column)."
             )
         if not token.strip(" "):
             raise ValueError("the token is empty: write the token, or nothing at all to end a sentence.")
@@ -139,7 +150,7 @@ class _Rows:
         if not -len(cells) <= column < len(cells):
             raise ValueError(
                 f"the row has {_columns(len(cells))}, so there is no column {column} (counted from 0) for "
-                f"the {role}: add the missing column or name another."
+                f"the {role}: add the missing column or name another (--{role}-column)."
             )
         return cells[column]
 
@@ -159,31 +170,42 @@ def _columns(number: int) -> str:
 
 def _tag_fault(tag: str) -> str:
     try:
-        check_labels(label for _, _, label in iob_to_spans([tag]))
+        spans = iob_to_spans([tag])
+    except ValueError as error:
+        return f"{error} If it marks tokens that were not annotated, name it (--missing-tag)."
+    try:
+        check_labels(label for _, _, label in spans)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _to_iob2(tags: Sequence[str], missing_tags: Collection[str]) -> Tuple[str, ...]:
-    result = ["" if tag in missing_tags else "O" for tag in tags]
-    for start, end, label in iob_to_spans(["O" if tag in missing_tags else tag for tag in tags]):
+def _finish(drafts: Sequence[_Draft], rows: "_Rows") -> List[Sentence]:
+    closes = any(tag.startswith(CLOSING_PREFIXES) for tag in rows.tag_faults if tag not in rows.missing_tags)
+    sentences: List[Sentence] = []
+    documents: Dict[int, int] = {}
+    for draft in drafts:
+        if draft.words:
+            written = ["" if tag in rows.missing_tags else tag for tag in draft.tags]
+            document = documents.setdefault(draft.document, len(documents))
+            repaired = tuple(draft.lines[place] for place in find_repairs(written, closes=closes))
+            sentences.append(Sentence(tuple(draft.words), _to_iob2(written), draft.lines[0], document, repaired))
+    return sentences
+
+
+def _to_iob2(tags: Sequence[str]) -> Tuple[str, ...]:
+    result = ["O" if tag else "" for tag in tags]
+    for start, end, label in iob_to_spans([tag or "O" for tag in tags]):
         result[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
     return tuple(result)
 
 
-def sentences_to_docs(
-    sentences: Iterable[Sentence], vocab: Vocab, *, sentences_per_doc: int = 1, no_spaces: bool = False
-) -> Iterator[Doc]:
-    """Docs with the entities and sentence borders of sentences.
+def group_sentences(sentences: Iterable[Sentence], sentences_per_doc: int = 1) -> Iterator[List[Sentence]]:
+    """The sentences of each Doc.
 
     sentences: in file order.
-    vocab: the Docs' vocabulary.
     sentences_per_doc: how many sentences a Doc joins; the last Doc of a document may have fewer, since no Doc
         crosses the border of a document.
-    no_spaces: the text has no spaces between tokens, as in Chinese. Otherwise one follows every token but the
-        last; the real spacing is not known, and the Doc says so (``has_unknown_spaces``), for which reason
-        spaCy trains and evaluates on these tokens instead of tokenising the text again.
 
     Raises CorpusError where `sentences_per_doc` is below 1.
     """
@@ -192,10 +214,17 @@ def sentences_to_docs(
     for _, group in groupby(sentences, key=lambda sentence: sentence.document):
         document = list(group)
         for first in range(0, len(document), sentences_per_doc):
-            yield _make_doc(document[first : first + sentences_per_doc], vocab, no_spaces)
+            yield document[first : first + sentences_per_doc]
 
 
-def _make_doc(sentences: Sequence[Sentence], vocab: Vocab, no_spaces: bool) -> Doc:
+def make_doc(sentences: Sequence[Sentence], vocab: Vocab, *, no_spaces: bool = False) -> Doc:
+    """A Doc with the entities and borders of sentences.
+
+    vocab: the Doc's vocabulary.
+    no_spaces: the text has no spaces between tokens, as in Chinese. Otherwise one follows every token but the
+        last; the real spacing is not known, and the Doc says so (``has_unknown_spaces``), for which reason
+        spaCy trains and evaluates on these tokens instead of tokenising the text again.
+    """
     words = [word for sentence in sentences for word in sentence.words]
     doc = Doc(
         vocab,

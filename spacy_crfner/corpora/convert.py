@@ -1,147 +1,118 @@
 """Annotated files -> ``.spacy`` files (DocBin) that spaCy trains on."""
 
-import os
-from collections import Counter
-from dataclasses import dataclass, field
+import random
 from fractions import Fraction
 from pathlib import Path
-from typing import Collection, Dict, Iterable, List, Optional, Sequence, Tuple, Union
-
-import numpy as np
-import spacy
-from spacy.language import Language
-from spacy.tokens import Doc, DocBin
-from spacy.util import get_lang_class
-from spacy.vocab import Vocab, create_vocab
+from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
 
 from . import CorpusError
-from .columns import MISSING_TAGS, read_columns, sentences_to_docs
-from .jsonl import read_jsonl
+from .reading import JSONL_SUFFIX, ReadDoc, read_docs
+from .writing import ConversionReport, describe, write_all
 
 COLUMN_SUFFIXES = (".conll", ".txt", ".iob", ".tsv", ".bio")
-JSONL_SUFFIX = ".jsonl"
 SPLITS = {
     "train": ("train", "eng.train"),
     "dev": ("dev", "devel", "valid", "validation", "testa", "eng.testa"),
     "test": ("test", "testb", "eng.testb"),
 }
 """Split -> the names, without endings, that its file has in the corpora people download."""
-FORMATS = ("auto", "columns", "jsonl")
-
-ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
-"""The annotation that a corpus has; DocBin adds words and spaces."""
-
-
-@dataclass
-class ConversionReport:
-    """What a conversion wrote.
-
-    documents, sentences, tokens: counts; a Doc without sentence borders counts as one sentence.
-    entities: number of entities by label, labels in order.
-    unannotated_tokens: tokens that are neither in an entity nor known to be outside.
-    skipped_examples: examples of the file that were left out because their answer is "reject" or "ignore".
-    skipped_spans: spans that were turned into missing annotation (alignment ``skip``).
-    """
-
-    documents: int = 0
-    sentences: int = 0
-    tokens: int = 0
-    entities: Dict[str, int] = field(default_factory=dict)
-    unannotated_tokens: int = 0
-    skipped_examples: int = 0
-    skipped_spans: int = 0
-
-    def __str__(self) -> str:
-        by_label = ", ".join(f"{label} {count:,}" for label, count in self.entities.items())
-        parts = [f"sentences {self.sentences:,}", f"docs {self.documents:,}", f"tokens {self.tokens:,}"]
-        parts.append(f"entities {sum(self.entities.values()):,}" + (f" ({by_label})" if by_label else ""))
-        # What was left out is only worth a word where there is some.
-        for name in ("unannotated_tokens", "skipped_examples", "skipped_spans"):
-            if getattr(self, name):
-                parts.append(f"{name.replace('_', ' ')} {getattr(self, name):,}")
-        return ", ".join(parts)
 
 
 def convert_file(
-    source: Union[str, Path],
-    target: Union[str, Path],
-    *,
-    file_format: str = "auto",
-    language: str = "en",
-    limit: Union[int, str, None] = None,
-    allow_no_entities: bool = False,
-    sentences_per_doc: int = 1,
-    no_spaces: bool = False,
-    token_column: int = 0,
-    tag_column: int = -1,
-    missing_tags: Collection[str] = MISSING_TAGS,
-    comment_prefix: Optional[str] = None,
-    alignment: str = "strict",
+    source: Union[str, Path], target: Union[str, Path], *, allow_no_entities: bool = False, **options: Any
 ) -> ConversionReport:
     """Convert a column or JSON lines file to a ``.spacy`` file.
 
     source: the file, plain or ``.gz``.
     target: the file to write; its folder is made if need be. It is written under another name and renamed when
         complete, so that an error leaves neither half a file nor a changed one.
-    file_format: "columns", "jsonl", or "auto": JSON lines if the name ends in ``.jsonl`` or ``.jsonl.gz``, and
-        columns otherwise.
-    language: code of the spaCy language whose vocabulary (and, for JSON lines, tokenizer) is used.
-    limit: convert only the first sentences (of JSON lines: examples), a number or a share such as "10%"; the
-        whole file is checked all the same.
     allow_no_entities: accept a corpus without any entity.
-    sentences_per_doc, no_spaces, token_column, tag_column, missing_tags, comment_prefix: for columns, see
-        :func:`~spacy_crfner.corpora.columns.read_columns` and
-        :func:`~spacy_crfner.corpora.columns.sentences_to_docs`.
-    alignment: for JSON lines, see :func:`~spacy_crfner.corpora.jsonl.read_jsonl`.
+    options: format, language, limit and more, see :func:`~spacy_crfner.corpora.reading.read_docs`.
 
-    Raises CorpusError where the source cannot be read (naming file and line), holds no entity, an option is not
-    one of the above, or the target cannot be written.
+    Raises CorpusError where the source cannot be read (naming file and line), holds no entity, an option has a
+    wrong value, or the target cannot be written.
     """
-    source, target = Path(source), Path(target)
-    if file_format not in FORMATS:
-        raise CorpusError(f"Unknown format {file_format!r}: choose one of {', '.join(FORMATS)}.")
+    target = Path(target)
     if target.suffix != ".spacy":
         raise CorpusError(f"{target}: spaCy reads only files whose name ends in .spacy: name the target so.")
-    _count(limit, total=1)
-    report = ConversionReport()
-    if file_format == "auto":
-        file_format = guess_format(source)
-    if file_format == "jsonl":
-        examples, report.skipped_examples = read_jsonl(source, _load_language(language), alignment=alignment)
-        examples = examples[: _count(limit, len(examples))]
-        report.skipped_spans = sum(example.skipped_spans for example in examples)
-        docs = [example.doc for example in examples]
-    else:
-        vocab = _load_vocab(language)
-        sentences = read_columns(
-            source,
-            token_column=token_column,
-            tag_column=tag_column,
-            missing_tags=missing_tags,
-            comment_prefix=comment_prefix,
-        )
-        sentences = sentences[: _count(limit, len(sentences))]
-        docs = list(sentences_to_docs(sentences, vocab, sentences_per_doc=sentences_per_doc, no_spaces=no_spaces))
-    _describe(docs, report)
+    docs, skipped = read_docs(source, **options)
+    report = describe(docs, skipped)
     if not report.entities and not allow_no_entities:
-        where = "the part of the file that the limit takes" if limit is not None else "the file"
+        where = "the part of the file that the limit takes" if options.get("limit") is not None else "the file"
         raise CorpusError(
             f"{source}: {where} holds no entity, so nothing can be learned from it: check where its tags or spans "
-            "stand, or allow a corpus without entities."
+            "stand, or allow a corpus without entities (--allow-no-entities)."
         )
-    _write(DocBin(ATTRS, docs=docs), target)
+    write_all({target: docs})
     return report
 
 
-def guess_format(source: Path) -> str:
-    """ "jsonl" or "columns", by the file's name. Raises CorpusError for names of formats that are neither."""
-    suffix = Path(source.name.removesuffix(".gz")).suffix
-    if suffix in (".json", ".spacy"):
+def split_file(
+    source: Union[str, Path],
+    folder: Union[str, Path],
+    shares: Union[str, Sequence[float]],
+    *,
+    seed: int = 0,
+    allow_no_entities: bool = False,
+    **options: Any,
+) -> Dict[str, ConversionReport]:
+    """Convert a column or JSON lines file to ``train.spacy``, ``dev.spacy`` and, with three shares, ``test.spacy``.
+
+    Its Docs (sentences, unless several are joined to a Doc, or examples of JSON lines) are shuffled and then dealt
+    out. The same source, shares, seed and options give the same files.
+
+    source: the file, plain or ``.gz``.
+    folder: where the files are written; it is made if need be. They are renamed when all are complete, so that an
+        error leaves neither half a file nor a changed one.
+    shares: two or three shares of the Docs in per cent, which sum to 100, such as ``(80, 10, 10)`` or "80,10,10".
+    seed: of the order.
+    allow_no_entities: accept parts without any entity.
+    options: format, language, limit and more, see :func:`~spacy_crfner.corpora.reading.read_docs`.
+
+    Returns the report for each part by its name; the skipped examples, which are in no part, stand in the first.
+    Raises CorpusError where the source is a folder or cannot be read (naming file and line), a part holds no Doc
+    or no entity, an option has a wrong value, or a file cannot be written.
+    """
+    source = Path(source)
+    borders = _borders(shares)
+    if source.is_dir():
+        raise CorpusError(f"{source}: only a file can be split, but this is a folder: name one file in it.")
+    docs, skipped = read_docs(source, **options)
+    random.Random(seed).shuffle(docs)
+    files: Dict[Path, List[ReadDoc]] = {}
+    reports: Dict[str, ConversionReport] = {}
+    for name, start, end in zip(SPLITS, borders, borders[1:], strict=False):
+        part = docs[round(len(docs) * start) : round(len(docs) * end)]
+        if not part:
+            raise CorpusError(
+                f"{source}: nothing is left for {name}, since there are only {len(docs)} docs to split: use a larger "
+                "file or more even shares."
+            )
+        reports[name] = describe(part, 0 if reports else skipped)
+        if not reports[name].entities and not allow_no_entities:
+            raise CorpusError(
+                f"{source}: the part for {name} ({len(part)} docs) would hold no entity: check where the file's tags "
+                "or spans stand, choose other shares or another seed (--seed), or allow parts without entities "
+                "(--allow-no-entities)."
+            )
+        files[Path(folder) / f"{name}.spacy"] = part
+    write_all(files)
+    return reports
+
+
+def _borders(shares: Union[str, Sequence[float]]) -> List[Fraction]:
+    """Where the parts begin and end, from 0 to 1."""
+    texts = shares.split(",") if isinstance(shares, str) else map(str, shares)
+    try:
+        numbers = [Fraction(text) for text in texts]
+    except (ValueError, ZeroDivisionError):
+        numbers = []
+    if not 2 <= len(numbers) <= len(SPLITS) or min(numbers) <= 0 or sum(numbers) != 100:
         raise CorpusError(
-            f"{source}: {suffix} files are neither columns nor JSON lines: convert the file to one of these, or "
-            "name its format if only its name misleads."
+            f"The shares {shares!r} are not two or three numbers above 0 that sum to 100, such as '80,20' (train and "
+            "dev) or '80,10,10' (train, dev and test): correct them."
         )
-    return "jsonl" if suffix == JSONL_SUFFIX else "columns"
+    return [sum(numbers[:count], Fraction(0)) / 100 for count in range(len(numbers) + 1)]
 
 
 def plan_conversions(sources: Iterable[Union[str, Path]], folder: Union[str, Path]) -> List[Tuple[Path, Path]]:
@@ -188,61 +159,3 @@ def _stem(source: Path) -> str:
     name = Path(source.name.removesuffix(".gz"))
     # "eng.testa" and "eng.testb" must not both become "eng".
     return name.stem if name.suffix in (*COLUMN_SUFFIXES, JSONL_SUFFIX) else name.name
-
-
-def _count(limit: Union[int, str, None], total: int) -> int:
-    """How many of `total` sentences a limit takes; of any share at least one."""
-    if limit is None:
-        return total
-    text = str(limit)
-    try:
-        number = Fraction(text.removesuffix("%"))
-    except (ValueError, ZeroDivisionError):
-        number = Fraction(0)
-    is_share = text.endswith("%")
-    if number <= 0 or (is_share and number > 100) or (not is_share and number.denominator != 1):
-        raise CorpusError(
-            f"The limit {limit!r} is neither a number of sentences nor a share such as '10%': correct it."
-        )
-    return max(1, int(total * number / 100)) if is_share else min(total, int(number))
-
-
-def _load_vocab(language: str) -> Vocab:
-    # Not spacy.blank: some languages' tokenizers need a further package, and columns need no tokenizer.
-    try:
-        return create_vocab(language, get_lang_class(language).Defaults)
-    except ImportError:
-        raise CorpusError(f"spaCy knows no language {language!r}: name one such as 'en', or 'xx' for any.") from None
-
-
-def _load_language(language: str) -> Language:
-    _load_vocab(language)
-    try:
-        return spacy.blank(language)
-    except ImportError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CorpusError(f"The tokenizer of the language {language!r} cannot be loaded: {reason}") from None
-
-
-def _describe(docs: Sequence[Doc], report: ConversionReport) -> None:
-    labels: Counter = Counter()
-    for doc in docs:
-        report.sentences += max(1, int((doc.to_array("SENT_START") == 1).sum()))
-        report.tokens += len(doc)
-        report.unannotated_tokens += int(np.count_nonzero(doc.to_array("ENT_IOB") == 0))
-        labels.update(entity.label_ for entity in doc.ents)
-    report.documents = len(docs)
-    report.entities = dict(sorted(labels.items()))
-
-
-def _write(doc_bin: DocBin, target: Path) -> None:
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(doc_bin.to_bytes())
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise CorpusError(f"{target}: the file cannot be written ({error.strerror or error}).") from None

@@ -58,7 +58,8 @@ def read_jsonl(path: Union[str, Path], nlp: Language, *, alignment: str = "stric
 
     Each line is an object with "text" and spans of that text: "spans" or "entities" with objects (offsets
     "start" and "end", or "start_offset" and "end_offset", and "label"), or "entities", "label" or "labels" with
-    lists ``[start, end, label]``. White space at either end of a span is trimmed. "tokens", a list of objects
+    lists ``[start, end, label]``. White space at either end of a span is trimmed, and
+    of identical spans one is kept. "tokens", a list of objects
     with "start" and "end", takes the place of `nlp`'s tokenizer.
 
     path: the file.
@@ -153,7 +154,8 @@ def _spans(record: Dict[str, Any], text: str) -> List[_CharSpan]:
     if not found:
         names = ", ".join(repr(key) for key in SPAN_KEYS)
         raise ValueError(f"there is no list of spans in one of {names}: write an empty list if there is no entity.")
-    spans = sorted(_char_span(item, text) for item in record[found[0]])
+    # A span that is given twice says nothing new.
+    spans = sorted({_char_span(item, text) for item in record[found[0]]})
     for left, right in pairwise(spans):
         if right.start < left.end:
             raise ValueError(f"the spans {left} and {right} overlap: keep one of them.")
@@ -237,14 +239,14 @@ def _set_entities(doc: Doc, spans: List[_CharSpan], alignment: str) -> int:
                 others = ", ".join(f'"{other}"' for other in ALIGNMENTS[1:] if other != alignment)
                 raise ValueError(
                     f"the span {span} {what} (the tokens there: {_quote(touched.text)}): correct it, or choose "
-                    f"another alignment, one of {others}."
+                    f"another alignment (--alignment), one of {others}."
                 )
             unknown.update(range(touched.start, touched.end))
             skipped += 1
         elif entities and last is not None and entity.start < entities[-1].end:
             raise ValueError(
                 f"the spans {last} and {span} overlap when expanded to whole tokens: correct one of them, or "
-                'choose another alignment, one of "contract", "skip".'
+                'choose another alignment (--alignment), one of "contract", "skip".'
             )
         else:
             entities.append(entity)

@@ -6,7 +6,7 @@ that in log space, in double precision. The choice depends on the potentials alo
 give equal results.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Optional, Tuple
@@ -19,13 +19,13 @@ from .potentials import Potentials
 # The largest spread of log-potentials that a rescaled sweep may have to bridge: exp(-80) and exp(-690) are
 # still normal numbers in single and double precision.
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 690.0}
-# Two tags that are both possible reach a common tag within this many steps in BIO and BIOES, so a sweep
-# that drops terms smaller than this many steps' spread drops nothing that can come to dominate later.
+# Where any two tags can reach a common tag in two steps, as in BIO and BIOES, a prefix that is further behind
+# another than this many steps' spread can never come to matter: the sweep may drop it.
 MIXING_STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Posteriors:
+class Posteriors(ABC):
     """What a CRF believes of a batch of B sequences with N rows in all and K tags; rows in packed order.
 
     log_partition: (B,) packed sequences; -inf where no tag sequence is possible.
@@ -44,14 +44,14 @@ class Posteriors:
         return torch.isfinite(self.log_partition)
 
     @abstractmethod
-    def log_alpha(self, rows: Tensor) -> Tensor:
-        """(M, K) in double precision: for M rows, the log-sum of the scores of all prefixes that end in each tag
-        there, its emission included."""
+    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
+        """(M,) in double precision: for M pairs of row and tag, the log-sum of the scores of all prefixes that end
+        there, the emission included."""
 
     @abstractmethod
-    def log_beta(self, rows: Tensor) -> Tensor:
-        """(M, K) in double precision: for M rows, the log-sum of the scores of all suffixes that follow each tag
-        there, its emission left out."""
+    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
+        """(M,) in double precision: for M pairs of row and tag, the log-sum of the scores of all suffixes that follow
+        there, the emission left out."""
 
     @abstractmethod
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
@@ -70,13 +70,12 @@ class _ScaledPosteriors(Posteriors):
     scaled_next: Tensor
     factors: Tensor
 
-    def log_alpha(self, rows: Tensor) -> Tensor:
-        return self.alpha[rows].double().log() + self.log_prefix[rows, None]
+    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.alpha[rows, tags].double().log() + self.log_prefix[rows]
 
-    def log_beta(self, rows: Tensor) -> Tensor:
+    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
         sequences = self.potentials.packing.sequences[rows]
-        rest = self.exact_log_partition[sequences] - self.log_prefix[rows]
-        return self.beta[rows].double().log() + rest[:, None]
+        return self.beta[rows, tags].double().log() + self.exact_log_partition[sequences] - self.log_prefix[rows]
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
         packing = self.potentials.packing
@@ -94,11 +93,11 @@ class _LogPosteriors(Posteriors):
     prefixes: Tensor
     suffixes: Tensor
 
-    def log_alpha(self, rows: Tensor) -> Tensor:
-        return self.prefixes[rows]
+    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.prefixes[rows, tags]
 
-    def log_beta(self, rows: Tensor) -> Tensor:
-        return self.suffixes[rows]
+    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.suffixes[rows, tags]
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
         packing = self.exact.packing
@@ -135,16 +134,20 @@ def forward_backward(potentials: Potentials) -> Posteriors:
 def _spread(potentials: Potentials) -> float:
     """How far apart, in log-potentials, two prefixes may lie that both still matter."""
     emissions, allowed = potentials.emissions, potentials.allowed
+    if not _mixes(potentials.transitions):
+        return float("inf")
     steps = float(MIXING_STEPS)
     if allowed is None:
         low, high = torch.aminmax(emissions, dim=1)
         span = (high - low).max()
     else:
-        # A row that allows some tags but not all may keep two prefixes apart for one step more.
+        # A row that allows some tags but not all may keep two prefixes apart as long again.
         count = allowed.sum(1)
         partial = (count > 1) & (count < potentials.n_tags)
         runs = emissions.new_zeros(potentials.packing.n_sequences)
-        steps += float(runs.index_add_(0, potentials.packing.sequences, partial.to(emissions.dtype)).max())
+        steps += MIXING_STEPS * float(
+            runs.index_add_(0, potentials.packing.sequences, partial.to(emissions.dtype)).max()
+        )
         high = emissions.masked_fill(~allowed, float("-inf")).amax(1)
         low = emissions.masked_fill(~allowed, float("inf")).amin(1)
         span = (high - low).masked_fill(count == 0, 0.0).max()
@@ -152,6 +155,15 @@ def _spread(potentials: Potentials) -> float:
     edges = edges[torch.isfinite(edges)]
     jump = edges.max() - edges.min() if len(edges) else edges.new_zeros(())
     return steps * float(span + jump)
+
+
+def _mixes(transitions: Tensor) -> bool:
+    """Whether any two tags reach a common tag in two legal steps."""
+    legal = torch.isfinite(transitions).to(transitions.dtype)
+    if bool(legal.all()):
+        return True
+    reached = legal @ legal
+    return bool((reached @ reached.T > 0).all())
 
 
 def _shifted_exp(values: Tensor) -> Tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ The gradient of a log-partition is its marginals and expected transitions, so no
 A sentence whose gold tags no legal tag sequence can have contributes nothing and is reported as impossible.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, List, Optional, Tuple
 
 import torch
@@ -28,6 +28,8 @@ from .viterbi import viterbi
 MISSING = -1
 # Rows that one pass of conditioned copies may hold, which bounds the memory of the losses that need them.
 COPY_ROWS = 65536
+# Log-probabilities closer to zero than this are those of events that are certain.
+CERTAIN = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def bernoulli(potentials: Potentials, gold: Tensor, costs: Tensor) -> LossGradie
     """
     known = gold != MISSING
     cost = costs.to(potentials.emissions)[gold.clamp(min=0)].masked_fill(~known[:, None], 0.0)
-    return nll(_with_emissions(potentials, potentials.emissions + cost), gold)
+    return nll(replace(potentials, emissions=potentials.emissions + cost), gold)
 
 
 def focal(potentials: Potentials, gold: Tensor, gamma: float) -> LossGradient:
@@ -134,7 +136,8 @@ def focal(potentials: Potentials, gold: Tensor, gamma: float) -> LossGradient:
 def viterbi_gated(potentials: Potentials, gold: Tensor) -> LossGradient:
     """The NLL, plus -log p(gold tag) at each row that the current Viterbi path gets wrong.
 
-    Equals the NLL where the Viterbi path is right. Piecewise smooth: the gate itself has no gradient.
+    Equals the NLL where the Viterbi path is right. Piecewise smooth: the gate itself has no gradient. Each such row
+    costs sweeps over its sentence, so that the time grows with the square of the length: not for whole long texts.
     """
     total = nll(potentials, gold)
     best, _ = viterbi(potentials)
@@ -226,7 +229,8 @@ def absent_spans(
             _clamp_span(mask, copies, tag_set, k, int(starts[span]), int(ends[span]), int(labels[span]))
         given = forward_backward(copies.restrict(mask))
         log_p = given.log_partition - base.log_partition[owner]
-        usable = given.possible & (log_p < 0)
+        # A span that the gold tags contain has probability one, but for rounding.
+        usable = given.possible & (log_p < -CERTAIN)
         log_p = log_p.masked_fill(~usable, -1.0)
         weight = torch.exp(log_p) / -torch.expm1(log_p)
         weight = weight.masked_fill(~usable, 0.0)
@@ -279,17 +283,16 @@ def _expectations(posteriors, weights: Tensor, rows: Optional[Tensor] = None, n_
 
 
 def _gold_expectations(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, Callable[[Tensor], _Expectations]]:
-    """log Z(gold) (B,), and weights (B,) -> its weighted gradient."""
+    """log Z(gold) (B,) in double precision, and weights (B,) -> its weighted gradient."""
     if bool((gold == MISSING).any()):
         clamped = forward_backward(potentials.restrict(_agreeing(potentials, gold)))
-        return clamped.log_partition, lambda weights: _expectations(clamped, weights)
+        return clamped.exact_log_partition, lambda weights: _expectations(clamped, weights)
     packing = potentials.packing
     first, last, later = slice(0, packing.n_sequences), packing.last, packing.following_rows
     step = gold[packing.previous] * potentials.n_tags + gold[later]
-    score = potentials.emissions.new_zeros(packing.n_sequences)
-    score.index_add_(0, packing.sequences, potentials.masked_emissions.gather(1, gold[:, None])[:, 0])
-    score.index_add_(0, packing.sequences[later], potentials.transitions.flatten()[step])
-    score += potentials.start[gold[first]] + potentials.end[gold[last]]
+    score = potentials.start[gold[first]].double() + potentials.end[gold[last]].double()
+    score.index_add_(0, packing.sequences, potentials.masked_emissions.gather(1, gold[:, None])[:, 0].double())
+    score.index_add_(0, packing.sequences[later], potentials.transitions.flatten()[step].double())
 
     def gradient(weights: Tensor) -> _Expectations:
         zeros = torch.zeros_like(potentials.start)
@@ -309,9 +312,11 @@ def _weighted_nll(potentials: Potentials, gold: Tensor, weight: SentenceWeight) 
     free = forward_backward(potentials)
     gold_score, gold_gradient = _gold_expectations(potentials, gold)
     possible = torch.isfinite(gold_score) & free.possible
-    value = (free.log_partition - gold_score).masked_fill(~possible, 0.0).clamp(min=0.0)
+    # Two large numbers that nearly cancel: in single precision, the loss of a long text would be noise.
+    value = (free.exact_log_partition - gold_score).masked_fill(~possible, 0.0).clamp(min=0.0)
     loss, slope = weight(value)
     loss, slope = (part.masked_fill(~possible, 0.0) for part in (loss, slope))
+    slope = slope.to(potentials.emissions.dtype)
     gradient = _expectations(free, slope) - gold_gradient(slope)
     return gradient.as_loss(loss, possible, potentials.emissions.dtype)
 
@@ -366,12 +371,6 @@ def _chunks(items: Tensor, lengths: Tensor) -> List[Tensor]:
         return []
     group = torch.cumsum(lengths, 0) // COPY_ROWS
     return list(torch.split(items, torch.unique_consecutive(group, return_counts=True)[1].tolist()))
-
-
-def _with_emissions(potentials: Potentials, emissions: Tensor) -> Potentials:
-    return Potentials(
-        emissions, potentials.start, potentials.transitions, potentials.end, potentials.packing, potentials.allowed
-    )
 
 
 def _zero(potentials: Potentials) -> LossGradient:

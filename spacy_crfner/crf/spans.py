@@ -9,6 +9,9 @@ from torch import Tensor
 from ..tags import TagSet
 from .forward_backward import Posteriors
 
+# How many candidate spans are scored together, which bounds the memory of a long batch with many labels.
+SPANS_AT_ONCE = 1 << 17
+
 
 def span_log_posteriors(
     posteriors: Posteriors, tag_set: TagSet, sequences: Tensor, starts: Tensor, ends: Tensor, labels: Tensor
@@ -27,7 +30,7 @@ def span_log_posteriors(
 
     lengths = ends - starts
     tag = torch.where(lengths.eq(1), tags("S"), tags("B"))
-    log_p = posteriors.log_alpha(packing.row(sequences, starts)).gather(1, tag[:, None])[:, 0]
+    log_p = posteriors.log_alpha(packing.row(sequences, starts), tag)
     for step in range(1, int(lengths.max()) if len(lengths) else 0):
         inside = lengths.gt(step)
         following = torch.where(lengths.eq(step + 1), tags("E"), tags("I"))
@@ -37,7 +40,7 @@ def span_log_posteriors(
         tag = torch.where(inside, following, tag)
     last = packing.row(sequences, ends - 1)
     if tag_set.scheme == "BIOES":
-        log_p = log_p + posteriors.log_beta(last).gather(1, tag[:, None])[:, 0]
+        log_p = log_p + posteriors.log_beta(last, tag)
     else:
         log_p = log_p + _log_closing(posteriors, tag_set, sequences, ends, labels, tag)
     log_p = log_p - posteriors.exact_log_partition[sequences]
@@ -52,7 +55,9 @@ def _log_closing(
     packing = potentials.packing
     at_end = ends == packing.lengths[sequences]
     row = packing.row(sequences, torch.where(at_end, ends - 1, ends))
-    suffix = potentials.transitions[tag] + potentials.masked_emissions[row] + posteriors.log_beta(row)
+    every_tag = torch.arange(potentials.n_tags, device=packing.device)
+    after = posteriors.log_beta(row.repeat_interleave(potentials.n_tags), every_tag.repeat(len(row)))
+    suffix = potentials.transitions[tag] + potentials.masked_emissions[row] + after.view(-1, potentials.n_tags)
     goes_on = torch.as_tensor(tag_set.role("I"), device=packing.device)[labels]
     suffix = suffix.scatter(1, goes_on[:, None], float("-inf"))
     return torch.where(at_end, potentials.end[tag], torch.logsumexp(suffix, dim=1))
@@ -71,14 +76,18 @@ def max_f_spans(
     lengths = packing.lengths.cpu().numpy()
     sequence, start, end = _span_grid(lengths, max_length)
     n_labels = len(tag_set.labels)
-    columns = [np.repeat(column, n_labels) for column in (sequence, start, end)]
-    columns.append(np.tile(np.arange(n_labels), len(sequence)))
-    log_p = span_log_posteriors(posteriors, tag_set, *(torch.as_tensor(c, device=packing.device) for c in columns))
-    p = log_p.exp().cpu().numpy()
-    keep = p > threshold
+    if not n_labels:
+        return [[] for _ in lengths]
     candidates: List[List[Tuple[int, int, int, float]]] = [[] for _ in lengths]
-    for s, i, j, label, value in zip(*(column[keep] for column in columns), p[keep], strict=True):
-        candidates[s].append((int(i), int(j), int(label), float(value)))
+    size = max(1, SPANS_AT_ONCE // n_labels)
+    for piece in range(0, len(sequence), size):
+        columns = [np.repeat(column[piece : piece + size], n_labels) for column in (sequence, start, end)]
+        columns.append(np.tile(np.arange(n_labels), len(columns[0]) // n_labels))
+        log_p = span_log_posteriors(posteriors, tag_set, *(torch.as_tensor(c, device=packing.device) for c in columns))
+        p = log_p.exp().cpu().numpy()
+        keep = p > threshold
+        for s, i, j, label, value in zip(*(column[keep] for column in columns), p[keep], strict=True):
+            candidates[s].append((int(i), int(j), int(label), float(value)))
     return [_best_disjoint(spans, threshold) for spans in candidates]
 
 

@@ -47,7 +47,7 @@ def forward(
     lengths = batch_lengths(docs, model.attrs["per_sentence"])
     doc_lengths = [len(doc) for doc in docs]
     if not lengths:
-        return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: backprop_tok2vec(vectors)
+        return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
 
     rows = to_torch(concatenate_rows(model, vectors), requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)

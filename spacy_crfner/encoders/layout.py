@@ -63,7 +63,10 @@ class _Parser:
         blocks = self.atom()
         if self.token == "*":
             self.take()
-            blocks = blocks * self.number("a count of 1 or more after '*'")
+            count = self.number("a count of 1 or more after '*'")
+            if count * len(blocks) > MAX_BLOCKS:
+                raise ValueError(f"The layout {self.text!r} has too many blocks: at most {MAX_BLOCKS} are allowed.")
+            blocks = blocks * count
         return blocks
 
     def atom(self) -> List[Block]:

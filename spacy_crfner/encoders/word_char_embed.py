@@ -53,11 +53,15 @@ def build_word_char_embed_v1(
     Raises ValueError for a layout that breaks the grammar, odd widths, or tables that do not fit.
     """
     blocks = parse_layout(layout)
-    resolved = [Block(b.kind, b.width or (char_width if b.kind == "char" else None)) for b in blocks]
-    if any(block.kind == "char" and (block.width or 0) % 2 for block in resolved):
+    resolved = [Block(b.kind, char_width if b.kind == "char" and b.width is None else b.width) for b in blocks]
+    if any(
+        block.kind == "char" and (block.width % 2 or block.width < 2) for block in resolved if block.width is not None
+    ):
         raise ValueError(
             f"Character blocks need an even width, half for each direction: {layout!r}, char_width {char_width}."
         )
+    if char_embed_width < 1 or (hash_attrs and hash_width < 1):
+        raise ValueError(f"char_embed_width and hash_width must be 1 or more, not {char_embed_width} and {hash_width}.")
     if char_rows <= OWN_ROWS:
         raise ValueError(f"char_rows must be more than {OWN_ROWS}, not {char_rows}.")
     if len(hash_attrs) != len(hash_rows):
@@ -148,17 +152,23 @@ def init(
 def _read_words(model: Model, docs: List[Doc], vector_width: int) -> tuple:
     """The arguments of WordChar for the tokens of a batch: vectors, chars, packing and words."""
     vocab = docs[0].vocab
-    orths, words = np.unique(np.concatenate([doc.to_array(ORTH) for doc in docs]), return_inverse=True)
-    texts = [vocab.strings[orth] for orth in orths]
-    vectors = to_torch(word_vectors(model, vocab, orths, texts, vector_width))
+    every_orth = np.concatenate([doc.to_array(ORTH) for doc in docs])
+    orths, first, words = np.unique(every_orth, return_index=True, return_inverse=True)
+    # Vectors may be kept under another attribute, such as NORM, than the word's own form.
+    keys = np.concatenate([doc.to_array(vocab.vectors.attr) for doc in docs])[first]
+    # Docs of one batch may come from several vocabs.
+    stores = {id(doc.vocab): doc.vocab.strings for doc in docs}.values()
+    texts = [next(strings[orth] for strings in stores if orth in strings) for orth in orths.tolist()]
+    vectors = to_torch(word_vectors(model, vocab, keys, texts, vector_width))
     packing = Packing.from_lengths([min(len(text), MAX_CHARS) for text in texts], device=vectors.device)
     chars = torch.from_numpy(char_rows(texts, model.attrs["char_rows"])).to(vectors.device)
     return vectors, packing.pack(chars), packing, torch.from_numpy(words.astype(np.int64)).to(vectors.device)
 
 
-def word_vectors(model: Model, vocab: Vocab, orths: np.ndarray, texts: List[str], width: int) -> Floats2d:
+def word_vectors(model: Model, vocab: Vocab, keys: np.ndarray, texts: List[str], width: int) -> Floats2d:
     """(words, width) static vectors; those of the lower-cased word, or else zeros, where a word has none.
 
+    keys: what the vectors are kept under. texts: the words themselves. width: that of the vectors in training.
     Raises ValueError where the vocab's vectors have another width than the layer was made for.
     """
     if vocab.vectors_length != width and width:
@@ -166,11 +176,11 @@ def word_vectors(model: Model, vocab: Vocab, orths: np.ndarray, texts: List[str]
             f"WordCharEmbed was trained with word vectors of width {width}, but the pipeline's vocab holds vectors "
             f"of width {vocab.vectors_length}: load the pipeline with the vectors that it was trained with."
         )
-    if not width:
-        return model.ops.alloc2f(len(orths), 0)
+    if not width or not len(vocab.vectors.data):
+        return model.ops.alloc2f(len(keys), width)
     if vocab.vectors.mode == Mode.floret:
-        return model.ops.asarray2f(vocab.vectors.get_batch(texts))
-    rows = to_numpy(vocab.vectors.find(keys=orths))
+        return model.ops.asarray2f(vocab.vectors.get_batch(keys.tolist()))
+    rows = to_numpy(vocab.vectors.find(keys=keys))
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         rows[missing] = to_numpy(vocab.vectors.find(keys=[get_string_id(texts[i].lower()) for i in missing]))

@@ -28,13 +28,14 @@ class DocPrediction:
     blocked: List[Tuple[int, int]] = field(default_factory=list)
     attrs: Dict[str, Any] = field(default_factory=dict)
 
-    def keep(self, given: List[LabelledSpan]) -> None:
-        """Let entities that were in the Doc before stand, and count none of them as found."""
-        if not given:
+    def keep(self, given: List[LabelledSpan], blocked: List[Tuple[int, int]]) -> None:
+        """Let entities that were in the Doc before and blocked tokens stand, and count none of them as found."""
+        if not given and not blocked:
             return
-        taken = {token for start, end, _ in given for token in range(start, end)}
+        runs = [*((start, end) for start, end, _ in given), *blocked]
+        taken = {token for start, end in runs for token in range(start, end)}
         found = [k for k, (start, end, _) in enumerate(self.spans) if taken.isdisjoint(range(start, end))]
-        self.kept = given
+        self.kept, self.blocked = given, blocked
         self.spans = [self.spans[k] for k in found]
         if "scores" in self.attrs:
             self.attrs["scores"] = self.attrs["scores"][found]
@@ -62,7 +63,11 @@ def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
     group = doc.spans.get(component)
     if group is None or group.attrs.get(SOURCE) != component:
         return set()
-    return {(span.start, span.end, span.label_) for span in group}
+    try:
+        return {(span.start, span.end, span.label_) for span in group}
+    except IndexError:
+        # Stale after retokenization: the group's spans do not fit into the Doc any more.
+        return set()
 
 
 def span_confidence(span: Span) -> Optional[float]:
@@ -76,8 +81,7 @@ def span_confidence(span: Span) -> Optional[float]:
             place = _first_from(group, span.start)
             other = group[place] if place < len(group) else None
         except IndexError:
-            # Stale after retokenization: the group's spans do not fit into the Doc any more.
-            continue
+            continue  # stale, as above
         if other is not None and (other.start, other.end, other.label) == (span.start, span.end, span.label):
             return float(scores[place])
     return None

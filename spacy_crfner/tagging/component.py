@@ -2,9 +2,8 @@
 
 import inspect
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import srsly
@@ -23,9 +22,9 @@ from .annotation import ANNOTATIONS, DocPrediction, own_entities, register_exten
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
-from .model import CRFScores, is_initialized, resize_output
+from .model import CRFScores, clear_head, is_initialized, resize_output
 from .potentials import allowed_tags, build_potentials, mean_gradient
-from .prediction import read_predictions
+from .prediction import empty_predictions, read_predictions
 from .segments import Segments
 
 SAMPLE_DOCS = 10
@@ -84,7 +83,9 @@ class CRFEntityRecognizer(TrainablePipe):
             "incorrect_spans_key": incorrect_spans_key,
             "overwrite_ents": overwrite_ents,
         }
+        # What the config said, saved beside what holds: see _loaded.
         self._configured = {key: value for key, value in self.cfg.items() if key != "labels"}
+        self.cfg["configured"] = self._configured
         self._tag_set = TagSet((), scheme)
         self._skipped = 0
         self._unlisted: Set[str] = set()
@@ -126,8 +127,13 @@ class CRFEntityRecognizer(TrainablePipe):
             raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
         self.vocab.strings.add(label)
         self.cfg["labels"] = [*self.labels, label]
-        resize_output(self.model, len(self.tag_set))
+        self._resize()
         return 1
+
+    def _resize(self) -> None:
+        for model in (self.model, self._rehearsal_model):
+            if model is not None:
+                resize_output(model, len(self.tag_set))
 
     # Training
 
@@ -147,11 +153,14 @@ class CRFEntityRecognizer(TrainablePipe):
         """
         if not callable(get_examples):
             validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if isinstance(labels, (str, bytes)):
+            raise ValueError(f"The labels of {self.name!r} must be a list such as ['PER', 'LOC'], not {labels!r}.")
         sample: List[Doc] = []
         found: Dict[str, None] = {}
         n_examples = 0
         for example in get_examples():
             n_examples += 1
+            validate_examples([example], f"{type(self).__name__}.initialize")
             if len(sample) < SAMPLE_DOCS and len(example.reference):
                 sample.append(example.reference)
             elif len(sample) == SAMPLE_DOCS and labels is not None:
@@ -183,8 +192,21 @@ class CRFEntityRecognizer(TrainablePipe):
         for label in check_labels(wanted):
             self.vocab.strings.add(label)
         self.cfg["labels"] = list(wanted)
-        resize_output(self.model, len(self.tag_set))
+        self._check_score_weights(nlp)
+        self._resize()
         self.model.initialize(X=sample)
+
+    def _check_score_weights(self, nlp: Optional[Language]) -> None:
+        """A score that no component returns counts as 0, and spaCy would choose between models at random."""
+        key = self.cfg["spans_key"]
+        weights = {} if nlp is None or key is None else nlp.config["training"].get("score_weights", {})
+        if weights.get("ents_f") and not weights.get(f"spans_{key}_f"):
+            warnings.warn(
+                f"{self.name!r} writes doc.spans[{key!r}], but [training.score_weights] has no weight for "
+                f"spans_{key}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def update(
         self,
@@ -204,7 +226,9 @@ class CRFEntityRecognizer(TrainablePipe):
         self._require_weights()
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update([example.predicted for example in examples])
-        loss, gradient = self.get_loss(examples, scores)
+        loss, gradient, skipped = self._loss(examples, scores)
+        self._count_skipped(skipped)
+        self._warn_of_unlisted(examples)
         backprop(gradient)
         if sgd not in (None, False):
             self.finish_update(sgd)
@@ -215,14 +239,18 @@ class CRFEntityRecognizer(TrainablePipe):
         """The mean loss a sentence, and its gradient by the scores. Nothing is changed.
 
         Sentences whose gold tags are impossible (an entity across a sentence border, or across an entity that
-        was given) are left out and counted in a warning.
+        was given) are left out; `update` counts them and warns.
         Raises ValueError where the scores are not finite numbers.
         """
-        examples = list(examples)
+        loss, gradient, _ = self._loss(list(examples), scores)
+        return loss, gradient
+
+    def _loss(self, examples: Sequence[Example], scores: CRFScores) -> Tuple[float, CRFScores, int]:
+        """The mean loss a sentence, its gradient, and how many sentences were left out."""
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
-            return 0.0, mean_gradient(self.model, scores, segments)
+            return 0.0, mean_gradient(self.model, scores, segments), 0
         potentials = self._potentials(docs, scores, segments)
         gold, cut = self._gold_tags(examples, segments)
         gold[cut[segments.sequences]] = -1
@@ -230,11 +258,11 @@ class CRFEntityRecognizer(TrainablePipe):
         result = self.loss(self.tag_set)(potentials, packed_gold)
         if self.cfg["incorrect_spans_key"] is not None:
             result = result + self._incorrect_spans_loss(examples, potentials, packed_gold, segments)
-        self._count_skipped(int((~result.possible).sum()) + int(cut.sum()))
+        skipped = int((~result.possible).sum()) + int(cut.sum())
         loss = float(result.loss.sum()) / len(segments.lengths)
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {_DIVERGED}")
-        return loss, mean_gradient(self.model, scores, segments, result, potentials)
+        return loss, mean_gradient(self.model, scores, segments, result, potentials), skipped
 
     def rehearse(
         self,
@@ -283,13 +311,11 @@ class CRFEntityRecognizer(TrainablePipe):
         Raises ValueError before the component is initialized.
         """
         docs = list(docs)
-        if not any(len(doc) for doc in docs):
-            return [DocPrediction() for _ in docs]
-        self._require_weights()
-        scores = self.model.predict(docs)
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
-            return [DocPrediction() for _ in docs]
+            return empty_predictions(docs, self.tag_set, self.cfg["annotate"])
+        self._require_weights()
+        scores = self.model.predict(docs)
         potentials = self._potentials(docs, scores, segments)
         decoded = self.decoder(potentials, self.tag_set)
         predictions = read_predictions(
@@ -301,8 +327,7 @@ class CRFEntityRecognizer(TrainablePipe):
             n_best=self.cfg["n_best"],
         )
         for doc, prediction in zip(docs, predictions, strict=True):
-            prediction.keep(self._given(doc))
-            prediction.blocked = blocked_tokens(doc)
+            prediction.keep(self._given(doc), blocked_tokens(doc))
         return predictions
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[DocPrediction]) -> None:
@@ -312,16 +337,9 @@ class CRFEntityRecognizer(TrainablePipe):
 
     # Saving
 
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        with self._saving():
-            super().to_disk(path, exclude=exclude)
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        with self._saving():
-            return super().to_bytes(exclude=exclude)
-
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
         """Raises ValueError, naming the folder, where a file is damaged."""
+        self._forget_weights(exclude)
         try:
             super().from_disk(path, exclude=exclude)
         except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
@@ -330,29 +348,26 @@ class CRFEntityRecognizer(TrainablePipe):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
         """Raises ValueError where the data are damaged."""
+        self._forget_weights(exclude)
         try:
             super().from_bytes(bytes_data, exclude=exclude)
         except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
             raise ValueError(_damaged(self.name, "in these bytes", error)) from None
         return self._loaded()
 
-    @contextmanager
-    def _saving(self) -> Iterator[None]:
-        """Save, beside the settings, what the config had said of them."""
-        self.cfg["configured"] = self._configured
-        try:
-            yield
-        finally:
-            del self.cfg["configured"]
+    def _forget_weights(self, exclude: Iterable[str]) -> None:
+        """Make room for a model with another number of tags."""
+        if "model" not in exclude:
+            clear_head(self.model)
 
     def _loaded(self) -> "CRFEntityRecognizer":
         # A setting that was changed after training is kept, unless the config that loads says otherwise than the
         # one that was saved with it. The scheme belongs to the weights.
-        saved = self.cfg.pop("configured", self._configured)
+        saved = self.cfg["configured"]
         for key, value in self._configured.items():
             if key != "scheme" and key in saved and saved[key] != value:
                 self.cfg[key] = value
-        self._configured["scheme"] = self.cfg["scheme"]
+        self.cfg["configured"] = self._configured = {**self._configured, "scheme": self.cfg["scheme"]}
         for label in self.labels:
             self.vocab.strings.add(label)
         return self
@@ -384,8 +399,6 @@ class CRFEntityRecognizer(TrainablePipe):
         unlisted = UNKNOWN if self.cfg["label_filter"] is None else NO_ENTITY
         runs = [EntityRuns.from_example(example) for example in examples]
         places = label_places(self.tag_set, self.vocab.strings)
-        if self.cfg["label_filter"] is None:
-            self._warn_of_unlisted({int(label) for run in runs for label in run.labels} - set(places))
         return runs_to_tags(runs, places, self.tag_set, segments, unlisted=unlisted)
 
     def _incorrect_spans_loss(
@@ -411,8 +424,11 @@ class CRFEntityRecognizer(TrainablePipe):
             )
         self._skipped += skipped
 
-    def _warn_of_unlisted(self, labels: Set[int]) -> None:
-        new = {self.vocab.strings[label] for label in labels} - self._unlisted
+    def _warn_of_unlisted(self, examples: Sequence[Example]) -> None:
+        if self.cfg["label_filter"] is not None:
+            return
+        found = {span.label_ for example in examples for span in example.reference.ents}
+        new = found - set(self.labels) - self._unlisted
         if new:
             warnings.warn(
                 f"{self.name!r} does not have the label(s) {', '.join(sorted(new))} of the training data: these "

@@ -9,6 +9,9 @@ from thinc.types import Floats1d, Floats2d
 
 from ..wrapping import concatenate_rows, layer_width, split_rows
 
+# How far below the lowest bias of the tags that a model knows a new tag begins.
+NEW_TAG_GAP = 4.0
+
 
 @dataclass(frozen=True, eq=False)
 class CRFScores:
@@ -95,7 +98,7 @@ def is_initialized(model: Model[List[Doc], CRFScores]) -> bool:
 
 def resize_output(model: Model[List[Doc], CRFScores], n_tags: int) -> Model[List[Doc], CRFScores]:
     """Another number of tags, in place. Initialized models keep the scores of the tags that they have; new tags
-    begin at zero."""
+    begin well below them, so that predictions stay what they were until the new tags are learned."""
     _, output, edges = model.layers
     if not is_initialized(model):
         output.set_dim("nO", n_tags, force=True)
@@ -108,8 +111,17 @@ def resize_output(model: Model[List[Doc], CRFScores], n_tags: int) -> Model[List
             had: Any = values
             kept = tuple(slice(min(sizes)) for sizes in zip(larger.shape, had.shape, strict=True))
             larger[kept] = had[kept]
+            if name == "b":
+                larger[len(had) :] = had.min() - NEW_TAG_GAP
             node.set_param(name, larger)
     return model
+
+
+def clear_head(model: Model[List[Doc], CRFScores]) -> None:
+    """New layers after the tok2vec, without weights and widths."""
+    output, edges = Linear(), _crf_edges(None)
+    model.layers[1], model.layers[2] = output, edges
+    model.set_ref("output_layer", output)
 
 
 def _replace_head(model: Model[List[Doc], CRFScores], n_tags: int, width: int) -> None:

@@ -1,10 +1,11 @@
 """From decoded sequences to what is found in each Doc."""
 
 import math
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
+from spacy.tokens import Doc
 
 from ..crf import Posteriors, forward_backward, n_best, span_log_posteriors
 from ..tags import TagSet
@@ -55,7 +56,22 @@ def read_predictions(
     if "marginals" in annotate and posteriors is not None:
         _add_marginals(predictions, posteriors, tag_set, segments)
     if "n_best" in annotate:
-        _add_n_best(predictions, decoded, tag_set, n_best, tokens)
+        _add_n_best(predictions, decoded, posteriors, tag_set, n_best, tokens)
+    return predictions
+
+
+def empty_predictions(docs: Sequence[Doc], tag_set: TagSet, annotate: Sequence[str]) -> List[DocPrediction]:
+    """What is found in Docs that are empty or hold white space only."""
+    predictions = [DocPrediction() for _ in docs]
+    for doc, prediction in zip(docs, predictions, strict=True):
+        if "confidence" in annotate:
+            prediction.attrs["scores"] = np.zeros(0, dtype=np.float32)
+        if "marginals" in annotate:
+            marginals = np.zeros((len(doc), len(tag_set)), dtype=np.float32)
+            marginals[:, 0] = 1.0
+            prediction.attrs.update(marginals=marginals, tags=list(tag_set.names))
+        if "n_best" in annotate:
+            prediction.attrs["n_best"] = []
     return predictions
 
 
@@ -71,14 +87,22 @@ def _add_marginals(
         prediction.attrs["tags"] = list(tag_set.names)
 
 
-def _add_n_best(predictions: List[DocPrediction], decoded: Decoded, tag_set: TagSet, n: int, tokens: Any) -> None:
+def _add_n_best(
+    predictions: List[DocPrediction],
+    decoded: Decoded,
+    posteriors: Optional[Posteriors],
+    tag_set: TagSet,
+    n: int,
+    tokens: Any,
+) -> None:
     """attrs["n_best"]: for each sentence its best tag sequences, as {"probability",
     "log_probability", "ents"}, best first."""
     potentials = decoded.potentials
     packing = potentials.packing
     packed, scores = n_best(potentials, n)
     # In double precision, since the probability of the best path of a long text is smaller than a float can be.
-    log_p = scores.double() - forward_backward(potentials).exact_log_partition[:, None]
+    posteriors = posteriors or forward_backward(potentials)
+    log_p = scores.double() - posteriors.exact_log_partition[:, None]
     tags = packing.unpack(packed).cpu().numpy()
     log_probabilities = packing.unpack_sequences(log_p).tolist()
     lengths = packing.unpack_sequences(packing.lengths).tolist()

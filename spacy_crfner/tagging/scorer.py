@@ -1,6 +1,7 @@
 """Entity scores for components that write doc.ents or a span group."""
 
-from typing import Any, Callable, Dict, Iterable, Optional
+from collections import defaultdict
+from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 from spacy.scorer import PRFScore, get_ner_prf
 from spacy.training import Example
@@ -10,49 +11,57 @@ def make_entity_scorer_v1() -> Callable[..., Dict[str, Any]]:
     """Precision, recall and F1 of entities, in all and by label.
 
     A component that writes doc.ents gets spaCy's own keys `ents_p`, `ents_r`, `ents_f`, `ents_per_type`. One that
-    writes the span group `key` gets `spans_<key>_p`, ..., where its spans are compared with the gold entities.
+    writes the span group `key` gets `spans_<key>_p`, ..., where its spans are compared with the gold entities. With a
+    `label_filter`, only entities of these labels count.
     """
     return score_entities
 
 
 def score_entities(
-    examples: Iterable[Example], *, spans_key: Optional[str] = None, labels: Iterable[str] = (), **cfg: Any
+    examples: Iterable[Example],
+    *,
+    spans_key: Optional[str] = None,
+    label_filter: Optional[Iterable[str]] = None,
+    **cfg: Any,
 ) -> Dict[str, Any]:
     """Scores of predicted Docs against their references; None where no reference is annotated.
 
     spans_key: the span group that holds the predictions; None takes doc.ents.
-    labels: with spans_key, the gold entities that count; all if empty.
+    label_filter: the labels that the component was made for: other entities do not count.
     """
-    if spans_key is None:
+    if spans_key is None and label_filter is None:
         return get_ner_prf(examples)
-    wanted = set(labels)
-    total, per_type, annotated = PRFScore(), {label: PRFScore() for label in sorted(wanted)}, False
+    counts = _count(examples, spans_key, None if label_filter is None else set(label_filter))
+    prefix = "ents" if spans_key is None else f"spans_{spans_key}"
+    if counts is None:
+        return {f"{prefix}_{name}": None for name in ("p", "r", "f", "per_type")}
+    total = sum(counts.values(), PRFScore())
+    return {
+        f"{prefix}_p": total.precision,
+        f"{prefix}_r": total.recall,
+        f"{prefix}_f": total.fscore,
+        f"{prefix}_per_type": {label: counts[label].to_dict() for label in sorted(counts)},
+    }
+
+
+def _count(
+    examples: Iterable[Example], spans_key: Optional[str], wanted: Optional[Set[str]]
+) -> Optional[Dict[str, PRFScore]]:
+    """Label -> hits and misses; None where no reference is annotated."""
+    counts: Dict[str, PRFScore] = defaultdict(PRFScore)
+    annotated = False
     for example in examples:
         if not example.reference.has_annotation("ENT_IOB"):
             continue
         annotated = True
         known = example.get_aligned("ENT_IOB")
-        gold = {
-            (span.label_, span.start, span.end)
-            for span in example.get_aligned_spans_y2x(example.reference.ents)
-            if not wanted or span.label_ in wanted
-        }
-        # As spaCy's own NER score does, predictions on tokens without annotation do not count.
+        spans = example.predicted.ents if spans_key is None else example.predicted.spans.get(spans_key, [])
+        gold = {(s.label_, s.start, s.end) for s in example.get_aligned_spans_y2x(example.reference.ents)}
+        # As in spaCy's own score, predictions on tokens without annotation do not count.
         found = {
-            (span.label_, span.start, span.end)
-            for span in example.predicted.spans.get(spans_key, [])
-            if all(known[i] not in (None, 0) for i in range(span.start, span.end))
+            (s.label_, s.start, s.end) for s in spans if all(known[i] not in (None, 0) for i in range(s.start, s.end))
         }
-        total.score_set(found, gold)
         for label in {span[0] for span in found | gold}:
-            score = per_type.setdefault(label, PRFScore())
-            score.score_set({s for s in found if s[0] == label}, {s for s in gold if s[0] == label})
-    prefix = f"spans_{spans_key}"
-    if not annotated:
-        return {f"{prefix}_{name}": None for name in ("p", "r", "f", "per_type")}
-    return {
-        f"{prefix}_p": total.precision,
-        f"{prefix}_r": total.recall,
-        f"{prefix}_f": total.fscore,
-        f"{prefix}_per_type": {label: score.to_dict() for label, score in per_type.items()},
-    }
+            if wanted is None or label in wanted:
+                counts[label].score_set({s for s in found if s[0] == label}, {s for s in gold if s[0] == label})
+    return counts if annotated else None

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
 from spacy_crfner.corpora import MAX_REPORTED, CorpusError
-from spacy_crfner.corpora.columns import read_columns, sentences_to_docs
+from spacy_crfner.corpora.columns import group_sentences, make_doc, read_columns
+from spacy_crfner.corpora.repairs import find_repairs
 
 PREFIXES = {"IOB2": "BIIB", "BIOES": "BIES", "BILUO": "BILU"}
 
@@ -32,9 +33,9 @@ def entities(doc):
 
 
 def read_docs(path, *, sentences_per_doc=1, no_spaces=False, **options):
-    sentences = read_columns(path, **options)
-    docs = sentences_to_docs(sentences, Vocab(), sentences_per_doc=sentences_per_doc, no_spaces=no_spaces)
-    return list(docs)
+    groups = group_sentences(read_columns(path, **options), sentences_per_doc)
+    vocab = Vocab()
+    return [make_doc(group, vocab, no_spaces=no_spaces) for group in groups]
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_columns_can_be_named(write):
 
 def test_hash_is_a_token_unless_comments_are_asked_for(write):
     path = write("# text = C #\nC O\n# O\n")
-    assert f"{path}:1: " in error_of(path) and "name the prefix of comments" in error_of(path)
+    assert f"{path}:1: " in error_of(path) and "name the prefix of comments (--comment-prefix)" in error_of(path)
     assert [token.text for token in read_docs(path, comment_prefix="# text")[0]] == ["C", "#"]
 
 
@@ -138,12 +139,60 @@ def test_missing_annotation_is_not_outside(write):
     assert entities(doc) == [(1, 2, "X"), (4, 5, "X")]
     (doc,) = read_docs(write("a\t_\nb\tO\n"), missing_tags=["_"])
     assert [token.ent_iob_ for token in doc] == ["", "O"]
-    assert ":1: '-' is not a tag" in error_of(write("a\t-\n"), missing_tags=[])
+    error = error_of(write("a\t-\n"), missing_tags=[])
+    assert ":1: '-' is not a tag" in error and error.endswith("not annotated, name it (--missing-tag).")
 
 
 def test_entities_do_not_cross_sentences_that_share_a_doc(write):
     (doc,) = read_docs(write("a\tI-X\n\nb\tI-X\n"), sentences_per_doc=2)
     assert entities(doc) == [(0, 1, "X"), (1, 2, "X")]
+
+
+# Repaired tags
+
+
+@pytest.mark.parametrize(
+    "tags, closes, places",
+    [
+        # Only BIOES and BILUO have no entity that begins with I-.
+        ("O I-X I-X O I-Y", False, []),
+        ("O I-X I-X O I-Y", True, [1, 4]),
+        # IOB1: entities side by side, and B- only after an entity of the same label.
+        ("I-X I-Y B-Y I-X", False, []),
+        ("B-X I-Y", False, [1]),
+        ("I-X B-Y I-X", False, [2]),
+        ("B-X I-X I-Y I-Y O I-X", False, [2]),
+        ("B-X I-Y I-X", False, [1, 2]),
+        ("B-PER I-ORG E-PER", True, [1, 2]),
+        ("B-X E-Y", True, [1]),
+        ("O E-X L-X", True, [1, 2]),
+        ("S-X I-X E-X", True, [1]),
+        ("U-X L-X", True, [1]),
+        ("E-X", True, [0]),
+        # Not closed, but it is clear where they end.
+        ("B-X O B-X I-X B-Y S-Y", True, []),
+        # The entity may have begun at the token that was not annotated.
+        ("B-X ? I-X E-X", True, []),
+        ("B-X ? I-Y E-X", True, [3]),
+        ("? E-X I-X", True, [2]),
+        ("? B-X I-Y", False, []),
+    ],
+)
+def test_repairs(tags, closes, places):
+    assert find_repairs(["" if tag == "?" else tag for tag in tags.split()], closes=closes) == places
+
+
+def test_repaired_lines(write):
+    path = write("# x\na B-X\n# x\nb I-Y\nc O\n\nd I-X\ne ?\nf E-X\n\ng S-X\n")
+    assert [sentence.repaired_lines for sentence in read_columns(path, comment_prefix="#")] == [(4,), (7,), ()]
+    path = write("a I-X\nb S-?\n")
+    assert read_columns(path, missing_tags=["S-?"])[0].repaired_lines == ()
+
+
+@pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "BIOES", "BILUO"])
+def test_correct_tags_need_no_repair(write, scheme):
+    spans = [(0, 1, "X"), (1, 2, "X"), (2, 4, "Y"), (4, 6, "Y"), (6, 7, "X"), (8, 10, "X")]
+    assert find_repairs(write_tags(spans, 11, scheme), closes=scheme in ("BIOES", "BILUO")) == []
 
 
 # Docs
@@ -181,13 +230,18 @@ def test_a_doc_needs_a_sentence(write):
         ("a\tNN\tO\nb\tNN\n", 2, "the row has 2 columns, but the file's first row has 3"),
         ("a O\n\nb\n", 3, "the row has 1 column, but the file's first row has 2"),
         ("a O\nb c O\n", 2, "has 3 columns"),
-        ("a\n", 1, "token and tag are both expected in column 0"),
+        (
+            "a\n",
+            1,
+            "the row has 1 column, but token and tag need one each: separate columns by TABs or spaces, and not",
+        ),
+        ("Ada,B-PER\n", 1, "separate columns by TABs or spaces, and not by commas"),
         ("a\tO\n\tB-X\n", 2, "the token is empty"),
         ("a\tO\nb\tQ-X\n", 2, "'Q-X' is not a tag"),
         ("a\tO\nb\tB-\n", 2, "'B-' is not a tag"),
         ("a\tO\nb\t\n", 2, "'' is not a tag"),
         ("a\tO\nb\tPER\n", 2, "'PER' is not a tag"),
-        ("a\tO\nb\tB-PER LOC\n", 2, "'PER LOC' cannot be written as a tag"),
+        ("a O\nb B-PER\tLOC\n", 2, r"'PER\tLOC' cannot be written as a tag"),
         ("a\tO\nb\tB-O\n", 2, "'O' cannot be written as a tag"),
         (b"a\tO\nb\tO\n\ncaf\xe9\tO\n", 4, "the line is not UTF-8 (byte 4 of the line is 0xe9)"),
     ],
@@ -204,7 +258,14 @@ def test_column_out_of_range(write):
     path = write("a\tO\n")
     assert f"{path}:1: the row has 2 columns, so there is no column 3" in error_of(path, tag_column=3)
     assert f"{path}:1: the row has 2 columns, so there is no column -3" in error_of(path, token_column=-3)
-    assert "for the token" in error_of(path, token_column=2)
+    assert "for the token: add the missing column or name another (--token-column)" in error_of(path, token_column=2)
+    assert "token and tag are both expected in column 0" in error_of(path, tag_column=0)
+
+
+@pytest.mark.parametrize("content, separators", [("a\tO\nb O\n", "TABs"), ("a O\nb\tO\n", "spaces")])
+def test_row_with_another_separator_than_the_first(write, content, separators):
+    error = error_of(write(content), tag_column=1)
+    assert f":2: the row has 1 column, but token and tag need one each: separate columns by {separators}, as" in error
 
 
 def test_all_malformed_rows_are_reported_at_once(write):
@@ -288,5 +349,6 @@ def test_what_is_written_is_read_again(tmp_path_factory, sentences, scheme, line
     data = line_end.join(lines).encode("utf-8-sig" if bom else "utf8")
     path = tmp_path_factory.mktemp("columns") / ("corpus.conll.gz" if zipped else "corpus.conll")
     path.write_bytes(gzip.compress(data) if zipped else data)
+    assert not any(sentence.repaired_lines for sentence in read_columns(path))
     docs = read_docs(path)
     assert [([token.text for token in doc], entities(doc)) for doc in docs] == sentences

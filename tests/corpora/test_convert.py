@@ -12,7 +12,7 @@ from spacy.tokens import DocBin
 from spacy.training import Corpus
 
 from spacy_crfner.corpora import CorpusError
-from spacy_crfner.corpora.convert import convert_file, plan_conversions
+from spacy_crfner.corpora.convert import convert_file, plan_conversions, split_file
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "convert.py"
 DATA = os.environ.get("SPACY_CRFNER_DATA")
@@ -70,6 +70,14 @@ def test_missing_annotation_survives(write, tmp_path):
     report = convert_file(write("a.tsv", "a\tB-X\nb\t?\nc\tO\n"), tmp_path / "a.spacy")
     assert report.unannotated_tokens == 1
     assert [token.ent_iob for token in load(tmp_path / "a.spacy")[0]] == [3, 0, 2]
+
+
+def test_repaired_tags_are_reported(write, tmp_path):
+    source = write("a.conll", "a\tB-PER\nb\tI-ORG\nc\tE-PER\n\nd\tO\ne\tL-X\n")
+    report = convert_file(source, tmp_path / "a.spacy", sentences_per_doc=2)
+    assert (report.repaired_tags, report.first_repair) == (3, 2)
+    assert str(report).endswith("entities 4 (ORG 1, PER 2, X 1), repaired tags 3 (first at line 2)")
+    assert "repaired" not in str(convert_file(write("b.conll"), tmp_path / "a.spacy"))
 
 
 def test_jsonl(jsonl, tmp_path):
@@ -200,8 +208,109 @@ def test_corpus_without_entities(write, tmp_path):
         convert_file(source, tmp_path / "a.spacy", limit=1)
     assert convert_file(source, tmp_path / "a.spacy", limit=1, allow_no_entities=True).entities == {}
     assert entities(load(tmp_path / "a.spacy")[0]) == []
-    with pytest.raises(CorpusError, match="the file holds no entity"):
+    with pytest.raises(CorpusError, match=r"the file holds no entity.*\(--allow-no-entities\)"):
         convert_file(write("dev.conll", "a\tO\n"), tmp_path / "a.spacy")
+
+
+# Splits
+
+
+def numbered(count):
+    """A column file whose sentences are told apart by their first token."""
+    return "\n".join(f"s{i}\tO\nAda\tB-PER\n" for i in range(count))
+
+
+def first_tokens(folder, name):
+    return [doc[0].text for doc in load(folder / f"{name}.spacy")]
+
+
+@pytest.mark.parametrize(
+    "shares, sizes",
+    [
+        ("80,20", {"train": 16, "dev": 4}),
+        ("80, 10, 10", {"train": 16, "dev": 2, "test": 2}),
+        ((70, 15, 15), {"train": 14, "dev": 3, "test": 3}),
+        ("33.3,33.3,33.4", {"train": 7, "dev": 6, "test": 7}),
+        ([7.5, 92.5], {"train": 2, "dev": 18}),
+    ],
+)
+def test_split_deals_out_every_sentence_once(write, tmp_path, shares, sizes):
+    source = write("all.conll", numbered(20))
+    reports = split_file(source, tmp_path / "out", shares)
+    assert {name: report.sentences for name, report in reports.items()} == sizes
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{name}.spacy" for name in sizes)
+    parts = {name: first_tokens(tmp_path / "out", name) for name in sizes}
+    assert {name: len(part) for name, part in parts.items()} == sizes
+    dealt = [token for part in parts.values() for token in part]
+    assert dealt != sorted(dealt, key=lambda token: int(token[1:]))
+    assert sorted(dealt) == sorted(f"s{i}" for i in range(20))
+
+
+def test_split_depends_on_the_seed_only(write, tmp_path):
+    source = write("all.conll", numbered(30))
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        split_file(source, tmp_path / folder, "80,20", seed=seed)
+    a, b, c = ([(tmp_path / folder / f"{n}.spacy").read_bytes() for n in ("train", "dev")] for folder in "abc")
+    assert a == b and a != c
+
+
+def test_split_of_joined_sentences_keeps_neighbours_together(write, tmp_path):
+    reports = split_file(write("all.conll", numbered(8)), tmp_path, "50,50", sentences_per_doc=2, limit=6)
+    assert [report.documents for report in reports.values()] == [2, 1]
+    docs = [doc for name in reports for doc in load(tmp_path / f"{name}.spacy")]
+    assert sorted((doc[0].text, doc[2].text) for doc in docs) == [("s0", "s1"), ("s2", "s3"), ("s4", "s5")]
+
+
+def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
+    source = write("all.conll", "a\tB-X\nb\tI-Y\n\n" * 4)
+    reports = split_file(source, tmp_path, "50,50")
+    assert [report.repaired_tags for report in reports.values()] == [2, 2]
+    assert sorted(report.first_repair for report in reports.values())[0] == 2
+    reports = split_file(jsonl, tmp_path, "67,33", alignment="skip", allow_no_entities=True)
+    assert [report.skipped_examples for report in reports.values()] == [1, 0]
+    assert sum(report.skipped_spans for report in reports.values()) == 1
+    assert sum(report.documents for report in reports.values()) == 3
+
+
+@pytest.mark.parametrize(
+    "shares", ["80,10", "100", "100,0", "120,-20", "25,25,25,25", "80;20", "80,20%", "", "a,b", "1/0,100", (80, 10), ()]
+)
+def test_split_shares(write, tmp_path, shares):
+    with pytest.raises(CorpusError, match=r"^The shares .* are not two or three numbers above 0 that sum to 100"):
+        split_file(write("all.conll", numbered(9)), tmp_path / "out", shares)
+    assert not (tmp_path / "out").exists()
+
+
+def test_split_errors_write_nothing(write, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(CorpusError, match=f"^{tmp_path}: only a file can be split"):
+        split_file(tmp_path, out, "80,20")
+    few = write("few.conll", numbered(2))
+    with pytest.raises(CorpusError, match=f"^{few}: nothing is left for dev, since there are only 2 docs"):
+        split_file(few, out, "90,10", allow_no_entities=True)
+    rare = write("rare.conll", "a\tB-X\n\n" + "b\tO\n\n" * 19)
+    message = rf"^{rare}: the part for (train|dev) .* no entity.*\(--seed\).*\(--allow-no-entities\)\.$"
+    with pytest.raises(CorpusError, match=message):
+        split_file(rare, out, "50,50")
+    with pytest.raises(CorpusError, match=":1: "):
+        split_file(write("bad.conll", "a\tX\n"), out, "50,50")
+    assert not out.exists()
+    assert [len(report.entities) for report in split_file(rare, out, "50,50", allow_no_entities=True).values()] in (
+        [1, 0],
+        [0, 1],
+    )
+
+
+def test_split_keeps_all_old_files_if_one_cannot_be_written(write, tmp_path):
+    out = tmp_path / "out"
+    split_file(write("all.conll", numbered(9)), out, "50,50")
+    before = (out / "train.spacy").read_bytes()
+    (out / "dev.spacy").unlink()
+    (out / "dev.spacy").mkdir()
+    with pytest.raises(CorpusError, match=rf"^{out}/dev.spacy: the file cannot be written \(a folder has this name"):
+        split_file(write("all.conll", numbered(20)), out, "50,50")
+    assert (out / "train.spacy").read_bytes() == before
+    assert sorted(path.name for path in out.iterdir()) == ["dev.spacy", "train.spacy"]
 
 
 # Nothing half-written
@@ -329,6 +438,35 @@ def test_script_alignment_and_no_entities(jsonl, write, run_script, tmp_path):
     status, out, err = run_script(plain, "--to", tmp_path)
     assert (status, out) == (1, "") and err.startswith(f"{plain}: the file holds no entity")
     assert run_script(plain, "--to", tmp_path, "--allow-no-entities")[0] == 0
+
+
+def test_script_splits_one_file(write, run_script, tmp_path):
+    source = write("all.conll", numbered(10))
+    status, out, err = run_script(source, "--to", tmp_path / "a", "--split", "80,10,10", "--seed", "3")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"{tmp_path}/a/train.spacy: sentences 8, docs 8, tokens 16, entities 8 (PER 8)",
+        f"{tmp_path}/a/dev.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
+        f"{tmp_path}/a/test.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
+    ]
+    split_file(source, tmp_path / "b", (80, 10, 10), seed=3)
+    assert first_tokens(tmp_path / "a", "train") == first_tokens(tmp_path / "b", "train")
+
+
+@pytest.mark.parametrize(
+    "sources, shares, message",
+    [
+        (["a.conll", "b.conll"], "80,20", "Only one file can be split (--split), but 2 are named: name one."),
+        (["."], "80,20", "only a file can be split, but this is a folder"),
+        (["nowhere.conll"], "80,20", "there is no such file"),
+        (["a.conll"], "", "The shares '' are not two or three numbers"),
+    ],
+)
+def test_script_split_errors_are_one_sentence(write, run_script, tmp_path, sources, shares, message):
+    write("a.conll"), write("b.conll")
+    status, out, err = run_script(*(tmp_path / name for name in sources), "--to", tmp_path / "o", "--split", shares)
+    assert (status, out) == (1, "") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
 
 
 def test_script_prints_errors_without_a_traceback(write, tmp_path):

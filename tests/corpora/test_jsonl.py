@@ -91,6 +91,13 @@ def test_white_space_at_the_ends_of_a_span_is_trimmed(write, nlp):
     assert [(entity.text, entity.label_) for entity in read.doc.ents] == [("New York", "LOC")]
 
 
+def test_identical_spans_are_one(write, nlp):
+    (read,), _ = read_jsonl(write(example("Ada met Bob", (8, 11, "X"), (0, 3, "X"), (0, 4, "X"), (0, 3, "X"))), nlp)
+    assert char_entities(read.doc) == [(0, 3, "X"), (8, 11, "X")]
+    (read,), _ = read_jsonl(write(example("Yorkers", (0, 3, "X"), (0, 3, "X"))), nlp, alignment="skip")
+    assert read.skipped_spans == 1
+
+
 def test_characters_are_code_points(write, nlp):
     text = "😀 Zoë lebt\u2028hier"
     (read,), _ = read_jsonl(write(json.dumps(example(text, (2, 5, "PER")), ensure_ascii=False)), nlp)
@@ -151,6 +158,7 @@ def test_misaligned_span_is_an_error_by_default(write, nlp):
     message = str(caught.value)
     assert message.startswith(f"{path}:2: the span 12-20 'New-York' (LOC) does not begin and end with a token")
     assert "'New-Yorkers'" in message
+    assert "choose another alignment (--alignment)" in message
     assert all(f'"{mode}"' in message for mode in ("contract", "expand", "skip"))
 
 
@@ -216,14 +224,14 @@ def test_unknown_alignment(write, nlp):
         (example("abc", (2, 1, "X")), "the span 2-1 does not lie in the text"),
         (example("abc", (1, 1, "X")), "the span 1-1 (X) covers no text"),
         (example("a  b", (1, 3, "X")), "covers no text"),
-        (example("a b", (0, 1, "X Y")), "'X Y' cannot be written as a tag"),
+        (example("a b", (0, 1, "X\tY")), r"'X\tY' cannot be written as a tag"),
         (example("a b", (0, 1, "")), "'' cannot be written as a tag"),
         (example("a b", (0, 1, None)), "must be strings"),
         (
             example("Ada Lovelace", (0, 12, "PER"), (4, 12, "X")),
             "'Ada Lovelace' (PER) and 4-12 'Lovelace' (X) overlap: keep",
         ),
-        (example("a b", (0, 1, "X"), (0, 1, "X")), "the spans 0-1 'a' (X) and 0-1 'a' (X) overlap: keep"),
+        (example("a b", (0, 1, "Y"), (0, 1, "X")), "the spans 0-1 'a' (X) and 0-1 'a' (Y) overlap: keep"),
     ],
 )
 def test_malformed_line_is_named(write, nlp, record, message):

@@ -10,6 +10,7 @@ from hypothesis import given
 from oracle import Case, Oracle, cases
 
 from spacy_crfner.crf import forward_backward, span_log_posteriors
+from spacy_crfner.tags import TagSet
 
 
 def sequence_values(potentials, values):
@@ -129,3 +130,33 @@ def test_shapes_that_do_not_fit_are_named():
         type(case.potentials()).build(case.emissions, [2, 3], case.start, case.transitions, case.end)
     with pytest.raises(ValueError, match="one or more rows"):
         type(case.potentials()).build(case.emissions, [4, 0], case.start, case.transitions, case.end)
+
+
+def test_chains_that_never_meet_are_not_lost():
+    """Illegal steps of any kind, under which a prefix that is far behind can be the only one that may end."""
+    emissions = torch.tensor([[5.0, 0.0]] * 60)
+    apart = torch.tensor([[0.0, float("-inf")], [float("-inf"), 0.0]])
+    end = torch.tensor([float("-inf"), 0.0])
+    potentials = Case(0, [1]).potentials().build(emissions, [60], torch.zeros(2), apart, end)
+    assert forward_backward(potentials).log_partition.item() == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("length", "score"), [(21, 5.0), (21, 6.0), (41, 3.0)])
+def test_masks_that_keep_two_chains_apart(length, score):
+    tags = TagSet(("X", "Y"))
+    inside = [tags.index["I-X"], tags.index["I-Y"]]
+    emissions = torch.zeros(length, len(tags))
+    emissions[:, [i for i, name in enumerate(tags.names) if name.endswith("X")]] = score
+    allowed = torch.ones(length, len(tags), dtype=torch.bool)
+    allowed[1:-1:2] = False
+    allowed[1:-1:2, inside] = True
+    allowed[-1] = False
+    allowed[-1, tags.index["E-Y"]] = True
+    legal = tuple(torch.from_numpy(mask) for mask in tags.legal)
+    zeros = torch.zeros(len(tags))
+    edges = (zeros, torch.zeros(len(tags), len(tags)), zeros)
+    single = Case(0, [1]).potentials().build(emissions, [length], *edges, legal=legal, allowed=allowed)
+    double = single.to(torch.float64)
+    expected = forward_backward(double.restrict(allowed)).log_partition.item()
+    assert math.isfinite(expected)
+    assert forward_backward(single).log_partition.item() == pytest.approx(expected, abs=1e-3)

@@ -236,3 +236,16 @@ def test_negative_gamma():
     case = Case(0, [1])
     with pytest.raises(ValueError, match="gamma of 0 or more"):
         focal(case.potentials(), torch.zeros(1, dtype=torch.int64), -1.0)
+
+
+@pytest.mark.parametrize("name", ["nll", "bernoulli"])
+def test_small_losses_of_long_texts_are_precise(name):
+    """The loss is the small difference of two large numbers."""
+    case = Case(0, [2000], labels=2, scale=1.0)
+    best, _ = viterbi(case.potentials())
+    case.emissions[torch.arange(2000), best] += 7.0
+    loss = losses(case, name)
+    exact = float(loss(case.potentials(), best).loss.sum())
+    for part in ("emissions", "start", "transitions", "end"):
+        setattr(case, part, getattr(case, part).float())
+    assert 0.0 < float(loss(case.potentials(), best).loss.sum()) == pytest.approx(exact, rel=1e-2)

@@ -105,6 +105,14 @@ def test_a_word_has_the_same_vector_in_every_batch():
         np.testing.assert_allclose(encode(model, vocab, *words)[words.index("house")], alone, atol=1e-6)
 
 
+def test_docs_of_several_vocabs_in_one_batch():
+    vocab, other = make_vocab(0), make_vocab(0)
+    model = make(vocab, "char", **HASH)
+    docs = [Doc(vocab, words=["only", "here"]), Doc(other, words=["there", "only"]), Doc(vocab)]
+    for rows, doc in zip(model.predict(docs), docs, strict=True):
+        np.testing.assert_allclose(rows, model.predict([doc])[0], atol=1e-6)
+
+
 @pytest.mark.parametrize("hashed", [NO_HASH, HASH])
 @pytest.mark.parametrize("layout, word, char", [("word4+char6", 0, 4), ("char6+word4", 6, 0)])
 def test_blocks_stand_in_the_order_of_the_layout(hashed, layout, word, char):

@@ -185,7 +185,6 @@ def test_settings_changed_after_training_are_saved_and_overridden(small_nlp, tmp
     again = spacy.load(tmp_path / "model", config=override)
     assert again.get_pipe("bcrf_ner").cfg["threshold"] == 0.2
     assert "n_best" in again(TEXT).spans["bcrf_ner"].attrs
-    assert "configured" not in again.get_pipe("bcrf_ner").cfg
 
 
 def test_n_best_of_a_long_text(small_nlp):
@@ -207,6 +206,76 @@ def test_confidence_of_many_entities(small_nlp):
     doc.spans["bcrf_ner"].attrs.update(scores=np.linspace(0, 1, 5000), component="bcrf_ner")
     reads = [ent._.confidence for ent in doc.ents]
     assert reads == pytest.approx(np.linspace(0, 1, 5000).tolist())
+
+
+def test_blocked_white_space_inside_an_entity(small_nlp):
+    doc = small_nlp.make_doc("Anna \n Kell met Bob in Paris .")
+    doc.set_ents([], blocked=[doc[1:2]])
+    assert all(not (ent.start <= 1 < ent.end) for ent in small_nlp(doc).ents)
+
+
+def test_running_again_after_tokens_were_merged(small_nlp):
+    doc = small_nlp(TEXT)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:5])
+    assert len(small_nlp(doc)) == 3
+
+
+def test_docs_without_words_get_the_same_annotation(small_nlp):
+    nlp = with_config(small_nlp, annotate=["confidence", "marginals", "n_best"])
+    for doc in [nlp(""), nlp(" \n"), *nlp.pipe(["", " \n", TEXT])]:
+        attrs = doc.spans["bcrf_ner"].attrs
+        assert set(attrs) == {"scores", "marginals", "tags", "n_best", "component"}
+        assert attrs["marginals"].shape == (len(doc), 13)
+
+
+def test_docs_of_several_vocabs_in_one_batch(small_nlp):
+    other = spacy.blank("en")
+    docs = [small_nlp.make_doc(TEXT), other.make_doc("Zanzibarium met Foo in Paris .")]
+    assert [ent.text for ent in next(iter(small_nlp.pipe(docs))).ents] == ["Anna Kell", "Bob", "Paris"]
+
+
+def test_label_added_before_rehearsal(small_nlp, examples):
+    nlp = with_config(small_nlp)
+    optimizer = nlp.resume_training()
+    nlp.get_pipe("bcrf_ner").add_label("EVENT")
+    losses = nlp.rehearse(examples(nlp), sgd=optimizer)
+    assert losses["bcrf_ner"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_loading_replaces_other_labels(small_nlp, tmp_path):
+    small_nlp.to_disk(tmp_path / "model")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config=SMALL_MODEL).add_label("Q")
+    nlp.from_disk(tmp_path / "model")
+    assert found(nlp(TEXT)) == TRAIN[0][1] and nlp.get_pipe("bcrf_ner").labels == ("LOC", "ORG", "PER")
+
+
+def test_get_loss_changes_nothing(small_nlp, examples):
+    nlp = with_config(small_nlp)
+    pipe = nlp.get_pipe("bcrf_ner")
+    made = examples(nlp)
+    scores, _ = pipe.model.begin_update([example.predicted for example in made])
+    first, gradient = pipe.get_loss(made, scores)
+    again, _ = pipe.get_loss(made, scores)
+    assert first == again and pipe.skipped_sentences == 0
+    assert [rows.shape for rows in gradient.emissions] == [rows.shape for rows in scores.emissions]
+    assert gradient.transitions.shape == scores.transitions.shape
+
+
+def test_span_group_that_no_score_weight_knows(small_nlp):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "spans_key": "crf"})
+    example = Example.from_dict(nlp.make_doc("Bob left ."), {"entities": [(0, 3, "PER")]})
+    nlp.config["training"]["score_weights"] = {"ents_f": 1.0}
+    with pytest.warns(UserWarning, match="spans_crf_f"):
+        nlp.initialize(lambda: [example])
+
+
+def test_label_filter_is_scored_on_its_own_labels():
+    nlp, made = make(label_filter=["PER"])
+    scores = nlp.evaluate(made)
+    assert scores["ents_f"] == 1.0 and set(scores["ents_per_type"]) == {"PER"}
 
 
 def test_white_space_never_begins_or_ends_an_entity(small_nlp):
@@ -366,6 +435,10 @@ def test_scores_of_a_span_group(small_nlp):
     nlp = with_config(small_nlp, spans_key="crf")
     scores = nlp.evaluate([Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN])
     assert scores["spans_crf_f"] == 1.0 and scores["spans_crf_per_type"]["PER"]["r"] == 1.0
+    # Labels that the component does not have count as missed.
+    text = "The Harvest Fair is on ."
+    event = Example.from_dict(nlp.make_doc(text), {"entities": [(4, 16, "EVENT")]})
+    assert nlp.evaluate([event])["spans_crf_per_type"]["EVENT"]["r"] == 0.0
     half = [Example.from_dict(nlp.make_doc(text), {"entities": []}) for text, _ in TRAIN]
     assert nlp.evaluate(half)["spans_crf_p"] == 0.0
     missing = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text, _ in TRAIN]

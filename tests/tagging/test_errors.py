@@ -98,6 +98,14 @@ def test_empty_corpus():
     assert_one_sentence(error, "bcrf_ner", "no examples")
 
 
+def test_labels_and_examples_of_the_wrong_kind():
+    nlp, pipe = blank()
+    with pytest.raises(ValueError, match="must be a list such as"):
+        pipe.initialize(lambda: examples(nlp), nlp=nlp, labels="PER")
+    with pytest.raises(TypeError, match="Example"):
+        pipe.initialize(lambda: [nlp.make_doc("Bob")], nlp=nlp)
+
+
 def test_corpus_without_entities():
     nlp, _ = blank()
     made = [Example.from_dict(nlp.make_doc("Nothing here ."), {"entities": []})] * 3
