@@ -77,3 +77,25 @@ def test_table_of_results_is_what_the_results_say():
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_table(readme, accuracy_table(ROOT / "benchmarks" / "results")) == readme
+
+
+def test_documented_defaults_are_the_real_ones():
+    import inspect
+    import json
+
+    from spacy.language import Language
+
+    from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
+    from spacy_crfner.tagging import factory
+
+    text = (ROOT / "docs" / "components.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)`", text, re.MULTILINE))
+    for name, parameter in inspect.signature(build_word_char_embed_v1).parameters.items():
+        value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        assert json.loads(rows[name]) == value, name
+        assert factory.DEFAULT_MODEL["tok2vec"]["tok2vec"][name] == value, name
+    config = Language.get_factory_meta("bcrf_ner").default_config
+    for name, value in config.items():
+        assert f"| `{name}` |" in text
+        if not isinstance(value, dict):
+            assert json.loads(rows[name]) == value, name

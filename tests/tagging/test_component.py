@@ -1,5 +1,6 @@
 """The options of bcrf_ner, one by one, as a user meets them."""
 
+import json
 import subprocess
 import sys
 
@@ -7,10 +8,15 @@ import numpy as np
 import pytest
 import spacy
 from samples import SMALL_MODEL, TRAIN, trained
+from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
-from spacy.util import fix_random_seed
-from thinc.api import Adam
+from spacy.training.initialize import init_nlp
+from spacy.training.pretrain import pretrain
+from spacy.util import fix_random_seed, load_config
+from thinc.api import Adam, Config
+
+from spacy_crfner.wrapping import shim_of
 
 TEXT = TRAIN[0][0]
 
@@ -426,9 +432,31 @@ def test_initialize_again_with_other_labels(small_nlp):
     nlp("Nothing .")
 
 
-def test_pretraining_finds_the_tok2vec():
-    nlp, _ = make(updates=0)
-    assert nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec").name == "bilstm"
+def test_pretrained_weights_reach_the_encoder(tmp_path, root):
+    """`spacy pretrain` over the shipped recipe, then the weights it wrote as `paths.init_tok2vec`."""
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("\n".join(json.dumps({"text": text}) for text, _ in TRAIN))
+    nlp = spacy.blank("en")
+    docs = [Example.from_dict(nlp.make_doc(text), {"entities": ents}).reference for text, ents in TRAIN]
+    DocBin(docs=docs).to_disk(tmp_path / "train.spacy")
+    paths = {"paths.train": str(tmp_path / "train.spacy"), "paths.dev": str(tmp_path / "train.spacy")}
+    small = "components.bcrf_ner.model.tok2vec"
+    sizes = {f"{small}.width": 64, f"{small}.tok2vec.hash_width": 48, f"{small}.tok2vec.char_rows": 1100}
+    config = load_config(root / "configs" / "bcrf_ner.cfg", overrides={**paths, **sizes})
+    extra = load_config(DEFAULT_CONFIG_PRETRAIN_PATH)
+    config = Config(extra).merge(config)
+    config["paths"]["raw_text"] = str(texts)
+    config["pretraining"] = {**extra["pretraining"], "component": "bcrf_ner", "layer": "tok2vec", "max_epochs": 1}
+    config = config.interpolate()
+    (tmp_path / "pretrained").mkdir()
+    pretrain(config, tmp_path / "pretrained", silent=True)
+    (weights,) = (tmp_path / "pretrained").glob("model-last.bin")
+    plain, loaded = init_nlp(config), None
+    config["paths"]["init_tok2vec"] = config["initialize"]["init_tok2vec"] = str(weights)
+    loaded = init_nlp(config)
+    encoders = [n.get_pipe("bcrf_ner").model.get_ref("tok2vec") for n in (plain, loaded)]
+    first, second = (shim_of(encoder)._model.state_dict()["forwards.0.weight_ih_l0"] for encoder in encoders)
+    assert first.shape == second.shape and not bool((first == second).all())
 
 
 def test_scores_of_a_span_group(small_nlp):
