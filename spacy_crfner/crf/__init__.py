@@ -1,12 +1,11 @@
 """Linear-chain CRF mathematics on torch tensors: no spaCy, no Thinc."""
 
 from ..packing import Packing
+from .absent import absent_spans
 from .forward_backward import Posteriors, forward_backward
+from .gradients import MISSING, LossGradient
 from .losses import (
-    MISSING,
     CRFLoss,
-    LossGradient,
-    absent_spans,
     bernoulli,
     bernoulli_costs,
     distillation,

@@ -14,50 +14,17 @@ The gradient of a log-partition is its marginals and expected transitions, so no
 A sentence whose gold tags no legal tag sequence can have contributes nothing and is reported as impossible.
 """
 
-from dataclasses import dataclass, replace
-from typing import Callable, List, Optional, Tuple
+from dataclasses import replace
+from typing import Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from ..tags import TagSet
 from .forward_backward import forward_backward
+from .gradients import MISSING, Expectations, LossGradient, agreeing, chunks, expectations, zero_gradient
 from .potentials import Potentials
 from .viterbi import viterbi
-
-MISSING = -1
-# Rows that one pass of conditioned copies may hold, which bounds the memory of the losses that need them.
-COPY_ROWS = 65536
-# Log-probabilities closer to zero than this are those of events that are certain.
-CERTAIN = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class LossGradient:
-    """A loss of B sequences with N rows in all and K tags, and the gradient of its sum; packed order.
-
-    loss: (B,) per packed sequence, 0 where impossible.
-    emissions, start, transitions, end: (N, K), (K,), (K, K), (K,).
-    possible: (B,) whether the gold tags of a sequence are possible.
-    """
-
-    loss: Tensor
-    emissions: Tensor
-    start: Tensor
-    transitions: Tensor
-    end: Tensor
-    possible: Tensor
-
-    def __add__(self, other: "LossGradient") -> "LossGradient":
-        return LossGradient(
-            self.loss + other.loss,
-            self.emissions + other.emissions,
-            self.start + other.start,
-            self.transitions + other.transitions,
-            self.end + other.end,
-            self.possible & other.possible,
-        )
-
 
 CRFLoss = Callable[[Potentials, Tensor], LossGradient]
 """(potentials, gold tags (N,) in packed order with -1 for missing) -> loss and gradient."""
@@ -198,95 +165,15 @@ def distillation(student: Potentials, teacher: Potentials) -> LossGradient:
     moves = (goal.expected_transitions(weights) * finite(teacher.transitions - student.transitions)).sum()
     expected += moves / packing.n_sequences
     loss = (guess.log_partition - goal.log_partition + expected) * weights
-    gradient = _expectations(guess, weights) - _expectations(goal, weights)
+    gradient = expectations(guess, weights) - expectations(goal, weights)
     return gradient.as_loss(loss, possible, student.emissions.dtype)
 
 
-def absent_spans(
-    potentials: Potentials,
-    gold: Tensor,
-    tag_set: TagSet,
-    sequences: Tensor,
-    starts: Tensor,
-    ends: Tensor,
-    labels: Tensor,
-) -> LossGradient:
-    """-sum log(1 - p(span | gold)): what it costs that spans known to be no entities are probable.
-
-    For one span a sentence, NLL plus this is exactly -log p(gold tags and not this span). Spans are given as
-    in `span_log_posteriors`; one that the gold tags contain or rule out contributes nothing.
-    """
-    clamped = potentials.restrict(_agreeing(potentials, gold)).to(torch.float64)
-    base = forward_backward(clamped)
-    order = torch.argsort(sequences, stable=True)
-    order = order[base.possible[sequences[order]]]
-    total = _zero(potentials)
-    for chunk in _chunks(order, potentials.packing.lengths[sequences[order]]):
-        owner = sequences[chunk]
-        copies, rows = clamped.repeat(owner)
-        mask = torch.ones_like(copies.emissions, dtype=torch.bool)
-        for k, span in enumerate(chunk.tolist()):
-            _clamp_span(mask, copies, tag_set, k, int(starts[span]), int(ends[span]), int(labels[span]))
-        given = forward_backward(copies.restrict(mask))
-        log_p = given.log_partition - base.log_partition[owner]
-        # A span that the gold tags contain has probability one, but for rounding.
-        usable = given.possible & (log_p < -CERTAIN)
-        log_p = log_p.masked_fill(~usable, -1.0)
-        weight = torch.exp(log_p) / -torch.expm1(log_p)
-        weight = weight.masked_fill(~usable, 0.0)
-        loss = -torch.log(-torch.expm1(log_p)).masked_fill(~usable, 0.0)
-        # d -log(1 - p) = p / (1 - p) d log p, and d log p = (expected given the span) - (expected).
-        spread = torch.zeros_like(base.log_partition).index_add_(0, owner, weight)
-        piece = _expectations(given, weight, rows, len(potentials.packing)) - _expectations(base, spread)
-        total = total + piece.as_loss(
-            torch.zeros_like(base.log_partition).index_add_(0, owner, loss), total.possible, potentials.emissions.dtype
-        )
-    return total
-
-
-@dataclass(frozen=True, eq=False)
-class _Expectations:
-    """Weighted expected counts of a batch: the gradient of a weighted sum of log-partitions."""
-
-    emissions: Tensor
-    start: Tensor
-    transitions: Tensor
-    end: Tensor
-
-    def __sub__(self, other: "_Expectations") -> "_Expectations":
-        return _Expectations(
-            self.emissions - other.emissions,
-            self.start - other.start,
-            self.transitions - other.transitions,
-            self.end - other.end,
-        )
-
-    def as_loss(self, loss: Tensor, possible: Tensor, dtype: torch.dtype) -> LossGradient:
-        return LossGradient(
-            loss.to(dtype),
-            self.emissions.to(dtype),
-            self.start.to(dtype),
-            self.transitions.to(dtype),
-            self.end.to(dtype),
-            possible,
-        )
-
-
-def _expectations(posteriors, weights: Tensor, rows: Optional[Tensor] = None, n_rows: int = 0) -> _Expectations:
-    """The gradient of sum(weights * log_partition); `rows` folds copied rows onto the rows that they copy."""
-    packing = posteriors.potentials.packing
-    emissions = posteriors.marginals * weights[packing.sequences, None]
-    start, end = emissions[: packing.n_sequences].sum(0), emissions[packing.last].sum(0)
-    if rows is not None:
-        emissions = emissions.new_zeros((n_rows, emissions.shape[1])).index_add_(0, rows, emissions)
-    return _Expectations(emissions, start, posteriors.expected_transitions(weights), end)
-
-
-def _gold_expectations(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, Callable[[Tensor], _Expectations]]:
+def _gold_expectations(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, Callable[[Tensor], Expectations]]:
     """log Z(gold) (B,) in double precision, and weights (B,) -> its weighted gradient."""
     if bool((gold == MISSING).any()):
-        clamped = forward_backward(potentials.restrict(_agreeing(potentials, gold)))
-        return clamped.exact_log_partition, lambda weights: _expectations(clamped, weights)
+        clamped = forward_backward(potentials.restrict(agreeing(potentials, gold)))
+        return clamped.exact_log_partition, lambda weights: expectations(clamped, weights)
     packing = potentials.packing
     first, last, later = slice(0, packing.n_sequences), packing.last, packing.following_rows
     step = gold[packing.previous] * potentials.n_tags + gold[later]
@@ -294,11 +181,11 @@ def _gold_expectations(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, Ca
     score.index_add_(0, packing.sequences, potentials.masked_emissions.gather(1, gold[:, None])[:, 0].double())
     score.index_add_(0, packing.sequences[later], potentials.transitions.flatten()[step].double())
 
-    def gradient(weights: Tensor) -> _Expectations:
+    def gradient(weights: Tensor) -> Expectations:
         zeros = torch.zeros_like(potentials.start)
         row_weights = weights[packing.sequences]
         counts = torch.zeros_like(potentials.transitions).flatten().index_add_(0, step, row_weights[later])
-        return _Expectations(
+        return Expectations(
             torch.zeros_like(potentials.emissions).scatter_(1, gold[:, None], row_weights[:, None]),
             zeros.index_add(0, gold[first], row_weights[first]),
             counts.view_as(potentials.transitions),
@@ -317,7 +204,7 @@ def _weighted_nll(potentials: Potentials, gold: Tensor, weight: SentenceWeight) 
     loss, slope = weight(value)
     loss, slope = (part.masked_fill(~possible, 0.0) for part in (loss, slope))
     slope = slope.to(potentials.emissions.dtype)
-    gradient = _expectations(free, slope) - gold_gradient(slope)
+    gradient = expectations(free, slope) - gold_gradient(slope)
     return gradient.as_loss(loss, possible, potentials.emissions.dtype)
 
 
@@ -326,12 +213,12 @@ def _conditioned(
 ) -> LossGradient:
     """sum over rows of log Z - log Z(row clamped), and its gradient."""
     packing = potentials.packing
-    total = _zero(potentials)
+    total = zero_gradient(potentials)
     if not len(rows):
         return total
     base = forward_backward(potentials)
     rows = rows[torch.argsort(packing.sequences[rows], stable=True)]
-    for chunk in _chunks(rows, packing.lengths[packing.sequences[rows]]):
+    for chunk in chunks(rows, packing.lengths[packing.sequences[rows]]):
         owner = packing.sequences[chunk]
         steps = torch.searchsorted(packing.offset_tensor, chunk, right=True) - 1
         copies, source = potentials.repeat(owner)
@@ -340,46 +227,7 @@ def _conditioned(
         weight = usable.to(base.log_partition.dtype)
         gain = (base.log_partition[owner] - given.log_partition).masked_fill(~usable, 0.0)
         spread = torch.zeros_like(base.log_partition).index_add_(0, owner, weight)
-        gradient = _expectations(base, spread) - _expectations(given, weight, source, len(packing))
+        gradient = expectations(base, spread) - expectations(given, weight, source, len(packing))
         loss = torch.zeros_like(base.log_partition).index_add_(0, owner, gain)
         total = total + gradient.as_loss(loss, total.possible, potentials.emissions.dtype)
     return total
-
-
-def _agreeing(potentials: Potentials, gold: Tensor) -> Tensor:
-    """(N, K) the tags that do not contradict the gold tags."""
-    agreeing = torch.nn.functional.one_hot(gold.clamp(min=0), potentials.n_tags).bool()
-    return agreeing | (gold == MISSING)[:, None]
-
-
-def _clamp_span(
-    mask: Tensor, copies: Potentials, tag_set: TagSet, sequence: int, start: int, end: int, label: int
-) -> None:
-    """Leave only the tag sequences in which steps start to end are one entity."""
-    tags = tag_set.span_tags(end - start, tag_set.labels[label])
-    for step, tag in zip(range(start, end), tags, strict=True):
-        row = copies.packing.offsets[step] + sequence
-        mask[row] = False
-        mask[row, tag] = True
-    if tag_set.scheme == "BIO" and end < int(copies.packing.lengths[sequence]):
-        mask[copies.packing.offsets[end] + sequence, int(tag_set.role("I")[label])] = False
-
-
-def _chunks(items: Tensor, lengths: Tensor) -> List[Tensor]:
-    """Consecutive pieces of `items` whose lengths sum to about COPY_ROWS."""
-    if not len(items):
-        return []
-    group = torch.cumsum(lengths, 0) // COPY_ROWS
-    return list(torch.split(items, torch.unique_consecutive(group, return_counts=True)[1].tolist()))
-
-
-def _zero(potentials: Potentials) -> LossGradient:
-    n_sequences = potentials.packing.n_sequences
-    return LossGradient(
-        potentials.emissions.new_zeros(n_sequences),
-        torch.zeros_like(potentials.emissions),
-        torch.zeros_like(potentials.start),
-        torch.zeros_like(potentials.transitions),
-        torch.zeros_like(potentials.end),
-        torch.ones(n_sequences, dtype=torch.bool, device=potentials.packing.device),
-    )

@@ -2,27 +2,24 @@
 
 import inspect
 import warnings
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
-import srsly
 import torch
-from spacy.errors import Errors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..crf import LossGradient, Potentials, absent_spans, distillation
-from ..tags import LabelledSpan, TagSet, check_labels
+from ..tags import LabelledSpan, check_labels
 from .annotation import ANNOTATIONS, DocPrediction, own_entities, register_extensions, write_prediction
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
-from .model import CRFScores, clear_head, is_initialized, resize_output
+from .model import CRFScores
+from .pipe import CRFPipe
 from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import empty_predictions, read_predictions
 from .segments import Segments
@@ -30,7 +27,7 @@ from .segments import Segments
 SAMPLE_DOCS = 10
 
 
-class CRFEntityRecognizer(TrainablePipe):
+class CRFEntityRecognizer(CRFPipe):
     """Finds named entities with a linear-chain CRF; every entity comes with its exact probability.
 
     Arguments and defaults: see `make_bcrf_ner`.
@@ -64,76 +61,28 @@ class CRFEntityRecognizer(TrainablePipe):
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
         if n_best < 1:
             raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
-        self.vocab = vocab
-        self.model = model
-        self.name = name
+        super().__init__(
+            vocab,
+            model,
+            name,
+            {
+                "scheme": scheme,
+                "per_sentence": per_sentence,
+                "label_filter": None if label_filter is None else list(check_labels(label_filter)),
+                "spans_key": spans_key,
+                "threshold": threshold,
+                "annotate": list(annotate),
+                "n_best": n_best,
+                "incorrect_spans_key": incorrect_spans_key,
+                "overwrite_ents": overwrite_ents,
+            },
+        )
         self.loss = loss
         self.decoder = decoder
         self.scorer = scorer
-        self._rehearsal_model: Optional[Model[List[Doc], CRFScores]] = None
-        self.cfg: Dict[str, Any] = {
-            "labels": [],
-            "scheme": scheme,
-            "per_sentence": per_sentence,
-            "label_filter": None if label_filter is None else list(check_labels(label_filter)),
-            "spans_key": spans_key,
-            "threshold": threshold,
-            "annotate": list(annotate),
-            "n_best": n_best,
-            "incorrect_spans_key": incorrect_spans_key,
-            "overwrite_ents": overwrite_ents,
-        }
-        # What the config said, saved beside what holds: see _loaded.
-        self._configured = {key: value for key, value in self.cfg.items() if key != "labels"}
-        self.cfg["configured"] = self._configured
-        self._tag_set = TagSet((), scheme)
         self._skipped = 0
         self._unlisted: Set[str] = set()
         register_extensions()
-
-    # Labels
-
-    @property
-    def labels(self) -> Tuple[str, ...]:
-        """The entity labels, in tag order."""
-        return tuple(self.cfg["labels"])
-
-    @property
-    def label_data(self) -> List[str]:
-        """What `spacy init labels` stores and `initialize(labels=...)` takes."""
-        return list(self.labels)
-
-    @property
-    def tag_set(self) -> TagSet:
-        """The tags of the labels in the component's scheme."""
-        if self._tag_set.labels != self.labels or self._tag_set.scheme != self.cfg["scheme"]:
-            self._tag_set = TagSet(self.labels, self.cfg["scheme"])
-        return self._tag_set
-
-    @property
-    def tags(self) -> Tuple[str, ...]:
-        """Tag names, in the order of emissions and marginals."""
-        return self.tag_set.names
-
-    def add_label(self, label: str) -> int:
-        """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
-
-        Raises ValueError for a label that no tag can hold or that `label_filter` leaves out.
-        """
-        if label in self.labels:
-            return 0
-        check_labels([*self.labels, label])
-        if self.cfg["label_filter"] is not None and label not in self.cfg["label_filter"]:
-            raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
-        self.vocab.strings.add(label)
-        self.cfg["labels"] = [*self.labels, label]
-        self._resize()
-        return 1
-
-    def _resize(self) -> None:
-        for model in (self.model, self._rehearsal_model):
-            if model is not None:
-                resize_output(model, len(self.tag_set))
 
     # Training
 
@@ -335,48 +284,7 @@ class CRFEntityRecognizer(TrainablePipe):
         for doc, prediction in zip(docs, predictions, strict=True):
             write_prediction(doc, prediction, component=self.name, spans_key=self.cfg["spans_key"])
 
-    # Saving
-
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
-        """Raises ValueError, naming the folder, where a file is damaged."""
-        self._forget_weights(exclude)
-        try:
-            super().from_disk(path, exclude=exclude)
-        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
-            raise ValueError(_damaged(self.name, f"in {path}", error)) from None
-        return self._loaded()
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "CRFEntityRecognizer":
-        """Raises ValueError where the data are damaged."""
-        self._forget_weights(exclude)
-        try:
-            super().from_bytes(bytes_data, exclude=exclude)
-        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
-            raise ValueError(_damaged(self.name, "in these bytes", error)) from None
-        return self._loaded()
-
-    def _forget_weights(self, exclude: Iterable[str]) -> None:
-        """Make room for a model with another number of tags."""
-        if "model" not in exclude:
-            clear_head(self.model)
-
-    def _loaded(self) -> "CRFEntityRecognizer":
-        # A setting that was changed after training is kept, unless the config that loads says otherwise than the
-        # one that was saved with it. The scheme belongs to the weights.
-        saved = self.cfg["configured"]
-        for key, value in self._configured.items():
-            if key != "scheme" and key in saved and saved[key] != value:
-                self.cfg[key] = value
-        self.cfg["configured"] = self._configured = {**self._configured, "scheme": self.cfg["scheme"]}
-        for label in self.labels:
-            self.vocab.strings.add(label)
-        return self
-
     # Parts
-
-    def _require_weights(self) -> None:
-        if not is_initialized(self.model):
-            raise ValueError(Errors.E109.format(name=self.name))
 
     def _potentials(self, docs: Sequence[Doc], scores: CRFScores, segments: Segments) -> Potentials:
         given = [self._given(doc) for doc in docs]
@@ -456,10 +364,3 @@ def _check_block(block: Callable, arguments: int, kind: str, name: str) -> None:
             f"The {kind} of {name!r} is not a {kind} block: choose one such as "
             f"{'spacy_crfner.bernoulli.v1' if kind == 'loss' else 'spacy_crfner.viterbi_decoder.v1'}."
         ) from None
-
-
-def _damaged(name: str, where: str, error: Exception) -> str:
-    return (
-        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged or incomplete, "
-        "or the config describes another model. Copy or train it again."
-    )

@@ -1,0 +1,120 @@
+"""What every component with a CRF over entity labels has in common: labels, settings, and how both are saved."""
+
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+
+import srsly
+from spacy.errors import Errors
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from ..tags import TagSet, check_labels
+from .model import CRFScores, clear_head, is_initialized, resize_output
+
+
+class CRFPipe(TrainablePipe):
+    """A trainable pipe whose model gives CRF scores.
+
+    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme` and
+        `label_filter` are among them.
+    """
+
+    def __init__(self, vocab: Vocab, model: Model[List[Doc], CRFScores], name: str, settings: Dict[str, Any]):
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self._rehearsal_model: Optional[Model[List[Doc], CRFScores]] = None
+        # What the config said is saved beside what holds: see _loaded.
+        self._configured = settings
+        self.cfg: Dict[str, Any] = {"labels": [], **settings, "configured": settings}
+        self._tag_set = TagSet((), settings["scheme"])
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """The entity labels, in tag order."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> List[str]:
+        """What `spacy init labels` stores and `initialize(labels=...)` takes."""
+        return list(self.labels)
+
+    @property
+    def tag_set(self) -> TagSet:
+        """The tags of the labels in the component's scheme."""
+        if self._tag_set.labels != self.labels or self._tag_set.scheme != self.cfg["scheme"]:
+            self._tag_set = TagSet(self.labels, self.cfg["scheme"])
+        return self._tag_set
+
+    @property
+    def tags(self) -> Tuple[str, ...]:
+        """Tag names, in the order of emissions and marginals."""
+        return self.tag_set.names
+
+    def add_label(self, label: str) -> int:
+        """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
+
+        Raises ValueError for a label that no tag can hold or that `label_filter` leaves out.
+        """
+        if label in self.labels:
+            return 0
+        check_labels([*self.labels, label])
+        if self.cfg["label_filter"] is not None and label not in self.cfg["label_filter"]:
+            raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
+        self.vocab.strings.add(label)
+        self.cfg["labels"] = [*self.labels, label]
+        self._resize()
+        return 1
+
+    def _resize(self) -> None:
+        for model in (self.model, self._rehearsal_model):
+            if model is not None:
+                resize_output(model, len(self.tag_set))
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFPipe":
+        """Raises ValueError, naming the folder, where a file is damaged."""
+        self._forget_weights(exclude)
+        try:
+            super().from_disk(path, exclude=exclude)
+        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
+            raise ValueError(_damaged(self.name, f"in {path}", error)) from None
+        return self._loaded()
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "CRFPipe":
+        """Raises ValueError where the data are damaged."""
+        self._forget_weights(exclude)
+        try:
+            super().from_bytes(bytes_data, exclude=exclude)
+        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
+            raise ValueError(_damaged(self.name, "in these bytes", error)) from None
+        return self._loaded()
+
+    def _forget_weights(self, exclude: Iterable[str]) -> None:
+        """Make room for a model with another number of tags."""
+        if "model" not in exclude:
+            clear_head(self.model)
+
+    def _loaded(self) -> "CRFPipe":
+        # A setting that was changed after training is kept, unless the config that loads says otherwise than the
+        # one that was saved with it. The scheme belongs to the weights.
+        saved = self.cfg["configured"]
+        for key, value in self._configured.items():
+            if key != "scheme" and key in saved and saved[key] != value:
+                self.cfg[key] = value
+        self.cfg["configured"] = self._configured = {**self._configured, "scheme": self.cfg["scheme"]}
+        for label in self.labels:
+            self.vocab.strings.add(label)
+        return self
+
+    def _require_weights(self) -> None:
+        if not is_initialized(self.model):
+            raise ValueError(Errors.E109.format(name=self.name))
+
+
+def _damaged(name: str, where: str, error: Exception) -> str:
+    return (
+        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged or incomplete, "
+        "or the config describes another model. Copy or train it again."
+    )
