@@ -92,32 +92,37 @@ def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     lengths = [len(doc) for doc in docs]
-    n_layout = model.get_dim("nO") - (layer_width(model.layers[0], docs) if model.layers else 0)
+    features, backprop_features = _layout_features(model, docs, is_train)  # (N, layout width)
+    rows, width = features, features.shape[1]
     if model.layers:
         hashed, backprop_hashed = model.layers[0](docs, is_train)
-    if not n_layout or not sum(lengths):
-        empty = [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs]
-        return (hashed if model.layers and sum(lengths) else empty), (
-            lambda d_outputs: backprop_hashed(d_outputs) if model.layers and sum(lengths) else docs
-        )
-
-    shim = built_shim(model)
-    inputs = _read_words(model, docs, shim.cfg["vector_width"])
-    dropout = model.attrs["dropout_rate"] if is_train else 0.0
-    features, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout), kwargs={}), is_train)  # (N, n_layout)
+        rows = model.ops.xp.hstack([features, concatenate_rows(model, hashed)])
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         d_rows = concatenate_rows(model, d_outputs)
-        d_features = to_torch(model.ops.as_contig(d_rows[:, :n_layout]))
-        backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": d_features}))
-        if model.layers:
-            backprop_hashed(split_rows(model, model.ops.as_contig(d_rows[:, n_layout:]), lengths))
+        backprop_features(d_rows[:, :width])
+        if model.layers and len(d_rows):
+            backprop_hashed(split_rows(model, model.ops.as_contig(d_rows[:, width:]), lengths))
         return docs
 
-    rows = to_array(features)
-    if model.layers:
-        rows = model.ops.xp.hstack([rows, concatenate_rows(model, hashed)])
     return split_rows(model, rows, lengths), backprop
+
+
+def _layout_features(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Callable[[Floats2d], None]]:
+    """(tokens of all Docs, layout width) the word and character blocks of every token, and their backward pass."""
+    width = sum(width for _, width in built_shim(model).cfg["blocks"])
+    n_tokens = sum(len(doc) for doc in docs)
+    if not width or not n_tokens:
+        return model.ops.alloc2f(n_tokens, width), lambda d_features: None
+    inputs = _read_words(model, docs, built_shim(model).cfg["vector_width"])
+    dropout = model.attrs["dropout_rate"] if is_train else 0.0
+    features, backprop_torch = built_shim(model)(ArgsKwargs(args=(*inputs, dropout), kwargs={}), is_train)
+
+    def backprop(d_features: Floats2d) -> None:
+        gradient = to_torch(model.ops.as_contig(d_features))
+        backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": gradient}))
+
+    return to_array(features), backprop
 
 
 def init(
