@@ -7,15 +7,13 @@ from typing import Callable, List
 import pytest
 import spacy
 from hypothesis import settings
-from samples import SMALL_MODEL, TRAIN, trained
+from samples import ROOT, SMALL_MODEL, TRAIN, trained
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
 settings.register_profile("default", deadline=None, max_examples=30)
 settings.load_profile("default")
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

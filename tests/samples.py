@@ -1,9 +1,12 @@
 """Training sentences, and pipelines made of them, that tests share."""
 
+from pathlib import Path
 from typing import List, Tuple
 
 from spacy.language import Language
 from spacy.training import Example
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # (text, [(start, end, label)]): twenty short sentences that a working tagger learns by heart.
 TRAIN: List[Tuple[str, List[Tuple[int, int, str]]]] = [
