@@ -1,11 +1,11 @@
 """Load an installed pipeline by its name and check that it scores as the trained one did."""
 
 import argparse
-import importlib
 import json
 import sys
 from pathlib import Path
 
+from installed import load_installed
 from spacy.training import Corpus
 
 
@@ -16,11 +16,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help=".spacy file to score on")
     parser.add_argument("--metrics", type=Path, required=True, help="what `spacy evaluate` wrote for this file")
     args = parser.parse_args()
-    sys.path.insert(0, str(args.target.resolve()))
-    package = importlib.import_module(args.package)
-    if args.target.resolve() not in Path(package.__file__).resolve().parents:
-        sys.exit(f"{args.package} was found in {package.__file__}, not in {args.target}: install it there first.")
-    nlp = package.load()
+    nlp = load_installed(args.package, args.target)
     found = nlp.evaluate(list(Corpus(args.corpus)(nlp)))["ents_f"]
     expected = json.loads(args.metrics.read_text(encoding="utf-8"))["ents_f"]
     if abs(found - expected) > 1e-6:

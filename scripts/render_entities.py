@@ -1,10 +1,9 @@
 """Draw the entities that an installed pipeline finds, with their probabilities, as a displaCy page."""
 
 import argparse
-import importlib
-import sys
 from pathlib import Path
 
+from installed import load_installed
 from spacy import displacy
 from spacy.tokens import Doc
 from spacy.training import Corpus
@@ -29,8 +28,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     parser.add_argument("--limit", type=int, default=50, help="how many Docs (default: 50)")
     args = parser.parse_args()
-    sys.path.insert(0, str(args.target.resolve()))
-    nlp = importlib.import_module(args.package).load()
+    nlp = load_installed(args.package, args.target)
     docs = [example.predicted for example in Corpus(args.corpus, limit=args.limit)(nlp)]
     drawn = [as_displacy(doc) for doc in nlp.pipe(docs)]
     shown = {ent["label"]: COLORS.get(ent["label"].split()[0], "#dddddd") for page in drawn for ent in page["ents"]}

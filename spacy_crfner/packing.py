@@ -95,6 +95,12 @@ class Packing:
         """The packed rows of (packed sequence, step) pairs."""
         return self.offset_tensor[steps] + sequences
 
+    def packed_sequences(self, places: Tensor) -> Tensor:
+        """The packed sequences of places in the batch: what `order` maps back."""
+        packed = torch.empty_like(self.order)
+        packed[self.order] = torch.arange(self.n_sequences, device=self.device)
+        return packed[places]
+
     def blocks(self) -> List[slice]:
         """The packed rows of each step."""
         return [slice(start, start + size) for start, size in zip(self.offsets, self.batch_sizes, strict=True)]

@@ -91,3 +91,9 @@ def test_running_sum_adds_up_each_sequence(lengths):
 def test_every_sequence_needs_a_row(lengths):
     with pytest.raises(ValueError, match="one or more sequences of one or more rows"):
         Packing.from_lengths(lengths)
+
+
+def test_packed_sequences_are_where_the_order_says():
+    packing = Packing.from_lengths([2, 5, 1, 5])
+    places = torch.tensor([0, 1, 2, 3, 1])
+    assert packing.order[packing.packed_sequences(places)].tolist() == places.tolist()

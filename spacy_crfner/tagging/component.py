@@ -1,6 +1,5 @@
 """The `bcrf_ner` pipeline component."""
 
-import inspect
 import warnings
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
@@ -15,6 +14,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..crf import LossGradient, Potentials, absent_spans, distillation
 from ..tags import LabelledSpan, check_labels
 from .annotation import ANNOTATIONS, DocPrediction, own_entities, register_extensions, write_prediction
+from .blocks import check_block
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
@@ -55,8 +55,8 @@ class CRFEntityRecognizer(CRFPipe):
         unknown = sorted(set(annotate) - set(ANNOTATIONS))
         if unknown:
             raise ValueError(f"{name!r} cannot annotate {', '.join(unknown)}: choose from {', '.join(ANNOTATIONS)}.")
-        _check_block(loss, 1, "loss", name)
-        _check_block(decoder, 2, "decoder", name)
+        check_block(loss, 1, "loss", name)
+        check_block(decoder, 2, "decoder", name)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
         if n_best < 1:
@@ -261,20 +261,19 @@ class CRFEntityRecognizer(CRFPipe):
         """
         docs = list(docs)
         segments = Segments.build(docs, self.cfg["per_sentence"])
-        if not segments.lengths:
-            return empty_predictions(docs, self.tag_set, self.cfg["annotate"])
-        self._require_weights()
-        scores = self.model.predict(docs)
-        potentials = self._potentials(docs, scores, segments)
-        decoded = self.decoder(potentials, self.tag_set)
-        predictions = read_predictions(
-            decoded,
-            self.tag_set,
-            segments,
-            annotate=self.cfg["annotate"],
-            threshold=self.cfg["threshold"],
-            n_best=self.cfg["n_best"],
-        )
+        if segments.lengths:
+            self._require_weights()
+            potentials = self._potentials(docs, self.model.predict(docs), segments)
+            predictions = read_predictions(
+                self.decoder(potentials, self.tag_set),
+                self.tag_set,
+                segments,
+                annotate=self.cfg["annotate"],
+                threshold=self.cfg["threshold"],
+                n_best=self.cfg["n_best"],
+            )
+        else:
+            predictions = empty_predictions(docs, self.tag_set, self.cfg["annotate"])
         for doc, prediction in zip(docs, predictions, strict=True):
             prediction.keep(self._given(doc), blocked_tokens(doc))
         return predictions
@@ -317,10 +316,8 @@ class CRFEntityRecognizer(CRFPipe):
         spans = aligned_spans(examples, wrong, self.tag_set, segments)
         packing = potentials.packing
         columns = torch.tensor(spans, dtype=torch.int64, device=packing.device).view(-1, 4)
-        packed_place = torch.empty_like(packing.order)
-        packed_place[packing.order] = torch.arange(packing.n_sequences, device=packing.device)
-        sequences = packed_place[columns[:, 0]]
-        return absent_spans(potentials, gold, self.tag_set, sequences, columns[:, 1], columns[:, 2], columns[:, 3])
+        sequences, starts, ends, labels = columns.unbind(1)
+        return absent_spans(potentials, gold, self.tag_set, packing.packed_sequences(sequences), starts, ends, labels)
 
     def _count_skipped(self, skipped: int) -> None:
         if skipped and not self._skipped:
@@ -353,14 +350,3 @@ class CRFEntityRecognizer(CRFPipe):
 
 
 _DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
-
-
-def _check_block(block: Callable, arguments: int, kind: str, name: str) -> None:
-    """Losses and decoders share a registry, so that one may stand where the other belongs."""
-    try:
-        inspect.signature(block).bind(*[None] * arguments)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"The {kind} of {name!r} is not a {kind} block: choose one such as "
-            f"{'spacy_crfner.bernoulli.v1' if kind == 'loss' else 'spacy_crfner.viterbi_decoder.v1'}."
-        ) from None
