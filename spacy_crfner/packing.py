@@ -70,6 +70,11 @@ class Packing:
     def device(self) -> torch.device:
         return self.rows.device
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether all sequences have the same length."""
+        return self.batch_sizes[-1] == self.batch_sizes[0]
+
     @cached_property
     def offset_tensor(self) -> Tensor:
         return torch.tensor(self.offsets, device=self.device)
@@ -77,14 +82,8 @@ class Packing:
     @cached_property
     def previous(self) -> Tensor:
         """(N - B,) the packed row before each packed row of step 1 and later."""
-        return self.following_rows - torch.as_tensor(
-            np.repeat(np.array(self.batch_sizes[:-1], dtype=np.int64), self.batch_sizes[1:]), device=self.device
-        )
-
-    @cached_property
-    def following_rows(self) -> Tensor:
-        """(N - B,) the packed rows of step 1 and later."""
-        return torch.arange(self.n_sequences, len(self), device=self.device)
+        ahead = np.repeat(np.array(self.batch_sizes[:-1], dtype=np.int64), self.batch_sizes[1:])
+        return torch.as_tensor(np.arange(self.n_sequences, len(self)) - ahead, device=self.device)
 
     @cached_property
     def last(self) -> Tensor:
@@ -107,7 +106,7 @@ class Packing:
 
     def pack(self, rows: Tensor) -> Tensor:
         """Concatenated rows (N, ...) in packed order."""
-        return rows[self.rows]
+        return rows.index_select(0, self.rows)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Packed rows (N, ...) in the order of the concatenated batch."""
@@ -120,6 +119,12 @@ class Packing:
         values = torch.empty_like(packed)
         values[self.order] = packed
         return values
+
+    def sums(self, values: Tensor) -> Tensor:
+        """(B,) the sum of the values (N,) of each packed sequence."""
+        if self.is_dense:
+            return values.view(-1, self.n_sequences).sum(0)
+        return values.new_zeros(self.n_sequences).index_add_(0, self.sequences, values)
 
     def running_sum(self, values: Tensor) -> Tensor:
         """(N,) the sum of the values (N,) of each sequence from its first row to this one."""

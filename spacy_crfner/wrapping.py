@@ -35,11 +35,13 @@ class TorchShim(PyTorchShim):
 
     build: makes the module from JSON-serialisable keyword arguments. The module takes its dropout rate as an
         argument of its forward pass, and holds no layer that behaves differently in training and prediction.
+    version: another number whenever the weights of the Thinc model may have changed.
     """
 
     def __init__(self, build: Callable[..., nn.Module]):
         super().__init__(None)
         self.build = build
+        self.version = 0
 
     @property
     def is_built(self) -> bool:
@@ -49,11 +51,17 @@ class TorchShim(PyTorchShim):
         """Build the module, with new weights, from these settings."""
         self.cfg = settings
         self._model = self.build(**settings).to(get_torch_default_device())
+        self.version += 1
 
     def predict(self, inputs: ArgsKwargs) -> Any:
         # The stock shim switches the shared module to evaluation mode and back, which other threads would see.
         with torch.no_grad():
             return self._model(*inputs.args, **inputs.kwargs)
+
+    def evaluate(self, function: Callable[[Any], Any]) -> Any:
+        """What a function of the module gives, computed for prediction."""
+        with torch.no_grad():
+            return function(self._model)
 
     def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
         """The output, and a function that takes the arguments of torch.autograd.backward; it adds the gradients to
@@ -66,6 +74,7 @@ class TorchShim(PyTorchShim):
         return output, backprop
 
     def finish_update(self, optimizer: Any) -> None:
+        self.version += 1
         for name, parameter in self._model.named_parameters():
             if parameter.grad is None:
                 continue
@@ -82,11 +91,13 @@ class TorchShim(PyTorchShim):
             if (self.id, name) in params:
                 replaced[name] = parameter.data
                 parameter.data = xp2torch(params[(self.id, name)], device=parameter.device)
+        self.version += 1
         try:
             yield
         finally:
             for name, data in replaced.items():
                 parameters[name].data = data
+            self.version += 1
 
     def copy(self) -> "TorchShim":
         copied = copy.deepcopy(self)
@@ -111,6 +122,7 @@ class TorchShim(PyTorchShim):
 
         Raises ValueError where the data are damaged or hold another module.
         """
+        self.version += 1
         if not bytes_data:
             self._model = None
             return self

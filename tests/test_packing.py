@@ -48,7 +48,7 @@ def test_a_block_holds_the_rows_of_one_step(lengths):
 @given(ragged)
 def test_previous_is_the_row_before(lengths):
     packing = Packing.from_lengths(lengths)
-    following = packing.rows[packing.following_rows]
+    following = packing.rows[packing.n_sequences :]
     firsts = starts_of(lengths)
     assert sorted(following.tolist()) == [row for row in range(sum(lengths)) if row not in firsts]
     assert torch.equal(packing.rows[packing.previous], following - 1)

@@ -8,40 +8,52 @@ give equal results.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .potentials import Potentials
+from .potentials import NEVER, Potentials
 
-# The largest spread of log-potentials that a rescaled sweep may have to bridge: exp(-80) and exp(-690) are
-# still normal numbers in single and double precision.
-SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 690.0}
-# Where any two tags can reach a common tag in two steps, as in BIO and BIOES, a prefix that is further behind
-# another than this many steps' spread can never come to matter: the sweep may drop it.
-MIXING_STEPS = 3
+# How far apart two prefixes may lie in a rescaled sweep without underflow of what still matters in the end:
+# exp(-87) and exp(-708) are the smallest normal numbers, and what is exp(-16) or exp(-37) of a sum is lost anyway.
+SAFE_SPREAD = {torch.float32: 70.0, torch.float64: 650.0}
 
 
 @dataclass(frozen=True, eq=False)
 class Posteriors(ABC):
     """What a CRF believes of a batch of B sequences with N rows in all and K tags; rows in packed order.
 
-    log_partition: (B,) packed sequences; -inf where no tag sequence is possible.
-    marginals: (N, K) probability of each tag at each row; zeros where the sequence is impossible.
-    exact_log_partition: (B,) log_partition in double precision.
+    exact_log_partition: (B,) of the packed sequences, in double precision; -inf where no tag sequence is possible.
     """
 
     potentials: Potentials
-    log_partition: Tensor
-    marginals: Tensor
     exact_log_partition: Tensor
+
+    @cached_property
+    def log_partition(self) -> Tensor:
+        """(B,) exact_log_partition in the precision of the emissions."""
+        return self.exact_log_partition.to(self.potentials.emissions.dtype)
+
+    @cached_property
+    def marginals(self) -> Tensor:
+        """(N, K) probability of each tag at each row; zeros where the sequence is impossible."""
+        return self.weighted_marginals(None)
 
     @property
     def possible(self) -> Tensor:
         """(B,) whether a packed sequence has any possible tag sequence."""
-        return torch.isfinite(self.log_partition)
+        return torch.isfinite(self.exact_log_partition)
+
+    @abstractmethod
+    def weighted_marginals(self, weights: Optional[Tensor]) -> Tensor:
+        """(N, K) the marginals times the weights (B,) of the packed sequences, as a tensor that is the caller's own."""
+
+    @abstractmethod
+    def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
+        """(K, K) expected number of transitions, summed over the batch; `weights` (B,) of the packed sequences."""
 
     @abstractmethod
     def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
@@ -53,36 +65,44 @@ class Posteriors(ABC):
         """(M,) in double precision: for M pairs of row and tag, the log-sum of the scores of all suffixes that follow
         there, the emission left out."""
 
-    @abstractmethod
-    def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
-        """(K, K) expected number of transitions, summed over the batch; `weights` (B,) of the packed sequences."""
-
 
 @dataclass(frozen=True, eq=False)
 class _ScaledPosteriors(Posteriors):
-    """alpha (N, K) sums to one at each row, alpha * beta are the marginals; log_prefix (N,) is the logarithm, in
-    double precision, of what alpha was divided by so far; scaled_next (N, K) is what a row passes back to the one
-    before it, and factors are the exponentials of the transitions."""
+    """alpha * beta (N, K) are the marginals; log_scale (N,) is the logarithm, in double precision, of what alpha was
+    divided by at each row; scaled_next (N, K) is what a row passes back to the one before it, and factors are the
+    exponentials of the transitions."""
 
     alpha: Tensor
     beta: Tensor
-    log_prefix: Tensor
+    log_scale: Tensor
     scaled_next: Tensor
     factors: Tensor
 
-    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
-        return self.alpha[rows, tags].double().log() + self.log_prefix[rows]
-
-    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
-        sequences = self.potentials.packing.sequences[rows]
-        return self.beta[rows, tags].double().log() + self.exact_log_partition[sequences] - self.log_prefix[rows]
+    def weighted_marginals(self, weights: Optional[Tensor]) -> Tensor:
+        marginals = self.alpha * self.beta
+        if weights is not None:
+            marginals *= weights.to(marginals.dtype)[self.potentials.packing.sequences, None]
+        return marginals.to(self.potentials.emissions.dtype)
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
         packing = self.potentials.packing
-        left = self.alpha[packing.previous]
+        left = self.alpha[: len(packing) - packing.n_sequences] if packing.is_dense else self.alpha[packing.previous]
+        right = self.scaled_next[packing.n_sequences :]
         if weights is not None:
-            left = left * weights.to(left.dtype)[packing.sequences[packing.n_sequences :], None]
-        return (self.factors * (left.T @ self.scaled_next[packing.n_sequences :])).to(self.marginals.dtype)
+            right = right * weights.to(right.dtype)[packing.sequences[packing.n_sequences :], None]
+        return (self.factors * (left.T @ right)).to(self.potentials.emissions.dtype)
+
+    @cached_property
+    def _log_prefix(self) -> Tensor:
+        """(N,) the logarithm of what alpha was divided by up to each row."""
+        return self.potentials.packing.running_sum(self.log_scale)
+
+    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.alpha[rows, tags].double().log() + self._log_prefix[rows]
+
+    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
+        sequences = self.potentials.packing.sequences[rows]
+        return self.beta[rows, tags].double().log() + self.exact_log_partition[sequences] - self._log_prefix[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,19 +113,19 @@ class _LogPosteriors(Posteriors):
     prefixes: Tensor
     suffixes: Tensor
 
-    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
-        return self.prefixes[rows, tags]
-
-    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
-        return self.suffixes[rows, tags]
+    def weighted_marginals(self, weights: Optional[Tensor]) -> Tensor:
+        sequences = self.potentials.packing.sequences
+        marginals = (self.prefixes + self.suffixes - self.exact_log_partition[sequences, None]).exp_()
+        marginals.masked_fill_(~self.possible[sequences, None], 0.0)
+        if weights is not None:
+            marginals *= weights.double()[sequences, None]
+        return marginals.to(self.potentials.emissions.dtype)
 
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
-        packing = self.exact.packing
         transitions = self.exact.transitions
         right = self.exact.masked_emissions + self.suffixes
         total = torch.zeros_like(transitions)
-        blocks = packing.blocks()
-        for before, now in pairwise(blocks):
+        for before, now in pairwise(self.exact.packing.blocks()):
             size = now.stop - now.start
             pairs = self.prefixes[before][:size, :, None] + transitions + right[now][:, None, :]
             pairs = (pairs - self.exact_log_partition[:size, None, None]).exp()
@@ -113,48 +133,59 @@ class _LogPosteriors(Posteriors):
             if weights is not None:
                 pairs = pairs * weights[:size, None, None]
             total += pairs.sum(0)
-        return total.to(self.marginals.dtype)
+        return total.to(self.potentials.emissions.dtype)
+
+    def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.prefixes[rows, tags]
+
+    def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
+        return self.suffixes[rows, tags]
 
 
 def forward_backward(potentials: Potentials) -> Posteriors:
     """Both sweeps over a batch, exact for emissions up to +-1000 and any transitions.
 
-    Returns Posteriors in the precision of the emissions. The gradient of sum(log_partition) is `marginals`
-    for the emissions, the marginals of first and last rows for start and end, and `expected_transitions()`.
+    The gradient of sum(log_partition) is `marginals` for the emissions, the marginals of first and last rows for
+    start and end, and `expected_transitions()`.
     """
-    dtype = potentials.emissions.dtype
-    spread = _spread(potentials)
-    if spread < SAFE_SPREAD[dtype]:
-        return _scaled_sweeps(potentials, dtype)
+    emissions = potentials.emissions
+    shift, shifted = _shift_rows(emissions)
+    spread = _spread(potentials, shifted)
+    if spread < SAFE_SPREAD[emissions.dtype]:
+        return _scaled_sweeps(potentials, potentials, shift, shifted)
+    exact = potentials.to(torch.float64)
     if spread < SAFE_SPREAD[torch.float64]:
-        return _scaled_sweeps(potentials.to(torch.float64), dtype)
-    return _log_sweeps(potentials.to(torch.float64), dtype)
+        return _scaled_sweeps(potentials, exact, *_shift_rows(exact.emissions))
+    return _log_sweeps(potentials, exact)
 
 
-def _spread(potentials: Potentials) -> float:
-    """How far apart, in log-potentials, two prefixes may lie that both still matter."""
-    emissions, allowed = potentials.emissions, potentials.allowed
+def _shift_rows(emissions: Tensor) -> Tuple[Tensor, Tensor]:
+    """The mean (N, 1) of each row of the emissions, and (N, K) the emissions less their mean."""
+    n_tags = emissions.shape[1]
+    shift = emissions @ emissions.new_full((n_tags, 1), 1.0 / n_tags)
+    return shift, emissions - shift
+
+
+def _spread(potentials: Potentials, shifted: Tensor) -> float:
+    """How far apart, in log-potentials, two prefixes may lie that both still matter.
+
+    Where any two tags can reach a common tag in two steps, as in BIO and BIOES, that is two transitions and an
+    emission; a sum of prefixes may have shrunk by a transition and an emission when the next one is added up.
+    """
     if not _mixes(potentials.transitions):
         return float("inf")
-    steps = float(MIXING_STEPS)
-    if allowed is None:
-        low, high = torch.aminmax(emissions, dim=1)
-        span = (high - low).max()
-    else:
-        # A row that allows some tags but not all may keep two prefixes apart as long again.
-        count = allowed.sum(1)
-        partial = (count > 1) & (count < potentials.n_tags)
-        runs = emissions.new_zeros(potentials.packing.n_sequences)
-        steps += MIXING_STEPS * float(
-            runs.index_add_(0, potentials.packing.sequences, partial.to(emissions.dtype)).max()
-        )
-        high = emissions.masked_fill(~allowed, float("-inf")).amax(1)
-        low = emissions.masked_fill(~allowed, float("inf")).amin(1)
-        span = (high - low).masked_fill(count == 0, 0.0).max()
+    low, high = torch.aminmax(shifted)
     edges = torch.cat([potentials.transitions.flatten(), potentials.start, potentials.end])
     edges = edges[torch.isfinite(edges)]
-    jump = edges.max() - edges.min() if len(edges) else edges.new_zeros(())
-    return steps * float(span + jump)
+    jump = float(edges.max() - edges.min()) if len(edges) else 0.0
+    span = float(high - low)
+    spread = 2.0 * span + 3.0 * jump
+    if potentials.allowed is not None:
+        # A row that allows some tags but not all may keep two prefixes apart as long again.
+        count = potentials.allowed.sum(1)
+        partial = (count > 1) & (count < potentials.n_tags)
+        spread += 3.0 * (span + jump) * float(potentials.packing.sums(partial.double()).max())
+    return spread
 
 
 def _mixes(transitions: Tensor) -> bool:
@@ -173,62 +204,55 @@ def _shifted_exp(values: Tensor) -> Tuple[Tensor, Tensor]:
     return (values - shift).exp(), shift
 
 
-def _scaled_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
-    packing = potentials.packing
-    blocks = packing.blocks()
-    emissions = potentials.masked_emissions
-    tiny = torch.finfo(emissions.dtype).tiny
-    row_shift = emissions.amax(1, keepdim=True)
+def _scaled_sweeps(given: Potentials, potentials: Potentials, shift: Tensor, shifted: Tensor) -> Posteriors:
+    """given: the potentials as they came; potentials: in the precision of the sweeps; shift, shifted: see _shift_rows
+    (`shifted` is overwritten)."""
+    packing, n_tags = potentials.packing, potentials.n_tags
+    sizes = packing.batch_sizes
     if potentials.allowed is not None:
-        row_shift = row_shift.masked_fill(~torch.isfinite(row_shift), 0.0)
-    odds = (emissions - row_shift).exp_()
+        shifted.masked_fill_(~potentials.allowed, NEVER)
+    odds = shifted.exp_()
     start, start_shift = _shifted_exp(potentials.start)
     factors, factor_shift = _shifted_exp(potentials.transitions)
     end, end_shift = _shifted_exp(potentials.end)
 
+    # Each prefix is divided by the sum of the one before it, which the same product yields as one more column.
+    summing = torch.cat([factors, factors.new_ones(n_tags, 1)], dim=1)
+    products = odds.new_empty(packing.n_sequences, n_tags + 1)
     alpha = torch.empty_like(odds)
-    scale = odds.new_empty(len(packing), 1)
-    for step, block in enumerate(blocks):
-        if step == 0:
-            prefix = start * odds[block]
-        else:
-            prefix = (alpha[blocks[step - 1]][: packing.batch_sizes[step]] @ factors) * odds[block]
+    scale = odds.new_ones(len(packing), 1)
+    # Smaller than any sum of possible prefixes, and large enough to divide by.
+    floor = torch.finfo(odds.dtype).tiny ** 0.5
+    odds_blocks, alpha_blocks = odds.split(sizes), alpha.split(sizes)
+    before = torch.mul(odds_blocks[0], start, out=alpha_blocks[0])
+    for odds_now, now, total in zip(odds_blocks[1:], alpha_blocks[1:], scale.split(sizes)[1:], strict=True):
+        if len(now) < len(before):
+            before, products = before[: len(now)], products[: len(now)]
+        torch.mm(before, summing, out=products)
         # A total of zero means that no tag is possible: the sequence keeps zeros from here on.
-        total = prefix.sum(1, keepdim=True).clamp_min_(tiny)
-        scale[block] = total
-        torch.div(prefix, total, out=alpha[block])
+        torch.clamp_min(products[:, n_tags:], floor, out=total)
+        before = torch.div(products[:, :n_tags], total, out=now).mul_(odds_now)
 
     closing = alpha[packing.last] @ end
-    log_scale = scale.log() + row_shift + factor_shift
-    log_scale[: packing.n_sequences] += start_shift - factor_shift
-    log_prefix = packing.running_sum(log_scale[:, 0].double())
-    log_partition = log_prefix[packing.last] + closing.double().log() + end_shift
+    log_scale = (scale.log() + shift).squeeze(1).double()
+    log_scale[: packing.n_sequences] += start_shift
+    log_scale[packing.n_sequences :] += factor_shift
+    log_partition = packing.sums(log_scale) + closing.double().log() + end_shift
 
     # beta is scaled so that alpha * beta are the marginals.
     inverse = torch.where(closing > 0, 1.0 / closing, torch.zeros_like(closing))
     beta = torch.empty_like(odds)
     beta[packing.last] = end * inverse[:, None]
-    scaled_next = torch.empty_like(odds)
     odds /= scale
-    for step in range(len(blocks) - 1, 0, -1):
-        block, size = blocks[step], packing.batch_sizes[step]
-        torch.mul(odds[block], beta[block], out=scaled_next[block])
-        torch.mm(scaled_next[block], factors.T, out=beta[blocks[step - 1]][:size])
-
-    return _ScaledPosteriors(
-        potentials=potentials.to(dtype),
-        log_partition=log_partition.to(dtype),
-        marginals=(alpha * beta).to(dtype),
-        exact_log_partition=log_partition,
-        alpha=alpha,
-        beta=beta,
-        log_prefix=log_prefix,
-        scaled_next=scaled_next,
-        factors=factors,
-    )
+    back = factors.T.contiguous()
+    blocks = list(zip(odds_blocks, beta.split(sizes), strict=True))
+    for (_, left), (right, after) in zip(reversed(blocks[:-1]), reversed(blocks[1:]), strict=True):
+        torch.mm(right.mul_(after), back, out=left if len(left) == len(right) else left[: len(right)])
+    return _ScaledPosteriors(given, log_partition, alpha, beta, log_scale, odds, factors)
 
 
-def _log_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
+def _log_sweeps(given: Potentials, potentials: Potentials) -> Posteriors:
+    """given: the potentials as they came; potentials: in double precision."""
     packing = potentials.packing
     blocks = packing.blocks()
     emissions = potentials.masked_emissions
@@ -246,15 +270,4 @@ def _log_sweeps(potentials: Potentials, dtype: torch.dtype) -> Posteriors:
     for before, now in zip(reversed(blocks[:-1]), reversed(blocks[1:]), strict=True):
         suffix = (emissions[now] + log_beta[now])[:, None, :] + transitions
         log_beta[before][: now.stop - now.start] = torch.logsumexp(suffix, dim=2)
-
-    marginals = (log_alpha + log_beta - log_partition[packing.sequences, None]).exp()
-    marginals = marginals.masked_fill(~torch.isfinite(log_partition)[packing.sequences, None], 0.0)
-    return _LogPosteriors(
-        potentials=potentials.to(dtype),
-        log_partition=log_partition.to(dtype),
-        marginals=marginals.to(dtype),
-        exact_log_partition=log_partition,
-        exact=potentials,
-        prefixes=log_alpha,
-        suffixes=log_beta,
-    )
+    return _LogPosteriors(given, log_partition, potentials, log_alpha, log_beta)

@@ -76,11 +76,12 @@ def expectations(
 ) -> Expectations:
     """The gradient of sum(weights * log_partition); `rows` folds copied rows onto the rows that they copy."""
     packing = posteriors.potentials.packing
-    emissions = posteriors.marginals * weights[packing.sequences, None]
+    uneven = None if bool((weights == 1).all()) else weights
+    emissions = posteriors.weighted_marginals(uneven)
     start, end = emissions[: packing.n_sequences].sum(0), emissions[packing.last].sum(0)
     if rows is not None:
         emissions = emissions.new_zeros((n_rows, emissions.shape[1])).index_add_(0, rows, emissions)
-    return Expectations(emissions, start, posteriors.expected_transitions(weights), end)
+    return Expectations(emissions, start, posteriors.expected_transitions(uneven), end)
 
 
 def zero_gradient(potentials: Potentials) -> LossGradient:

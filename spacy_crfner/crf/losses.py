@@ -23,7 +23,7 @@ from torch import Tensor
 from ..tags import TagSet
 from .forward_backward import forward_backward
 from .gradients import MISSING, Expectations, LossGradient, agreeing, chunks, expectations, zero_gradient
-from .potentials import Potentials
+from .potentials import NEVER, Potentials
 from .viterbi import viterbi
 
 CRFLoss = Callable[[Potentials, Tensor], LossGradient]
@@ -169,42 +169,47 @@ def distillation(student: Potentials, teacher: Potentials) -> LossGradient:
     return gradient.as_loss(loss, possible, student.emissions.dtype)
 
 
-def _gold_expectations(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, Callable[[Tensor], Expectations]]:
-    """log Z(gold) (B,) in double precision, and weights (B,) -> its weighted gradient."""
+SubtractGold = Callable[[Expectations, Tensor], Expectations]
+"""(expected counts, weights (B,)) -> the counts less the weighted counts of the gold tags; the counts given are
+used up."""
+
+
+def _gold(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, SubtractGold]:
+    """log Z(gold) (B,) in double precision, and how its weighted gradient is subtracted."""
     if bool((gold == MISSING).any()):
         clamped = forward_backward(potentials.restrict(agreeing(potentials, gold)))
-        return clamped.exact_log_partition, lambda weights: expectations(clamped, weights)
+        return clamped.exact_log_partition, lambda counts, weights: counts - expectations(clamped, weights)
     packing = potentials.packing
-    first, last, later = slice(0, packing.n_sequences), packing.last, packing.following_rows
+    first, last, later = slice(0, packing.n_sequences), packing.last, slice(packing.n_sequences, len(packing))
     step = gold[packing.previous] * potentials.n_tags + gold[later]
-    score = potentials.start[gold[first]].double() + potentials.end[gold[last]].double()
-    score.index_add_(0, packing.sequences, potentials.masked_emissions.gather(1, gold[:, None])[:, 0].double())
-    score.index_add_(0, packing.sequences[later], potentials.transitions.flatten()[step].double())
+    emission = potentials.emissions.gather(1, gold[:, None])[:, 0].double()
+    if potentials.allowed is not None:
+        emission.masked_fill_(~potentials.allowed.gather(1, gold[:, None])[:, 0], NEVER)
+    emission[later] += potentials.transitions.flatten()[step]
+    score = packing.sums(emission) + potentials.start[gold[first]].double() + potentials.end[gold[last]].double()
 
-    def gradient(weights: Tensor) -> Expectations:
-        zeros = torch.zeros_like(potentials.start)
-        row_weights = weights[packing.sequences]
-        counts = torch.zeros_like(potentials.transitions).flatten().index_add_(0, step, row_weights[later])
-        return Expectations(
-            torch.zeros_like(potentials.emissions).scatter_(1, gold[:, None], row_weights[:, None]),
-            zeros.index_add(0, gold[first], row_weights[first]),
-            counts.view_as(potentials.transitions),
-            zeros.index_add(0, gold[last], row_weights[last]),
-        )
+    def subtract(counts: Expectations, weights: Tensor) -> Expectations:
+        less = -weights
+        row_less = less[packing.sequences]
+        counts.emissions.scatter_add_(1, gold[:, None], row_less[:, None])
+        counts.start.index_add_(0, gold[first], less)
+        counts.transitions.view(-1).index_add_(0, step, row_less[later])
+        counts.end.index_add_(0, gold[last], less)
+        return counts
 
-    return score, gradient
+    return score, subtract
 
 
 def _weighted_nll(potentials: Potentials, gold: Tensor, weight: SentenceWeight) -> LossGradient:
     free = forward_backward(potentials)
-    gold_score, gold_gradient = _gold_expectations(potentials, gold)
+    gold_score, subtract_gold = _gold(potentials, gold)
     possible = torch.isfinite(gold_score) & free.possible
     # Two large numbers that nearly cancel: in single precision, the loss of a long text would be noise.
     value = (free.exact_log_partition - gold_score).masked_fill(~possible, 0.0).clamp(min=0.0)
     loss, slope = weight(value)
     loss, slope = (part.masked_fill(~possible, 0.0) for part in (loss, slope))
     slope = slope.to(potentials.emissions.dtype)
-    gradient = expectations(free, slope) - gold_gradient(slope)
+    gradient = subtract_gold(expectations(free, slope), slope)
     return gradient.as_loss(loss, possible, potentials.emissions.dtype)
 
 

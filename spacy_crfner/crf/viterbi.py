@@ -15,24 +15,34 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     meaningless tags, where no tag sequence is possible).
     """
     packing = potentials.packing
-    blocks = packing.blocks()
-    emissions = potentials.masked_emissions
-    # Tags are compared along the last dimension, which is contiguous: to_from is (K to, K from).
-    to_from = potentials.transitions.T.contiguous()
-    score = potentials.start + emissions[blocks[0]]
-    back = torch.zeros(emissions.shape, dtype=torch.int64, device=emissions.device)
-    for block in blocks[1:]:
-        size = block.stop - block.start
-        best, back[block] = (score[:size, None, :] + to_from).max(dim=2)
-        score[:size] = best + emissions[block]
-    scores, tag = (score + potentials.end).max(dim=1)
+    sizes = packing.batch_sizes
+    # (K from, K to, sequences): the largest dimension last and the compared one first are what vector units like.
+    emissions = potentials.masked_emissions.T.contiguous().split(sizes, dim=1)
+    transitions = potentials.transitions[:, :, None]
+    scores = [potentials.start[:, None] + emissions[0]]
+    steps = emissions[0].new_empty((potentials.n_tags, potentials.n_tags, packing.n_sequences))
+    for size, emission in zip(sizes[1:], emissions[1:], strict=True):
+        before = scores[-1]
+        if before.shape[1] > size:
+            before, steps = before[:, :size], steps[:, :, :size]
+        torch.add(before[:, None, :], transitions, out=steps)
+        scores.append(steps.amax(0).add_(emission))
 
-    tags = torch.empty(len(packing), dtype=torch.int64, device=emissions.device)
-    for block in reversed(blocks):
-        size = block.stop - block.start
-        tags[block] = tag[:size]
-        tag[:size] = back[block].gather(1, tag[:size, None])[:, 0]
-    return tags, scores
+    # Only the tags on the best paths need to know where they came from: found again on the way back.
+    tags = torch.empty(len(packing), dtype=torch.int64, device=emissions[0].device)
+    blocks = tags.split(sizes)
+    best = emissions[0].new_empty(packing.n_sequences)
+    following = tags[:0]
+    to_from = potentials.transitions.T.contiguous()
+    for score, block in zip(reversed(scores), reversed(blocks), strict=True):
+        running = len(following)
+        if running:
+            reached = to_from.index_select(0, following).T.add(score[:, :running])
+            torch.argmax(reached, 0, out=block[:running])
+        if running < len(block):
+            best[running : len(block)], block[running:] = (score[:, running:] + potentials.end[:, None]).max(0)
+        following = block
+    return tags, best
 
 
 def n_best(potentials: Potentials, n: int) -> Tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ class CharBiLSTM(nn.Module):
 
     def __init__(self, *, rows: int, embed_width: int, width: int, group_size: int = 128):
         super().__init__()
+        self.width = width
         self.group_size = group_size
         self.embed = nn.Embedding(rows, embed_width)
         nn.init.uniform_(self.embed.weight, -((3.0 / embed_width) ** 0.5), (3.0 / embed_width) ** 0.5)
@@ -56,10 +57,22 @@ class WordChar(nn.Module):
             for kind, width in blocks
         )
 
+    def read(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
+        """(W, sum of the widths of character blocks) of W words; chars, packing: see CharBiLSTM."""
+        read = [block(chars, packing, dropout) for block in self.blocks if isinstance(block, CharBiLSTM)]
+        return torch.cat(read, dim=1) if read else torch.empty((packing.n_sequences, 0), device=chars.device)
+
+    def assemble(self, vectors: Tensor, read: Tensor) -> Tensor:
+        """(W, sum of block widths) in the order of the layout; vectors: (W, vector_width); read: see `read`."""
+        parts, start = [], 0
+        for block in self.blocks:
+            if isinstance(block, CharBiLSTM):
+                parts.append(read[:, start : start + block.width])
+                start += block.width
+            else:
+                parts.append(block(vectors))
+        return torch.cat(parts, dim=1) if parts else vectors[:, :0]
+
     def forward(self, vectors: Tensor, chars: Tensor, packing: Packing, words: Tensor, dropout: float) -> Tensor:
-        """vectors: (W, vector_width) of the W distinct words. chars, packing: their characters, see CharBiLSTM.
-        words: (N,) the distinct word of each token. Returns (N, sum of block widths)."""
-        features = [
-            block(vectors) if isinstance(block, nn.Linear) else block(chars, packing, dropout) for block in self.blocks
-        ]
-        return torch.cat(features, dim=1)[words]
+        """words: (N,) the word of each token; the others see `read` and `assemble`. Returns (N, sum of widths)."""
+        return self.assemble(vectors, self.read(chars, packing, dropout))[words]

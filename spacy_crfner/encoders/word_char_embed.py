@@ -1,31 +1,23 @@
 """`spacy_crfner.WordCharEmbed.v1`: word vectors, character BiLSTMs and spaCy's hash features of each token."""
 
 import logging
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
-import torch
-from spacy.attrs import ORTH
-from spacy.strings import get_string_id
 from spacy.tokens import Doc
-from spacy.vectors import Mode
-from spacy.vocab import Vocab
 from thinc.api import ArgsKwargs, Model
-from thinc.types import Floats2d
-from thinc.util import get_array_module, to_numpy
+from thinc.types import Floats2d, Ints2d
+from torch import Tensor
 
 from ..packing import Packing
-from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .hash_features import hash_features
 from .layout import Block, parse_layout
+from .word_cache import CachingShim
 from .word_char import WordChar
+from .words import MAX_CHARS, OWN_ROWS, Words, char_rows
 
 logger = logging.getLogger("spacy")
-
-# Code points below this number have a row of their own in the character tables; the others share the rest.
-OWN_ROWS = 1024
-# Longer words are read as their first and last characters, half of this number each.
-MAX_CHARS = 60
 
 
 def build_word_char_embed_v1(
@@ -70,17 +62,18 @@ def build_word_char_embed_v1(
         )
     if not 0.0 <= hash_noise < 1.0:
         raise ValueError(f"hash_noise is a share from 0 to below 1, not {hash_noise}.")
-    hashed = [hash_features(hash_attrs, hash_rows, hash_width, hash_noise)] if hash_attrs else []
+    hashed = [hash_features(hash_rows, hash_width, hash_noise)] if hash_attrs else []
     return Model(
         "word_char_embed",
         forward,
         init=init,
         layers=hashed,
-        shims=[TorchShim(WordChar)],
+        shims=[CachingShim(WordChar)],
         dims={"nO": None},
         attrs={
             "dropout_rate": 0.0,
             "layout": layout,
+            "hash_attrs": list(hash_attrs),
             "blocks": [[block.kind, block.width] for block in resolved],
             "char_rows": char_rows,
             "char_embed_width": char_embed_width,
@@ -91,38 +84,78 @@ def build_word_char_embed_v1(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    shim = built_shim(model)
     lengths = [len(doc) for doc in docs]
-    features, backprop_features = _layout_features(model, docs, is_train)  # (N, layout width)
-    rows, width = features, features.shape[1]
+    if not sum(lengths):
+        return split_rows(model, model.ops.alloc2f(0, model.get_dim("nO")), lengths), lambda d_outputs: docs
+    words = Words.read(docs, model.attrs["hash_attrs"])
+    if not is_train:
+        return split_rows(model, _predict(model, words), lengths), _no_backprop
+
+    width = sum(width for _, width in shim.cfg["blocks"])
+    inputs = (_vectors(model, words), *_characters(model, words), _on_device(model, words.places))
+    arguments = ArgsKwargs(args=(*inputs, model.attrs["dropout_rate"]), kwargs={})
+    features, backprop_torch = shim(arguments, is_train)  # (N, width)
+    rows = to_array(features)
     if model.layers:
-        hashed, backprop_hashed = model.layers[0](docs, is_train)
-        rows = model.ops.xp.hstack([features, concatenate_rows(model, hashed)])
+        hashed, backprop_hashed = model.layers[0](_hash_inputs(model, words.extra[words.places]), is_train)
+        rows = model.ops.xp.hstack([rows, hashed])
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         d_rows = concatenate_rows(model, d_outputs)
-        backprop_features(d_rows[:, :width])
-        if model.layers and len(d_rows):
-            backprop_hashed(split_rows(model, model.ops.as_contig(d_rows[:, width:]), lengths))
+        if width:
+            gradient = to_torch(model.ops.as_contig(d_rows[:, :width]))
+            backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": gradient}))
+        if model.layers:
+            backprop_hashed(model.ops.as_contig(d_rows[:, width:]))
         return docs
 
     return split_rows(model, rows, lengths), backprop
 
 
-def _layout_features(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Callable[[Floats2d], None]]:
-    """(tokens of all Docs, layout width) the word and character blocks of every token, and their backward pass."""
-    width = sum(width for _, width in built_shim(model).cfg["blocks"])
-    n_tokens = sum(len(doc) for doc in docs)
-    if not width or not n_tokens:
-        return model.ops.alloc2f(n_tokens, width), lambda d_features: None
-    inputs = _read_words(model, docs, built_shim(model).cfg["vector_width"])
-    dropout = model.attrs["dropout_rate"] if is_train else 0.0
-    features, backprop_torch = built_shim(model)(ArgsKwargs(args=(*inputs, dropout), kwargs={}), is_train)
+def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+    raise ValueError("WordCharEmbed.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
-    def backprop(d_features: Floats2d) -> None:
-        gradient = to_torch(model.ops.as_contig(d_features))
-        backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": gradient}))
 
-    return to_array(features), backprop
+def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
+    """(N, nO) the features of every token. What characters and attributes give is kept for the next batches; the
+    vectors are not, since the vocab may get others."""
+    shim = cast(CachingShim, built_shim(model))
+
+    def compute(some: np.ndarray) -> Floats2d:
+        characters = _characters(model, words, some)
+        read = to_array(shim.evaluate(lambda module: module.read(*characters, 0.0)))
+        if not model.layers:
+            return read
+        return model.ops.xp.hstack([read, model.layers[0].predict(_hash_inputs(model, words.extra[some]))])
+
+    kept = shim.cache.look_up(words.keys, shim.version, compute)
+    width = sum(width for kind, width in shim.cfg["blocks"] if kind == "char")
+    vectors, read = _vectors(model, words), to_torch(model.ops.as_contig(kept[:, :width]))
+    rows = to_array(shim.evaluate(lambda module: module.assemble(vectors, read)))
+    if model.layers:
+        rows = model.ops.xp.hstack([rows, kept[:, width:]])
+    return rows[words.places]
+
+
+def _vectors(model: Model, words: Words) -> Tensor:
+    return to_torch(words.vectors(model.ops, built_shim(model).cfg["vector_width"]))
+
+
+def _characters(model: Model, words: Words, some: Optional[np.ndarray] = None) -> Tuple[Tensor, Packing]:
+    """The characters of the words, or of some of them, as CharBiLSTM takes them."""
+    texts = words.texts(np.arange(len(words.keys)) if some is None else some)
+    rows = _on_device(model, char_rows(texts, model.attrs["char_rows"]))
+    packing = Packing.from_lengths([min(len(text), MAX_CHARS) for text in texts], device=rows.device)
+    return packing.pack(rows), packing
+
+
+def _hash_inputs(model: Model, values: Any) -> Ints2d:
+    return model.ops.asarray2i(values, dtype="uint64")
+
+
+def _on_device(model: Model, values: Any) -> Tensor:
+    return to_torch(model.ops.asarray(values))
 
 
 def init(
@@ -138,7 +171,7 @@ def init(
     if len(blocks) < len(model.attrs["blocks"]):
         logger.info("The vocab holds no word vectors: WordCharEmbed leaves 'word' out of %r", model.attrs["layout"])
     for layer in model.layers:
-        layer.initialize(X=X)
+        layer.initialize()
     if not blocks and not model.layers:
         raise ValueError(
             f"The layout {model.attrs['layout']!r} needs word vectors, but the vocab holds none: give "
@@ -152,54 +185,3 @@ def init(
         char_rows=model.attrs["char_rows"],
         char_embed_width=model.attrs["char_embed_width"],
     )
-
-
-def _read_words(model: Model, docs: List[Doc], vector_width: int) -> tuple:
-    """The arguments of WordChar for the tokens of a batch: vectors, chars, packing and words."""
-    vocab = docs[0].vocab
-    every_orth = np.concatenate([doc.to_array(ORTH) for doc in docs])
-    orths, first, words = np.unique(every_orth, return_index=True, return_inverse=True)
-    # Vectors may be kept under another attribute, such as NORM, than the word's own form.
-    keys = np.concatenate([doc.to_array(vocab.vectors.attr) for doc in docs])[first]
-    # Docs of one batch may come from several vocabs.
-    stores = {id(doc.vocab): doc.vocab.strings for doc in docs}.values()
-    texts = [next(strings[orth] for strings in stores if orth in strings) for orth in orths.tolist()]
-    vectors = to_torch(word_vectors(model, vocab, keys, texts, vector_width))
-    packing = Packing.from_lengths([min(len(text), MAX_CHARS) for text in texts], device=vectors.device)
-    chars = torch.from_numpy(char_rows(texts, model.attrs["char_rows"])).to(vectors.device)
-    return vectors, packing.pack(chars), packing, torch.from_numpy(words.astype(np.int64)).to(vectors.device)
-
-
-def word_vectors(model: Model, vocab: Vocab, keys: np.ndarray, texts: List[str], width: int) -> Floats2d:
-    """(words, width) static vectors; those of the lower-cased word, or else zeros, where a word has none.
-
-    keys: what the vectors are kept under. texts: the words themselves. width: that of the vectors in training.
-    Raises ValueError where the vocab's vectors have another width than the layer was made for.
-    """
-    if vocab.vectors_length != width and width:
-        raise ValueError(
-            f"WordCharEmbed was trained with word vectors of width {width}, but the pipeline's vocab holds vectors "
-            f"of width {vocab.vectors_length}: load the pipeline with the vectors that it was trained with."
-        )
-    if not width or not len(vocab.vectors.data):
-        return model.ops.alloc2f(len(keys), width)
-    if vocab.vectors.mode == Mode.floret:
-        return model.ops.asarray2f(vocab.vectors.get_batch(keys.tolist()))
-    rows = to_numpy(vocab.vectors.find(keys=keys))
-    missing = np.flatnonzero(rows < 0)
-    if len(missing):
-        rows[missing] = to_numpy(vocab.vectors.find(keys=[get_string_id(texts[i].lower()) for i in missing]))
-    data = vocab.vectors.data
-    vectors = data[get_array_module(data).asarray(rows)]
-    vectors[rows < 0] = 0.0
-    return model.ops.asarray2f(vectors)
-
-
-def char_rows(texts: List[str], n_rows: int) -> np.ndarray:
-    """The table rows of the characters of all words, one after the other."""
-    half = MAX_CHARS // 2
-    texts = [text if len(text) <= MAX_CHARS else text[:half] + text[-half:] for text in texts]
-    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    # Multiplicative hashing spreads neighbouring code points over the shared rows.
-    shared = OWN_ROWS + ((points * np.uint64(2654435761)) >> np.uint64(8)) % np.uint64(n_rows - OWN_ROWS)
-    return np.where(points < OWN_ROWS, points, shared).astype(np.int64)

@@ -1,0 +1,101 @@
+"""What an encoder computed for words that it has seen, kept from batch to batch at prediction."""
+
+from threading import Lock
+from typing import Any, Callable, Dict, Tuple
+
+import numpy as np
+from thinc.types import Floats2d
+from thinc.util import get_array_module
+
+from ..wrapping import TorchShim
+
+MAX_BYTES = 32 * 1024 * 1024
+
+Compute = Callable[[np.ndarray], Floats2d]
+"""Places (M,) in a batch of words -> their features (M, width)."""
+
+
+class WordCache:
+    """Features of words under 64-bit keys, for one version of the weights.
+
+    Several threads may look words up at once: one that finds another at work goes on without the cache. When it is
+    full, it starts anew: the frequent words are soon back.
+
+    max_bytes: memory that the features may take.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES):
+        self.max_bytes = max_bytes
+        self._lock = Lock()
+        self._version = -1
+        self._rows: Dict[int, int] = {}
+        self._features: Any = None
+
+    def __reduce__(self) -> Tuple[type, Tuple[int]]:
+        # Copies and pickles begin empty.
+        return type(self), (self.max_bytes,)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def look_up(self, keys: np.ndarray, version: int, compute: Compute) -> Floats2d:
+        """(W, width) features of W distinct words; those that are not there are computed and kept.
+
+        keys: (W,) of the words. version: of the weights; what was computed with another is forgotten.
+        """
+        names = keys.tolist()
+        rows = np.full(len(names), -1, dtype=np.int64)
+        found = None
+        if self._lock.acquire(blocking=False):
+            try:
+                if version != self._version:
+                    self._clear(version)
+                rows = np.fromiter((self._rows.get(name, -1) for name in names), np.int64, len(names))
+                if (rows >= 0).any():
+                    found = self._features[rows]
+            finally:
+                self._lock.release()
+        missing = np.flatnonzero(rows < 0)
+        if found is not None and not len(missing):
+            return found
+        computed = compute(missing)
+        self._keep([names[place] for place in missing.tolist()], computed, version)
+        if found is None:
+            return computed
+        found[missing] = computed
+        return found
+
+    def _clear(self, version: int) -> None:
+        self._version = version
+        self._rows = {}
+        self._features = None
+
+    def _keep(self, names: list, computed: Floats2d, version: int) -> None:
+        capacity = self.max_bytes // max(1, computed.shape[1] * computed.itemsize)
+        if len(names) > capacity or not self._lock.acquire(blocking=False):
+            return
+        try:
+            # Another thread may have kept the same words, or trained the model, in the meantime.
+            if version != self._version or not self._rows.keys().isdisjoint(names):
+                return
+            if len(self._rows) + len(names) > capacity:
+                self._clear(version)
+            first, end = len(self._rows), len(self._rows) + len(names)
+            if self._features is None or end > len(self._features):
+                xp = get_array_module(computed)
+                larger = xp.empty((min(capacity, max(1024, 2 * end)), computed.shape[1]), dtype=computed.dtype)
+                if first:
+                    larger[:first] = self._features[:first]
+                self._features = larger
+            self._features[first:end] = computed
+            self._rows.update(zip(names, range(first, end), strict=True))
+        finally:
+            self._lock.release()
+
+
+class CachingShim(TorchShim):
+    """A torch shim with a word cache, for weights that compute features of words."""
+
+    def __init__(self, build: Callable):
+        super().__init__(build)
+        self.cache = WordCache()

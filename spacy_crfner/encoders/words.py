@@ -1,0 +1,105 @@
+"""The distinct words of a batch of Docs: their attributes, texts, static vectors and characters."""
+
+from dataclasses import dataclass
+from typing import Any, List, Sequence
+
+import numpy as np
+from spacy.attrs import ORTH
+from spacy.strings import StringStore, get_string_id
+from spacy.tokens import Doc
+from spacy.vectors import Mode
+from spacy.vocab import Vocab
+from thinc.api import Ops
+from thinc.types import Floats2d
+from thinc.util import get_array_module, to_numpy
+
+# Code points below this number have a row of their own in the character tables; the others share the rest.
+OWN_ROWS = 1024
+# Longer words are read as their first and last characters, half of this number each.
+MAX_CHARS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """The W distinct words of a batch of N tokens, one or more.
+
+    keys: (W,) a 64-bit key of each, equal for equal words in every batch.
+    attributes: (W, 2 + extra attributes) ORTH, the attribute under which the vocab keeps its vectors, and the others.
+    places: (N,) the word that each token is.
+    vocab: of the first Doc, whose vectors count.
+    stores: the strings of all Docs, which may come from several vocabs.
+    """
+
+    keys: np.ndarray
+    attributes: np.ndarray
+    places: np.ndarray
+    vocab: Vocab
+    stores: List[StringStore]
+
+    @classmethod
+    def read(cls, docs: Sequence[Doc], attributes: Sequence[Any]) -> "Words":
+        """attributes: further token attributes that tell words apart."""
+        vocab = docs[0].vocab
+        columns = [ORTH, vocab.vectors.attr, *attributes]
+        rows = np.concatenate([doc.to_array(columns) for doc in docs])
+        keys, first, places = np.unique(row_keys(rows), return_index=True, return_inverse=True)
+        stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
+        return cls(keys, rows[first], places.astype(np.int64, copy=False), vocab, stores)
+
+    @property
+    def extra(self) -> np.ndarray:
+        """(W, extra attributes)."""
+        return self.attributes[:, 2:]
+
+    def texts(self, words: np.ndarray) -> List[str]:
+        """The forms of some of the words."""
+        orths = self.attributes[words, 0].tolist()
+        if len(self.stores) == 1:
+            strings = self.stores[0]
+            return [strings[orth] for orth in orths]
+        return [next(strings[orth] for strings in self.stores if orth in strings) for orth in orths]
+
+    def vectors(self, ops: Ops, width: int) -> Floats2d:
+        """(W, width) static vectors; those of the lower-cased word, or else zeros, where a word has none.
+
+        width: that of the vectors in training.
+        Raises ValueError where the vocab's vectors have another width.
+        """
+        vectors = self.vocab.vectors
+        if self.vocab.vectors_length != width and width:
+            raise ValueError(
+                f"WordCharEmbed was trained with word vectors of width {width}, but the pipeline's vocab holds vectors "
+                f"of width {self.vocab.vectors_length}: load the pipeline with the vectors that it was trained with."
+            )
+        if not width or not len(vectors.data):
+            return ops.alloc2f(len(self.keys), width)
+        keys = self.attributes[:, 1]
+        if vectors.mode == Mode.floret:
+            return ops.asarray2f(vectors.get_batch(keys.tolist()))
+        rows = to_numpy(vectors.find(keys=keys))
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            lowered = [get_string_id(text.lower()) for text in self.texts(missing)]
+            rows[missing] = to_numpy(vectors.find(keys=lowered))
+        found = vectors.data[get_array_module(vectors.data).asarray(rows)]
+        found[rows < 0] = 0.0
+        return ops.asarray2f(found)
+
+
+def row_keys(rows: np.ndarray) -> np.ndarray:
+    """(N,) one 64-bit key for each of N rows of integers; equal rows have equal keys."""
+    keys = np.zeros(len(rows), dtype=np.uint64)
+    for column in rows.astype(np.uint64, copy=False).T:
+        keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(32)
+    return keys
+
+
+def char_rows(texts: List[str], n_rows: int) -> np.ndarray:
+    """The table rows of the characters of all words, one after the other."""
+    half = MAX_CHARS // 2
+    texts = [text if len(text) <= MAX_CHARS else text[:half] + text[-half:] for text in texts]
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    # Multiplicative hashing spreads neighbouring code points over the shared rows.
+    shared = OWN_ROWS + ((points * np.uint64(2654435761)) >> np.uint64(8)) % np.uint64(n_rows - OWN_ROWS)
+    return np.where(points < OWN_ROWS, points, shared).astype(np.int64)
