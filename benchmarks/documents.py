@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from record import DATA_VARIABLE, BenchmarkError
 from spacy.tokens import Doc, DocBin, Span, Token
@@ -18,15 +18,19 @@ SPLITS = ("train", "dev", "test")
 
 
 def find_sources(
-    corpus: Optional[str], train_corpus: Optional[str], named: Dict[str, Optional[Path]]
+    corpus: Optional[str],
+    train_corpus: Optional[str],
+    named: Dict[str, Optional[Path]],
+    needed: Sequence[str] = SPLITS[:2],
 ) -> Dict[str, Path]:
     """The file of each split.
 
     corpus: folder below the folder of corpora, which has `{train,dev,test}.conll.gz`.
     train_corpus: folder whose train file is taken instead.
     named: files that are named one by one, by split; None for those that are not. They go first.
+    needed: the splits that must be there.
 
-    Raises BenchmarkError where train or dev is not named, or a file or folder is missing.
+    Raises BenchmarkError where one of these is not named, or a file or folder is missing.
     """
     sources: Dict[str, Path] = {}
     if corpus is not None:
@@ -36,7 +40,7 @@ def find_sources(
     if train_corpus is not None:
         sources["train"] = _folder(train_corpus) / "train.conll.gz"
     sources.update({split: file for split, file in named.items() if file is not None})
-    for split in SPLITS[:2]:
+    for split in needed:
         if split not in sources:
             where = f"The corpus has no {split}.conll.gz" if corpus else f"There is no {split} file"
             raise BenchmarkError(f"{where}: name one with --{split}, or a whole corpus with --corpus.")
@@ -112,7 +116,7 @@ def join_sentences(docs: Iterable[Doc], number: int, vocab: Vocab) -> Iterator[E
             "spaces": [bool(token.whitespace_) for token in tokens],
             "sent_starts": [place == 0 for sentence in group for place in range(len(sentence))],
         }
-        yield Example(Doc(vocab, **form), Doc(vocab, ents=_iob_tags(tokens), **form))
+        yield Example(Doc(vocab, **form), Doc(vocab, ents=iob_tags(tokens), **form))
 
 
 def _sentences(doc: Doc) -> Iterator[Span]:
@@ -122,6 +126,6 @@ def _sentences(doc: Doc) -> Iterator[Span]:
         start += length
 
 
-def _iob_tags(tokens: Iterable[Token]) -> List[str]:
+def iob_tags(tokens: Iterable[Token]) -> List[str]:
     """IOB2 tags; an empty one where a token is not annotated."""
     return [f"{token.ent_iob_}-{token.ent_type_}" if token.ent_type_ else token.ent_iob_ for token in tokens]

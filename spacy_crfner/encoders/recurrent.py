@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import List
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..packing import Packing
+
+# The backward pass of torch's CPU LSTM is slower a row for more sequences at once than this.
+GROUP_SIZE = 64
+STEP_COST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,20 +31,21 @@ class PaddedGroups:
     size: int
 
     @classmethod
-    def build(cls, packing: Packing, group_size: int) -> "PaddedGroups":
-        """Grids of at most `group_size` sequences each."""
+    def build(cls, packing: Packing) -> "PaddedGroups":
         device = packing.device
         lengths = packing.lengths.tolist()
-        firsts = list(range(0, len(lengths), group_size))
-        shapes = [[lengths[first], min(group_size, len(lengths) - first)] for first in firsts]
-        areas = torch.tensor([steps * width for steps, width in shapes], device=device)
-        sequences = packing.sequences
-        group = torch.div(sequences, group_size, rounding_mode="floor")
-        place = torch.cumsum(areas, 0)[group] - areas[group] + sequences - group * group_size
-        width = torch.tensor([width for _, width in shapes], device=device)[group]
+        firsts = first_places(lengths)
+        widths = np.diff(firsts, append=len(lengths))
+        steps = packing.lengths[torch.from_numpy(firsts).to(device)]
+        width = torch.from_numpy(widths).to(device)
+        areas = steps * width
+        group = torch.repeat_interleave(width)[packing.sequences]
+        place = (torch.cumsum(areas, 0) - areas - torch.from_numpy(firsts).to(device))[group] + packing.sequences
+        width = width[group]
         sizes = torch.tensor(packing.batch_sizes, device=device)
         step = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
-        rest = packing.lengths[sequences] - 1 - step
+        rest = packing.lengths[packing.sequences] - 1 - step
+        shapes = [list(shape) for shape in zip(steps.tolist(), widths.tolist(), strict=True)]
         return cls(place + step * width, place + rest * width, shapes, int(areas.sum()))
 
     def scatter(self, packed: Tensor, rows: Tensor) -> List[Tensor]:
@@ -47,6 +53,22 @@ class PaddedGroups:
         buffer = packed.new_zeros((self.size, packed.shape[1])).index_copy(0, rows, packed)
         pieces = torch.split(buffer, [steps * width for steps, width in self.shapes])
         return [piece.view(*shape, -1) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+
+def first_places(lengths: List[int]) -> np.ndarray:
+    """Where each group begins; lengths: of all sequences, decreasing.
+
+    A step of an LSTM costs as much as STEP_COST more rows: a new group begins where its own steps cost less than
+    the padding that it saves.
+    """
+    firsts, padding = [0], 0
+    for place, length in enumerate(lengths):
+        steps = lengths[firsts[-1]]
+        if place - firsts[-1] >= GROUP_SIZE or padding + steps - length > STEP_COST * length:
+            firsts.append(place)
+            padding, steps = 0, length
+        padding += steps - length
+    return np.array(firsts)
 
 
 def run_lstm(lstm: nn.Module, grids: List[Tensor]) -> Tensor:
@@ -68,19 +90,17 @@ class BiLSTM(nn.Module):
 
     input_width, width: features of the rows that come in and go out; half of `width` for each direction.
     depth: number of layers.
-    group_size: sequences that are run at once.
     """
 
-    def __init__(self, *, input_width: int, width: int, depth: int, group_size: int = 64):
+    def __init__(self, *, input_width: int, width: int, depth: int):
         super().__init__()
-        self.group_size = group_size
         widths = [input_width] + [width] * (depth - 1)
         self.forwards = nn.ModuleList(nn.LSTM(w, width // 2) for w in widths)
         self.backwards = nn.ModuleList(nn.LSTM(w, width // 2) for w in widths)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
         """rows: (N, input_width) in packed order. Returns (N, width) in packed order."""
-        groups = PaddedGroups.build(packing, self.group_size)
+        groups = PaddedGroups.build(packing)
         for left_to_right, right_to_left in zip(self.forwards, self.backwards, strict=True):
             rows = locked_dropout(rows, packing, dropout)
             ahead = run_lstm(left_to_right, groups.scatter(rows, groups.forward))

@@ -14,13 +14,12 @@ class CharBiLSTM(nn.Module):
     them from right to left (Lample et al. 2016, https://arxiv.org/abs/1603.01360).
 
     rows: size of the character table. embed_width: features a character. width: features a word, half of
-    them for each direction. group_size: words that are run at once.
+    them for each direction.
     """
 
-    def __init__(self, *, rows: int, embed_width: int, width: int, group_size: int = 128):
+    def __init__(self, *, rows: int, embed_width: int, width: int):
         super().__init__()
         self.width = width
-        self.group_size = group_size
         self.embed = nn.Embedding(rows, embed_width)
         nn.init.uniform_(self.embed.weight, -((3.0 / embed_width) ** 0.5), (3.0 / embed_width) ** 0.5)
         self.left_to_right = nn.LSTM(embed_width, width // 2)
@@ -29,7 +28,7 @@ class CharBiLSTM(nn.Module):
     def forward(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
         """chars: (C,) table rows of the characters of W words, in packed order. Returns (W, width), words in
         the order of the batch."""
-        groups = PaddedGroups.build(packing, self.group_size)
+        groups = PaddedGroups.build(packing)
         embedded = nn.functional.dropout(self.embed(chars), dropout, training=dropout > 0)
         states = []
         for lstm, rows in ((self.left_to_right, groups.forward), (self.right_to_left, groups.backward)):

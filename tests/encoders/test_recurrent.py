@@ -1,6 +1,7 @@
 """The ragged bidirectional LSTM against torch.nn.LSTM, sequence by sequence."""
 
 import itertools
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from spacy_crfner.encoders.recurrent import BiLSTM, PaddedGroups, locked_dropout
+from spacy_crfner.encoders import recurrent
+from spacy_crfner.encoders.recurrent import STEP_COST, BiLSTM, PaddedGroups, first_places, locked_dropout
 from spacy_crfner.packing import Packing
 
 ragged = st.lists(st.integers(1, 6), min_size=1, max_size=7)
@@ -18,10 +20,11 @@ def make(input_width=3, width=4, depth=1, **settings) -> BiLSTM:
     return BiLSTM(input_width=input_width, width=width, depth=depth, **settings).double()
 
 
-def run(module, rows, lengths, dropout=0.0):
+def run(module, rows, lengths, dropout=0.0, group_size=64):
     """Rows in and out in the order of the batch."""
     packing = Packing.from_lengths(lengths)
-    return packing.unpack(module(packing.pack(rows), packing, dropout))
+    with patch.object(recurrent, "GROUP_SIZE", group_size):
+        return packing.unpack(module(packing.pack(rows), packing, dropout))
 
 
 def oracle_of(module: BiLSTM) -> nn.LSTM:
@@ -37,13 +40,13 @@ def oracle_of(module: BiLSTM) -> nn.LSTM:
 
 @given(ragged, st.integers(1, 3), st.sampled_from([1, 2, 3, 64]))
 def test_states_and_gradients_are_those_of_torch(lengths, depth, group_size):
-    module = make(depth=depth, group_size=group_size)
+    module = make(depth=depth)
     oracle = oracle_of(module)
     rows = torch.randn(sum(lengths), 3, dtype=torch.float64, requires_grad=True)
     expected_rows = rows.detach().clone().requires_grad_()
     weights = torch.randn(sum(lengths), 4, dtype=torch.float64)
 
-    states = run(module, rows, lengths)
+    states = run(module, rows, lengths, group_size=group_size)
     expected = torch.cat([oracle(sequence)[0] for sequence in expected_rows.split(lengths)])
     torch.testing.assert_close(states, expected)
 
@@ -58,20 +61,21 @@ def test_states_and_gradients_are_those_of_torch(lengths, depth, group_size):
 
 @given(ragged, st.randoms())
 def test_a_sequence_does_not_see_the_others(lengths, random):
-    module = make(depth=2, group_size=3)
+    module = make(depth=2)
     rows = torch.randn(sum(lengths), 3, dtype=torch.float64)
     sequences = rows.split(lengths)
     expected = [run(module, sequence, [len(sequence)]) for sequence in sequences]
     order = list(range(len(lengths)))
     random.shuffle(order)
-    states = run(module, torch.cat([sequences[i] for i in order]), [lengths[i] for i in order])
+    states = run(module, torch.cat([sequences[i] for i in order]), [lengths[i] for i in order], group_size=3)
     torch.testing.assert_close(states, torch.cat([expected[i] for i in order]))
 
 
 @given(ragged, st.sampled_from([1, 2, 64]))
 def test_grids_hold_every_sequence_from_either_end(lengths, group_size):
     packing = Packing.from_lengths(lengths)
-    groups = PaddedGroups.build(packing, group_size)
+    with patch.object(recurrent, "GROUP_SIZE", group_size):
+        groups = PaddedGroups.build(packing)
     rows = 1.0 + packing.pack(torch.arange(sum(lengths)))[:, None]
     sequences = [rows[packing.sequences == i, 0] for i in range(len(lengths))]
     for places, turn in ((groups.forward, lambda s: s), (groups.backward, lambda s: s.flip(0))):
@@ -82,6 +86,24 @@ def test_grids_hold_every_sequence_from_either_end(lengths, group_size):
         for column, sequence in zip(columns, sequences, strict=True):
             assert column[: len(sequence)].tolist() == turn(sequence).tolist()
             assert not column[len(sequence) :].any()
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=200))
+def test_groups_never_cost_twice_what_one_after_the_other_do(lengths):
+    lengths = sorted(lengths, reverse=True)
+
+    def cost(firsts):
+        ends = [*firsts[1:], len(lengths)]
+        return sum(lengths[first] * (STEP_COST + end - first) for first, end in zip(firsts, ends, strict=True))
+
+    firsts = first_places(lengths).tolist()
+    assert firsts[0] == 0 and all(0 < b - a <= 64 for a, b in itertools.pairwise([*firsts, len(lengths)]))
+    assert cost(firsts) <= 2 * cost(list(range(0, len(lengths), 64)))
+
+
+def test_sequences_of_one_length_stay_together():
+    assert first_places([7] * 64).tolist() == [0]
+    assert first_places([60, 60, 1, 1]).tolist() == [0, 2]
 
 
 def test_dropout_has_one_mask_a_sequence():

@@ -1,5 +1,7 @@
 """spacy_crfner.WordCharEmbed.v1: word vectors, character BiLSTMs and hash features."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import spacy
@@ -13,6 +15,7 @@ from spacy.vectors import Vectors
 from thinc.api import set_dropout_rate
 from torch import nn
 
+from spacy_crfner.encoders import recurrent
 from spacy_crfner.encoders.word_char import CharBiLSTM
 from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
 from spacy_crfner.encoders.words import MAX_CHARS, char_rows
@@ -71,11 +74,12 @@ def test_it_is_registered():
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), min_size=1, max_size=7), st.sampled_from([1, 3]))
 def test_words_are_read_as_torch_reads_them(words, group_size):
-    block = CharBiLSTM(rows=10, embed_width=3, width=4, group_size=group_size)
+    block = CharBiLSTM(rows=10, embed_width=3, width=4)
     packing = Packing.from_lengths([len(word) for word in words])
     chars = packing.pack(torch.tensor([char for word in words for char in word]))
     expected = torch.stack([read_by_torch(block, word) for word in words])
-    torch.testing.assert_close(block(chars, packing, 0.0), expected)
+    with patch.object(recurrent, "GROUP_SIZE", group_size):
+        torch.testing.assert_close(block(chars, packing, 0.0), expected)
 
 
 def test_a_token_is_the_states_of_its_characters():

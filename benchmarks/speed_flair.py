@@ -1,0 +1,123 @@
+"""Train or run flair's SequenceTagger and time it: `python benchmarks/speed_flair.py JOB.json`, as speed.py does.
+
+Runs in an environment of flair's own, without spaCy and without this package.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Dict, List
+
+import flair
+import numpy as np
+import torch
+from flair.data import Dictionary, Sentence
+from flair.embeddings import CharacterEmbeddings, StackedEmbeddings, WordEmbeddings
+from flair.models import SequenceTagger
+from flair.training_utils import store_embeddings
+
+BATCH = 32
+LEARN_RATE, CLIP = 0.1, 5.0  # those of flair's ModelTrainer.train
+
+
+def read(path: str) -> List[Sentence]:
+    sentences = []
+    for words, tags in json.loads(Path(path).read_text(encoding="utf8")):
+        sentence = Sentence(words, use_tokenizer=False)
+        start = None
+        for place, tag in enumerate([*tags, "O"]):
+            if start is not None and not tag.startswith("I-"):
+                sentence[start:place].add_label("ner", tags[start][2:])
+                start = None
+            if tag.startswith("B-"):
+                start = place
+        sentences.append(sentence)
+    return sentences
+
+
+def make_tagger(sentences: List[Sentence], vectors_path: str) -> SequenceTagger:
+    data = np.load(vectors_path)
+    words, vectors = data["words"].tolist(), data["vectors"]
+    embeddings = WordEmbeddings(
+        None, vocab={word: row for row, word in enumerate(words)}, embedding_length=vectors.shape[1], name="words"
+    )
+    embeddings.embedding.weight.data[: len(vectors)] = torch.from_numpy(vectors)
+    characters = Dictionary()
+    for sentence in sentences:
+        for token in sentence:
+            for character in token.text:
+                characters.add_item(character)
+    labels = Dictionary(add_unk=False)
+    # As in the dictionaries that flair makes of a corpus: the tagger makes BIOES tags of the labels.
+    labels.span_labels = True
+    for sentence in sentences:
+        for label in sentence.get_labels("ner"):
+            labels.add_item(label.value)
+    return SequenceTagger(
+        hidden_size=128,
+        embeddings=StackedEmbeddings([embeddings, CharacterEmbeddings(path_to_char_dict=characters)]),
+        tag_dictionary=labels,
+        tag_type="ner",
+        use_crf=True,
+    )
+
+
+def train(job: Dict[str, Any]) -> Dict[str, float]:
+    """Passes over the same sentences: the first, in which the word vectors are looked up and kept, is not measured."""
+    sentences = read(job["train"])
+    random.Random(0).shuffle(sentences)
+    tagger = make_tagger(sentences, job["vectors"])
+    optimizer = torch.optim.SGD(tagger.parameters(), lr=LEARN_RATE)
+    batches = [sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH)]
+    tagger.train()
+    words, seconds = 0, 0.0
+    for epoch in range(1000):
+        for batch in batches:
+            start = perf_counter()
+            optimizer.zero_grad()
+            loss, _ = tagger.forward_loss(batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(tagger.parameters(), CLIP)
+            optimizer.step()
+            store_embeddings(batch, "cpu")
+            if epoch:
+                seconds += perf_counter() - start
+                words += sum(len(sentence) for sentence in batch)
+            if seconds > job["seconds"]:
+                tagger.save(job["model"])
+                return {"words_per_second": words / seconds}
+    raise RuntimeError("The corpus is too small.")
+
+
+def predict(job: Dict[str, Any]) -> Dict[str, float]:
+    tagger = SequenceTagger.load(job["model"])
+    sentences = [Sentence([token.text for token in s], use_tokenizer=False) for s in read(job["test"])]
+    tagger.predict(sentences[:200], mini_batch_size=BATCH)
+    for sentence in sentences[:200]:
+        sentence.clear_embeddings()
+        sentence.remove_labels("ner")
+    start = perf_counter()
+    tagger.predict(sentences, mini_batch_size=BATCH)
+    seconds = perf_counter() - start
+    entities = sum(len(sentence.get_labels("ner")) for sentence in sentences)
+    return {"words_per_second": sum(map(len, sentences)) / seconds, "entities": entities}
+
+
+def peak_memory() -> float:
+    """In MB. Not from getrusage, which begins with the peak of the parent process."""
+    status = Path("/proc/self/status").read_text(encoding="utf8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf8"))
+    flair.device = torch.device("cpu")
+    torch.set_num_threads(job["threads"])
+    measured = {"train": train, "predict": predict}[job["task"]](job)
+    Path(job["result"]).write_text(json.dumps({**measured, "peak_memory_mb": peak_memory()}), encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Train or run a spaCy pipeline and time it: `python benchmarks/speed_spacy.py JOB.json`, as speed.py does."""
+
+import json
+import random
+import sys
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Dict, List
+
+import spacy
+import torch
+from record import write_json
+from spacy.language import Language
+from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import Doc
+from spacy.training import Corpus
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config, registry
+
+WARM_UP_UPDATES = 20
+# Enough to find entities, which cost time, about as often as a finished model does.
+LEAST_UPDATES = 300
+
+
+def train(job: Dict[str, Any]) -> Dict[str, float]:
+    """Update for `seconds`; then go on, unmeasured, until the model is fit to be timed at prediction, and save it."""
+    nlp = init_nlp(load_config(job["config"], overrides=job["overrides"]))
+    settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
+    examples = list(Corpus(job["train"])(nlp))
+    random.Random(0).shuffle(examples)
+    # Sentences once more where the batcher would run out of them.
+    batches = settings["batcher"](example for _ in cycle([0]) for example in examples)
+    words, start, seconds, updates = 0, 0.0, 0.0, 0
+    while updates < max(LEAST_UPDATES, WARM_UP_UPDATES) or seconds < job["seconds"]:
+        if updates == WARM_UP_UPDATES:
+            start = perf_counter()
+        batch = next(batches)
+        nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"])
+        updates += 1
+        if updates > WARM_UP_UPDATES and seconds < job["seconds"]:
+            words += sum(len(example.reference) for example in batch)
+            seconds = perf_counter() - start
+    nlp.to_disk(job["model"])
+    return {"words_per_second": words / seconds}
+
+
+def predict(job: Dict[str, Any]) -> Dict[str, float]:
+    nlp = spacy.load(job["model"])
+    words = [[token.text for token in example.reference] for example in Corpus(job["test"])(nlp)]
+    list(nlp.pipe(make_docs(nlp, words[:200])))
+    docs = make_docs(nlp, words)
+    start = perf_counter()
+    entities = sum(len(doc.ents) for doc in nlp.pipe(docs))
+    seconds = perf_counter() - start
+    return {"words_per_second": sum(map(len, words)) / seconds, "entities": entities}
+
+
+def make_docs(nlp: Language, words: List[List[str]]) -> List[Doc]:
+    return [Doc(nlp.vocab, words=tokens) for tokens in words]
+
+
+def peak_memory() -> float:
+    """In MB. Not from getrusage, which begins with the peak of the parent process."""
+    status = Path("/proc/self/status").read_text(encoding="utf8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf8"))
+    torch.set_num_threads(job["threads"])
+    measured = {"train": train, "predict": predict}[job["task"]](job)
+    write_json(Path(job["result"]), {**measured, "peak_memory_mb": peak_memory()})
+
+
+if __name__ == "__main__":
+    main()
