@@ -17,6 +17,8 @@ from thinc.util import get_array_module, to_numpy
 OWN_ROWS = 1024
 # Longer words are read as their first and last characters, half of this number each.
 MAX_CHARS = 60
+# Shorter words in capitals are more often abbreviations than names in a headline.
+MIN_CAPITALS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,11 @@ class Words:
         return [next(strings[orth] for strings in self.stores if orth in strings) for orth in orths]
 
     def vectors(self, ops: Ops, width: int) -> Floats2d:
-        """(W, width) static vectors; those of the lower-cased word, or else zeros, where a word has none.
+        """(W, width) static vectors.
+
+        A word in capitals (of four letters or more) has the vector of its
+        title-cased form: that of LONDON knows less than that of London. A word without a vector has that of its
+        lower-cased form, or else zeros.
 
         width: that of the vectors in training.
         Raises ValueError where the vocab's vectors have another width.
@@ -77,10 +83,12 @@ class Words:
         if vectors.mode == Mode.floret:
             return ops.asarray2f(vectors.get_batch(keys.tolist()))
         rows = to_numpy(vectors.find(keys=keys))
-        missing = np.flatnonzero(rows < 0)
-        if len(missing):
-            lowered = [get_string_id(text.lower()) for text in self.texts(missing)]
-            rows[missing] = to_numpy(vectors.find(keys=lowered))
+        texts = self.texts(np.arange(len(keys)))
+        capitals = [place for place, text in enumerate(texts) if len(text) >= MIN_CAPITALS and text.isupper()]
+        for form, places in ((str.title, capitals), (str.lower, np.flatnonzero(rows < 0).tolist())):
+            if places:
+                others = to_numpy(vectors.find(keys=[get_string_id(form(texts[place])) for place in places]))
+                rows[places] = np.where(others < 0, rows[places], others)
         found = vectors.data[get_array_module(vectors.data).asarray(rows)]
         found[rows < 0] = 0.0
         return ops.asarray2f(found)

@@ -210,6 +210,16 @@ def test_unknown_words_have_the_vector_of_the_lower_cased_word_or_none():
     np.testing.assert_array_equal(vocab.vectors.data, before)
 
 
+def test_words_in_capitals_have_the_vector_of_their_title_cased_form():
+    vocab = make_vocab()
+    for word in ("PARIS", "ARC", "Arc", "WALL-E", "HOUSE"):
+        vocab.set_vector(word, np.random.default_rng(len(word)).normal(size=5).astype("f"))
+    layer = module_of(model := make(vocab, "word")).blocks[0]
+    paris, arc, wall, house = encode(model, vocab, "PARIS", "ARC", "WALL-E", "HOUSE")
+    for vector, word in ((paris, "Paris"), (arc, "ARC"), (wall, "WALL-E"), (house, "HOUSE")):
+        np.testing.assert_allclose(vector, linear(layer, vocab.get_vector(word)), atol=1e-6)
+
+
 @pytest.mark.parametrize("width, other", [(5, 3), (5, 0)])
 def test_vectors_of_another_width(width, other):
     model = make(make_vocab(width), "word4+char")

@@ -1,0 +1,48 @@
+"""Augmenters: more training examples made of those that there are."""
+
+import random
+from functools import partial
+from typing import Callable, Iterator
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.training.iob_utils import doc_to_biluo_tags
+
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+
+
+def make_upper_case_v1(level: float = 0.1) -> Augmenter:
+    """Adds copies of examples in capital letters, as headlines are written; the examples themselves stay.
+
+    level: the share of examples that are copied, from 0 to 1.
+    Raises ValueError for another level.
+    """
+    if not 0.0 <= level <= 1.0:
+        raise ValueError(f"The level of spacy_crfner.upper_case.v1 is a share from 0 to 1, not {level}.")
+    return partial(add_upper_case, level=level)
+
+
+def add_upper_case(nlp: Language, example: Example, *, level: float) -> Iterator[Example]:
+    yield example
+    if random.random() < level:
+        yield upper_case_copy(nlp, example)
+
+
+def upper_case_copy(nlp: Language, example: Example) -> Example:
+    """The example in capitals, with all annotation that `Example.to_dict` holds."""
+    annotation = example.to_dict()
+    words = [token.text.upper() for token in example.reference]
+    # Example.to_dict would call tokens without annotation O.
+    annotation["doc_annotation"]["entities"] = doc_to_biluo_tags(example.reference, missing="-")
+    tokens = annotation["token_annotation"]
+    tokens["ORTH"] = words
+    if not example.reference.has_annotation("DEP"):
+        # The heads that spaCy writes without a parse would put out the sentence boundaries.
+        tokens.pop("HEAD", None)
+        tokens.pop("DEP", None)
+    if [token.text for token in example.predicted] == [token.text for token in example.reference]:
+        predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in example.reference])
+    else:
+        predicted = nlp.make_doc(example.reference.text.upper())
+    return Example.from_dict(predicted, annotation)
