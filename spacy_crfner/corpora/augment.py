@@ -34,7 +34,8 @@ def upper_case_copy(nlp: Language, example: Example) -> Example:
     annotation = example.to_dict()
     words = [token.text.upper() for token in example.reference]
     # Example.to_dict would call tokens without annotation O.
-    annotation["doc_annotation"]["entities"] = doc_to_biluo_tags(example.reference, missing="-")
+    tags = zip(example.reference, doc_to_biluo_tags(example.reference), strict=True)
+    annotation["doc_annotation"]["entities"] = [tag if token.ent_iob else "-" for token, tag in tags]
     tokens = annotation["token_annotation"]
     tokens["ORTH"] = words
     if not example.reference.has_annotation("DEP"):
