@@ -1,0 +1,121 @@
+"""The benchmarks of speed and of recipes: what they measure and write. How fast we are is not tested."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import crf  # noqa: E402
+import recipe  # noqa: E402
+import record  # noqa: E402
+import speed  # noqa: E402
+from test_benchmarks import SMALL, write_corpus  # noqa: E402
+
+
+def test_crf_ends_with_the_ratios_of_its_first_shape(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(crf, "SHAPES", ((3, 4, 5), (1, 2, 3)))
+    crf.main(["benchmarks/crf.py", "--threads", "1", "--rounds", "2", "--to", str(tmp_path)])
+    result = json.loads((tmp_path / "crf.json").read_text(encoding="utf8"))
+    assert {*record.COMMON_FIELDS, *crf.FIELDS} <= set(result)
+    first = result["shapes"][0]
+    assert (first["batch"], first["length"], first["tags"]) == (3, 4, 5)
+    for found in (first["loss_and_gradient"], first["decode"]):
+        assert found["ratio"] == pytest.approx(found["pytorch_crf_ms"] / found["ours_ms"], rel=0.05)
+    last = capsys.readouterr().out.splitlines()[-1]
+    ratios = (first["loss_and_gradient"]["ratio"], first["decode"]["ratio"])
+    assert tuple(map(float, re.fullmatch(r"loss\+gradient (\S+) decode (\S+)", last).groups())) == ratios
+
+
+def test_crf_measures_nothing_where_the_two_differ():
+    case = crf.Case(2, 3, 4)
+    case.check()
+    case.edges[1] = case.edges[1] + torch.eye(4)
+    with pytest.raises(record.BenchmarkError, match="differ"):
+        case.check()
+
+
+def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", {"train": 20, "test": 5})
+    sources = speed.find_sources(
+        None, None, {split: corpus / f"{split}.conll.gz" for split in ("train", "test")}, ("train", "test")
+    )
+    files = speed.convert_corpus(sources, tmp_path, "en", None)
+    overrides = {key: json.loads(value) for key, value in SMALL.items()}
+    job = {
+        "python": sys.executable,
+        "config": str(ROOT / "configs" / "bcrf_ner.cfg"),
+        "overrides": {**overrides, "paths.train": str(files["train"]), "paths.dev": str(files["test"])},
+        **{split: str(file) for split, file in files.items()},
+        "model": str(tmp_path / "model"),
+        "seconds": 0.1,
+    }
+    trained = speed.run_job(job, "train", 1, tmp_path)
+    assert trained["words_per_second"] > 0 and 50 < trained["peak_memory_mb"] < 20_000
+    predicted = speed.run_job(job, "predict", 1, tmp_path)
+    assert predicted["words_per_second"] > 0 and predicted["entities"] > 10
+
+
+def test_speed_says_which_worker_failed(tmp_path):
+    job = {"python": sys.executable, "config": "none.cfg", "overrides": {}, "seconds": 1, "model": str(tmp_path / "m")}
+    with pytest.raises(record.BenchmarkError, match=r"speed_spacy\.py failed in train"):
+        speed.run_job(job, "train", 1, tmp_path)
+
+
+def test_speed_ratios_are_ours_against_theirs():
+    def system(train, predict):
+        return {"train_words_per_second": train, "predict_words_per_second": predict}
+
+    systems = {speed.OURS: system(10, 40), speed.ACCURACY: system(5, 4), speed.EFFICIENCY: system(20, 50)}
+    assert speed.make_ratios(systems) == {
+        "train / spacy ner, accuracy": 2.0,
+        "predict / spacy ner, accuracy": 10.0,
+        "train / spacy ner, efficiency": 0.5,
+        "predict / spacy ner, efficiency": 0.8,
+    }
+    systems.update({speed.FLAIR: system(2, 8), speed.SAME_NETWORK: system(12, 80)})
+    assert speed.make_ratios(systems)["train / flair, same network"] == 6.0
+
+
+def test_a_python_without_flair_is_refused(tmp_path):
+    with pytest.raises(record.BenchmarkError, match="cannot be run"):
+        speed.flair_python(str(tmp_path / "python"))
+
+
+@pytest.fixture
+def variants(tmp_path, monkeypatch):
+    """A file of variants that a test may write to."""
+    path = tmp_path / "variants.json"
+    small = {key: json.loads(value) for key, value in SMALL.items() if not key.startswith("training.max")}
+    small.pop("training.eval_frequency")
+    path.write_text(json.dumps({"small": small, "smaller": {**small, "training.dropout": 0.1}}), encoding="utf8")
+    monkeypatch.setattr(recipe, "VARIANTS", path)
+    return path
+
+
+def test_recipe_measures_each_variant_once(tmp_path, variants, capsys, monkeypatch):
+    write_corpus(tmp_path / "tiny", {"train": 10, "dev": 3})
+    monkeypatch.setenv("SPACY_CRFNER_DATA", str(tmp_path))
+    command = ["benchmarks/recipe.py", "--corpus", "tiny", "--steps", "8", "--to", str(tmp_path)]
+    recipe.main([*command, "--only", "small"])
+    assert "small: " in capsys.readouterr().out
+    recipe.main(command)
+    printed = capsys.readouterr().out
+    assert "smaller: " in printed and "small: " not in printed
+    result = json.loads((tmp_path / "recipe-tiny.json").read_text(encoding="utf8"))
+    assert {*record.COMMON_FIELDS, *recipe.FIELDS} <= set(result)
+    assert set(result["variants"]) == {"small", "smaller"}
+    assert all(0 <= found["dev"]["f"] <= 1 for found in result["variants"].values())
+
+
+def test_recipe_names_unknown_variants(variants, capsys, tmp_path, monkeypatch):
+    write_corpus(tmp_path / "tiny", {"train": 1, "dev": 1})
+    monkeypatch.setenv("SPACY_CRFNER_DATA", str(tmp_path))
+    with pytest.raises(SystemExit):
+        recipe.main(["benchmarks/recipe.py", "--corpus", "tiny", "--only", "other", "--to", str(tmp_path)])
+    assert "has no other: choose from small, smaller" in capsys.readouterr().err
