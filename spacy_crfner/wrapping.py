@@ -35,13 +35,16 @@ class TorchShim(PyTorchShim):
 
     build: makes the module from JSON-serialisable keyword arguments. The module takes its dropout rate as an
         argument of its forward pass, and holds no layer that behaves differently in training and prediction.
+    for_prediction: makes of the module another one that predicts in its place, faster, once for each version.
     version: another number whenever the weights of the Thinc model may have changed.
     """
 
-    def __init__(self, build: Callable[..., nn.Module]):
+    def __init__(self, build: Callable[..., nn.Module], for_prediction: Optional[Callable[[Any], nn.Module]] = None):
         super().__init__(None)
         self.build = build
+        self.for_prediction = for_prediction
         self.version = 0
+        self._made: Tuple[int, Any] = (-1, None)
 
     @property
     def is_built(self) -> bool:
@@ -55,13 +58,21 @@ class TorchShim(PyTorchShim):
 
     def predict(self, inputs: ArgsKwargs) -> Any:
         # The stock shim switches the shared module to evaluation mode and back, which other threads would see.
-        with torch.no_grad():
-            return self._model(*inputs.args, **inputs.kwargs)
+        return self.evaluate(lambda module: module(*inputs.args, **inputs.kwargs))
 
     def evaluate(self, function: Callable[[Any], Any]) -> Any:
         """What a function of the module gives, computed for prediction."""
         with torch.no_grad():
-            return function(self._model)
+            return function(self._predictor())
+
+    def _predictor(self) -> nn.Module:
+        if self.for_prediction is None:
+            return self._model
+        version, module = self._made
+        if version != self.version:
+            version, module = self.version, self.for_prediction(self._model)
+            self._made = (version, module)
+        return module
 
     def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
         """The output, and a function that takes the arguments of torch.autograd.backward; it adds the gradients to
@@ -98,6 +109,10 @@ class TorchShim(PyTorchShim):
             for name, data in replaced.items():
                 parameters[name].data = data
             self.version += 1
+
+    def __getstate__(self) -> Dict[str, Any]:
+        # What is made for prediction is made again, from the weights.
+        return {**self.__dict__, "_made": (-1, None)}
 
     def copy(self) -> "TorchShim":
         copied = copy.deepcopy(self)

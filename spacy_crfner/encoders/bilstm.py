@@ -10,11 +10,15 @@ from torch import Tensor
 from ..packing import Packing
 from ..sentences import batch_lengths
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
-from .recurrent import BiLSTM
+from .recurrent import BiLSTM, quantized
 
 
 def build_bilstm_v1(
-    tok2vec: Model[List[Doc], List[Floats2d]], width: int = 400, depth: int = 1, per_sentence: bool = True
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    width: int = 400,
+    depth: int = 1,
+    per_sentence: bool = True,
+    int8: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A bidirectional LSTM (Graves & Schmidhuber 2005) over the vectors of another layer.
 
@@ -22,6 +26,8 @@ def build_bilstm_v1(
     width: output features a token, half of them for each direction.
     depth: stacked layers.
     per_sentence: read each sentence by itself where `doc.sents` is set; False always reads the whole Doc.
+    int8: predict with 8-bit weights, on a CPU: about 1.3 times as fast, at the cost of the last digits of the scores.
+        The weights that are trained and saved stay as they are: what counts is the config a pipeline is loaded with.
     The dropout rate of the training config acts as variational dropout before every layer and after the last.
     Raises ValueError where width is odd or not positive, or depth is below 1.
     """
@@ -34,7 +40,7 @@ def build_bilstm_v1(
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[TorchShim(BiLSTM)],
+        shims=[TorchShim(BiLSTM, for_prediction=quantized if int8 else None)],
         dims={"nI": None, "nO": width},
         attrs={"dropout_rate": 0.0, "depth": depth, "per_sentence": per_sentence},
     )

@@ -1,7 +1,9 @@
 """A bidirectional LSTM over the rows of a ragged batch."""
 
+import copy
+import warnings
 from dataclasses import dataclass
-from typing import List
+from typing import Any, List
 
 import numpy as np
 import torch
@@ -107,3 +109,32 @@ class BiLSTM(nn.Module):
             back = run_lstm(right_to_left, groups.scatter(rows, groups.backward))
             rows = torch.cat([ahead[groups.forward], back[groups.backward]], dim=1)
         return locked_dropout(rows, packing, dropout)
+
+
+class _Quantized(nn.Module):
+    """An LSTM with 8-bit weights, for prediction on a CPU."""
+
+    def __init__(self, lstm: nn.Module):
+        super().__init__()
+        self.lstm = lstm
+
+    def forward(self, grid: Tensor) -> Any:
+        return self.lstm(grid)
+
+
+def quantized(module: BiLSTM) -> BiLSTM:
+    """A copy whose LSTMs have 8-bit weights, and quantise their inputs as they come (dynamic quantisation); the module
+    itself on a GPU, where torch has no such LSTMs."""
+    if next(module.parameters()).is_cuda:
+        return module
+    with warnings.catch_warnings():
+        # torch announces that this will move to another package, which so far has no LSTMs.
+        warnings.simplefilter("ignore")
+        replaced = copy.copy(module)
+        replaced._modules = {
+            name: nn.ModuleList(
+                torch.ao.quantization.quantize_dynamic(_Quantized(lstm), {nn.LSTM}, dtype=torch.qint8) for lstm in lstms
+            )
+            for name, lstms in (("forwards", module.forwards), ("backwards", module.backwards))
+        }
+    return replaced

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, List, Sequence
 
 import numpy as np
-from spacy.attrs import ORTH
+from spacy.attrs import IS_ALPHA, IS_UPPER, ORTH
 from spacy.strings import StringStore, get_string_id
 from spacy.tokens import Doc
 from spacy.vectors import Mode
@@ -13,12 +13,12 @@ from thinc.api import Ops
 from thinc.types import Floats2d
 from thinc.util import get_array_module, to_numpy
 
+from ..sentences import batch_lengths
+
 # Code points below this number have a row of their own in the character tables; the others share the rest.
 OWN_ROWS = 1024
 # Longer words are read as their first and last characters, half of this number each.
 MAX_CHARS = 60
-# Shorter words in capitals are more often abbreviations than names in a headline.
-MIN_CAPITALS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,8 @@ class Words:
     """The W distinct words of a batch of N tokens, one or more.
 
     keys: (W,) a 64-bit key of each, equal for equal words in every batch.
-    attributes: (W, 2 + extra attributes) ORTH, the attribute under which the vocab keeps its vectors, and the others.
+    attributes: (W, 3 + extra attributes) ORTH, the attribute under which the vocab keeps its vectors, whether it
+        stands in a headline, and the others.
     places: (N,) the word that each token is.
     vocab: of the first Doc, whose vectors count.
     stores: the strings of all Docs, which may come from several vocabs.
@@ -42,8 +43,10 @@ class Words:
     def read(cls, docs: Sequence[Doc], attributes: Sequence[Any]) -> "Words":
         """attributes: further token attributes that tell words apart."""
         vocab = docs[0].vocab
-        columns = [ORTH, vocab.vectors.attr, *attributes]
+        columns = [ORTH, vocab.vectors.attr, IS_UPPER, IS_ALPHA, *attributes]
         rows = np.concatenate([doc.to_array(columns) for doc in docs])
+        rows[:, 2] = in_headlines(rows[:, 2] > 0, rows[:, 3] > 0, batch_lengths(docs, per_sentence=True))
+        rows = np.delete(rows, 3, axis=1)
         keys, first, places = np.unique(row_keys(rows), return_index=True, return_inverse=True)
         stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
         return cls(keys, rows[first], places.astype(np.int64, copy=False), vocab, stores)
@@ -51,7 +54,7 @@ class Words:
     @property
     def extra(self) -> np.ndarray:
         """(W, extra attributes)."""
-        return self.attributes[:, 2:]
+        return self.attributes[:, 3:]
 
     def texts(self, words: np.ndarray) -> List[str]:
         """The forms of some of the words."""
@@ -64,9 +67,8 @@ class Words:
     def vectors(self, ops: Ops, width: int) -> Floats2d:
         """(W, width) static vectors.
 
-        A word in capitals (of four letters or more) has the vector of its
-        title-cased form: that of LONDON knows less than that of London. A word without a vector has that of its
-        lower-cased form, or else zeros.
+        A word of a headline in capitals has the vector of its title-cased form: that of LONDON knows less than that
+        of London. A word without a vector has that of its lower-cased form, or else zeros.
 
         width: that of the vectors in training.
         Raises ValueError where the vocab's vectors have another width.
@@ -83,15 +85,25 @@ class Words:
         if vectors.mode == Mode.floret:
             return ops.asarray2f(vectors.get_batch(keys.tolist()))
         rows = to_numpy(vectors.find(keys=keys))
-        texts = self.texts(np.arange(len(keys)))
-        capitals = [place for place, text in enumerate(texts) if len(text) >= MIN_CAPITALS and text.isupper()]
-        for form, places in ((str.title, capitals), (str.lower, np.flatnonzero(rows < 0).tolist())):
-            if places:
-                others = to_numpy(vectors.find(keys=[get_string_id(form(texts[place])) for place in places]))
-                rows[places] = np.where(others < 0, rows[places], others)
-        found = vectors.data[get_array_module(vectors.data).asarray(rows)]
-        found[rows < 0] = 0.0
-        return ops.asarray2f(found)
+        for form, places in ((str.title, np.flatnonzero(self.attributes[:, 2])), (str.lower, np.flatnonzero(rows < 0))):
+            if len(places):
+                others = [get_string_id(form(text)) for text in self.texts(places)]
+                found = to_numpy(vectors.find(keys=others))
+                rows[places] = np.where(found < 0, rows[places], found)
+        values = vectors.data[get_array_module(vectors.data).asarray(rows)]
+        values[rows < 0] = 0.0
+        return ops.asarray2f(values)
+
+
+def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+    """(N,) which tokens are in capitals in a sentence that has more words in capitals than others.
+
+    is_upper, is_alpha: (N,) spaCy's attributes of the tokens. lengths: of the sentences, all 1 or more.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    surplus = np.add.reduceat(np.where(is_alpha, np.where(is_upper, 1, -1), 0), starts)
+    return is_upper & np.repeat(surplus > 0, sizes)
 
 
 def row_keys(rows: np.ndarray) -> np.ndarray:

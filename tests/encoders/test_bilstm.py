@@ -7,7 +7,7 @@ from gradients import check_gradients
 from spacy import registry
 from spacy.tokens import Doc
 from spacy.training import Example
-from thinc.api import set_dropout_rate
+from thinc.api import Adam, set_dropout_rate
 
 from spacy_crfner.encoders.bilstm import build_bilstm_v1
 from spacy_crfner.wrapping import shim_of
@@ -200,3 +200,28 @@ def test_training_reaches_the_encoder_behind_a_listener(listening):
         assert (node.get_param("E") != table).any()
     doc = nlp("Anna Kell met Bob in Paris . It rained .")
     assert nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec").predict([doc])[0].shape == (len(doc), 16)
+
+
+def test_8_bit_weights_predict_nearly_the_same_and_train_exactly_the_same():
+    docs = make_docs(5, 9, 1)
+    exact, fast = (make(width=64, int8=int8) for int8 in (False, True))
+    fast.from_bytes(exact.to_bytes())
+    expected, found = np.concatenate(exact.predict(docs)), np.concatenate(fast.predict(docs))
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    trained = [np.concatenate(model.begin_update(docs)[0]) for model in (exact, fast)]
+    np.testing.assert_array_equal(*trained)
+    assert fast.to_bytes() == exact.to_bytes()
+    np.testing.assert_array_equal(np.concatenate(fast.copy().predict(docs)), found)
+
+
+def test_8_bit_weights_follow_the_weights():
+    docs = make_docs(5, 9, 1)
+    model = make(width=64, int8=True)
+    before = np.concatenate(model.predict(docs))
+    outputs, backprop = model.begin_update(docs)
+    backprop([np.ones_like(rows) for rows in outputs])
+    model.finish_update(Adam(0.1))
+    after = np.concatenate(model.predict(docs))
+    assert not np.allclose(before, after, atol=0.1)
+    np.testing.assert_allclose(after, np.concatenate(model.begin_update(docs)[0]), atol=0.1)

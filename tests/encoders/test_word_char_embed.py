@@ -202,7 +202,8 @@ def test_unknown_words_have_the_vector_of_the_lower_cased_word_or_none():
     model = make(vocab, "word")
     before = vocab.vectors.data.copy()
     layer = module_of(model).blocks[0]
-    cat, upper, title, paris, unknown, house = encode(model, vocab, "cat", "CAT", "Cat", "paris", "xyz", "house")
+    words = ["cat", "CAT", "Cat", "paris", "xyz", "house"]
+    cat, upper, title, paris, unknown, house = encode(model, vocab, *words)
     np.testing.assert_allclose(cat, linear(layer, vocab.get_vector("cat")), atol=1e-6)
     np.testing.assert_allclose(house, linear(layer, vocab.get_vector("house")), atol=1e-6)
     np.testing.assert_allclose([upper, title], [cat, cat], atol=1e-6)
@@ -210,14 +211,21 @@ def test_unknown_words_have_the_vector_of_the_lower_cased_word_or_none():
     np.testing.assert_array_equal(vocab.vectors.data, before)
 
 
-def test_words_in_capitals_have_the_vector_of_their_title_cased_form():
+def test_headlines_have_the_vectors_of_title_cased_words():
     vocab = make_vocab()
-    for word in ("PARIS", "ARC", "Arc", "WALL-E", "HOUSE"):
-        vocab.set_vector(word, np.random.default_rng(len(word)).normal(size=5).astype("f"))
+    for word in ("PARIS", "DOG", "Dog"):
+        vocab.set_vector(word, np.random.default_rng(ord(word[1])).normal(size=5).astype("f"))
     layer = module_of(model := make(vocab, "word")).blocks[0]
-    paris, arc, wall, house = encode(model, vocab, "PARIS", "ARC", "WALL-E", "HOUSE")
-    for vector, word in ((paris, "Paris"), (arc, "ARC"), (wall, "WALL-E"), (house, "HOUSE")):
-        np.testing.assert_allclose(vector, linear(layer, vocab.get_vector(word)), atol=1e-6)
+
+    def check(words, expected, **form):
+        rows = model.predict([Doc(vocab, words=words, **form), Doc(vocab, words=["the", "cat"])])[0]
+        np.testing.assert_allclose(rows, linear(layer, [vocab.get_vector(word) for word in expected]), atol=1e-6)
+
+    check(["PARIS", "-", "DOG", "1996"], ["Paris", "-", "Dog", "1996"])
+    check(["the", "DOG", "of", "PARIS", "."], ["the", "DOG", "of", "PARIS", "."])
+    # Two sentences, each by itself.
+    starts = [True, False, True, False, False]
+    check(["PARIS", ":", "the", "DOG", "was"], ["Paris", ":", "the", "DOG", "was"], sent_starts=starts)
 
 
 @pytest.mark.parametrize("width, other", [(5, 3), (5, 0)])
