@@ -1,10 +1,22 @@
-"""Write the tables of the README from the files in results/: `python benchmarks/tables.py` after a benchmark."""
+"""Write the tables of the pages from the files in results/: `python benchmarks/tables.py` after a benchmark."""
 
 import json
 from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- accuracy: written by benchmarks/tables.py -->\n", "<!-- end of accuracy -->\n"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def read_results(folder: Path, benchmark: str) -> Dict[str, Dict[str, Any]]:
+    """File name -> content of the results of a benchmark, by name."""
+    results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    return {name: result for name, result in results.items() if result["benchmark"] == benchmark}
+
+
+def table(header: List[str], rows: List[List[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def percent(summary: dict, split: str, score: str) -> str:
@@ -16,41 +28,126 @@ def percent(summary: dict, split: str, score: str) -> str:
     return f"{100 * value['mean']:.2f}{spread}"
 
 
-def accuracy_table(results: Path) -> str:
+def accuracy_table(folder: Path) -> str:
     """One row for each accuracy result, by name."""
-    rows = [
-        "| Corpus | Train sentences | Seeds | dev F1 | test P | test R | test F1 | test F1, ten sentences a Doc |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for path in sorted(results.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if result["benchmark"] != "accuracy":
-            continue
+    header = ["Corpus", "Train sentences", "Seeds", "dev F1", "test P", "test R", "test F1", "minutes"]
+    rows = []
+    for name, result in read_results(folder, "accuracy").items():
         summary, train = result["summary"], result["corpus"]["train"]
-        cells = [
-            f"[{result['name']}](benchmarks/results/{path.name})",
-            f"{train['sentences']:,}",
-            str(len(result["seeds"])),
-            percent(summary, "dev", "f"),
-            *(percent(summary, "test", score) for score in ("p", "r", "f")),
-            percent(summary, "test_joined_10", "f"),
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+        seconds = [run["training_seconds"] for run in result["per_seed"]]
+        rows.append(
+            [
+                f"[{result['name']}](benchmarks/results/{name})",
+                f"{train['sentences']:,}",
+                str(len(result["seeds"])),
+                percent(summary, "dev", "f"),
+                *(percent(summary, "test", score) for score in ("p", "r", "f")),
+                f"{sum(seconds) / len(seconds) / 60:.1f}",
+            ]
+        )
+    return table(header, rows)
 
 
-def with_table(text: str, table: str) -> str:
-    """The text with what stands between the marks replaced."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+def speed_table(folder: Path) -> str:
+    """One row for each system of each speed result."""
+    header = ["System", "train, words/s", "predict, words/s", "memory, train / predict, MB"]
+    rows = []
+    for result in read_results(folder, "speed").values():
+        for name, found in result["systems"].items():
+            rows.append(
+                [
+                    name,
+                    f"{found['train_words_per_second']:,.0f}",
+                    f"{found['predict_words_per_second']:,.0f}",
+                    f"{found['train_peak_memory_mb']:,.0f} / {found['predict_peak_memory_mb']:,.0f}",
+                ]
+            )
+    return table(header, rows)
+
+
+def ratio_table(folder: Path) -> str:
+    """How many times as many words per second ours does."""
+    rows = [
+        [name, f"{ratio:.2f}"]
+        for result in read_results(folder, "speed").values()
+        for name, ratio in result["ratios"].items()
+    ]
+    return table(["Ours / theirs", "ratio"], rows)
+
+
+def crf_table(folder: Path) -> str:
+    """One row for each shape."""
+    header = ["batch x length x tags", "loss + gradient, ms", "pytorch-crf, ms", "ratio", "decode, ms"]
+    rows = []
+    for result in read_results(folder, "crf").values():
+        for shape in result["shapes"]:
+            cells = [f"{shape['batch']} x {shape['length']} x {shape['tags']}"]
+            for task in ("loss_and_gradient", "decode"):
+                found = shape[task]
+                cells += [f"{found['ours_ms']:.2f}", f"{found['pytorch_crf_ms']:.2f}", f"{found['ratio']:.1f}"]
+            rows.append(cells)
+    return table([*header, "pytorch-crf, ms", "ratio"], rows)
+
+
+def memory_table(folder: Path) -> str:
+    """Memory of the process after so many documents."""
+    rows = [
+        [f"{int(docs):,}", f"{memory:,.0f}"]
+        for result in read_results(folder, "memory").values()
+        for docs, memory in result["memory_mb"].items()
+    ]
+    return table(["Documents", "MB"], rows)
+
+
+def recipe_table(folder: Path) -> str:
+    """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
+    results = list(read_results(folder, "recipe").values())
+    names = list(dict.fromkeys(name for result in results for name in result["variants"]))
+    rows = []
+    for name in names:
+        cells = [name]
+        for result in results:
+            found, base = result["variants"].get(name), result["variants"]["default"]
+            change = "" if name == "default" or not found else f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})"
+            cells.append(f"{100 * found['dev']['f']:.2f}{change}" if found else "")
+        rows.append(cells)
+    return table(["Variant", *(result["corpus"] for result in results)], rows)
+
+
+TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
+    ("README.md", "accuracy"): accuracy_table,
+    ("README.md", "speed"): speed_table,
+    ("docs/measurements.md", "crf"): crf_table,
+    ("docs/measurements.md", "speed"): speed_table,
+    ("docs/measurements.md", "ratios"): ratio_table,
+    ("docs/measurements.md", "memory"): memory_table,
+    ("docs/measurements.md", "recipe"): recipe_table,
+}
+"""(page, mark in it) -> what stands there."""
+
+
+def with_table(text: str, mark: str, content: str) -> str:
+    """The text of a page with what stands between the marks replaced. Raises ValueError where there are none."""
+    begin, end = f"<!-- {mark}: written by benchmarks/tables.py -->\n", f"<!-- end of {mark} -->\n"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"The page has no place for the table {mark!r}.")
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def page_with_tables(page: str, folder: Path = RESULTS) -> str:
+    """The text of a page as it should be."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for (place, mark), make in TABLES.items():
+        if place == page:
+            text = with_table(text, mark, make(folder))
+    return text
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    table = accuracy_table(ROOT / "benchmarks" / "results")
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
-    print(table)
+    for page in dict.fromkeys(page for page, _ in TABLES):
+        (ROOT / page).write_text(page_with_tables(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -193,6 +193,24 @@ def test_settings_changed_after_training_are_saved_and_overridden(small_nlp, tmp
     assert "n_best" in again(TEXT).spans["bcrf_ner"].attrs
 
 
+def test_8_bit_weights_are_a_matter_of_loading(small_nlp, tmp_path):
+    small_nlp.to_disk(tmp_path)
+    setting = "components.bcrf_ner.model.tok2vec.int8"
+    fast = spacy.load(tmp_path, config={setting: True})
+    text = " ".join(text for text, _ in TRAIN)
+    expected, found = (
+        [(ent.text, ent.label_, ent._.confidence) for ent in nlp(text).ents] for nlp in (small_nlp, fast)
+    )
+    assert [ent[:2] for ent in found] == [ent[:2] for ent in expected]
+    confidences = [ent[2] for ent in found]
+    assert confidences != [ent[2] for ent in expected]
+    assert confidences == pytest.approx([ent[2] for ent in expected], abs=0.05)
+    fast.to_disk(tmp_path / "again")
+    again = spacy.load(tmp_path / "again")
+    assert again.config["components"]["bcrf_ner"]["model"]["tok2vec"]["int8"] is True
+    assert [ent._.confidence for ent in again(text).ents] == confidences
+
+
 def test_n_best_of_a_long_text(small_nlp):
     nlp = with_config(small_nlp, annotate=["n_best"], n_best=2)
     doc = nlp(Doc(nlp.vocab, words=[word for text, _ in TRAIN for word in text.split()] * 20))
@@ -250,6 +268,9 @@ def test_docs_of_several_vocabs_in_one_batch(small_nlp):
 
 def test_label_added_before_rehearsal(small_nlp, examples):
     nlp = with_config(small_nlp)
+    for node in nlp.get_pipe("bcrf_ner").model.walk():
+        if "noise" in node.attrs:
+            node.attrs["noise"] = 0.0
     optimizer = nlp.resume_training()
     nlp.get_pipe("bcrf_ner").add_label("EVENT")
     losses = nlp.rehearse(examples(nlp), sgd=optimizer)

@@ -1,0 +1,100 @@
+"""Run a pipeline over many short documents, each with a word that was never seen, and write how its memory grows.
+
+Documents are handled in memory zones, as spaCy advises for services: what it learned of their words is dropped.
+
+Example:
+    python benchmarks/memory.py --model training/news/model-best --docs 1000000
+"""
+
+import argparse
+import random
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Dict, Iterator, List, Sequence
+
+import spacy
+import torch
+from record import RESULTS, ROOT, BenchmarkError, shown_path, write_result
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from spacy_crfner.corpora import CorpusError
+from spacy_crfner.corpora.columns import read_columns
+
+FIELDS = ("model", "docs", "words", "words_per_second", "memory_mb")
+"""The fields of a result beside those of every benchmark."""
+
+WORDS_A_DOC = 5
+DOCS_A_ZONE = 10_000
+
+
+def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    text = ROOT / "assets" / "news" / "train.conll"
+    parser.add_argument("--model", required=True, type=Path, metavar="PATH", help="a trained pipeline")
+    parser.add_argument("--text", type=Path, default=text, metavar="PATH", help="where words come from (demo corpus)")
+    parser.add_argument("--docs", type=int, default=1_000_000, metavar="N", help="documents (default: 1,000,000)")
+    parser.add_argument("--name", default="memory", help="stem of the result file (default: memory)")
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    args = parser.parse_args(arguments)
+    if args.docs < 10:
+        parser.error(f"--docs must be 10 or more, not {args.docs}.")
+    return args
+
+
+def make_docs(nlp: Language, words: List[str], first: int, number: int) -> Iterator[Doc]:
+    """Documents of consecutive words of a corpus, and a number that no other document has."""
+    for document in range(first, first + number):
+        start = random.randrange(len(words) - WORDS_A_DOC)
+        yield Doc(nlp.vocab, words=[*words[start : start + WORDS_A_DOC - 1], f"N{document}"])
+
+
+def memory_mb() -> float:
+    """What the process holds now."""
+    status = Path("/proc/self/status").read_text(encoding="utf8")
+    return round(int(status.partition("VmRSS:")[2].split()[0]) / 1024, 1)
+
+
+def measure(nlp: Language, words: List[str], docs: int) -> Dict[str, Any]:
+    """Memory after each tenth of the documents."""
+    done, memory, start = 0, {"0": memory_mb()}, perf_counter()
+    for tenth in range(1, 11):
+        until = docs * tenth // 10
+        while done < until:
+            number = min(DOCS_A_ZONE, until - done)
+            with nlp.memory_zone():
+                for _ in nlp.pipe(make_docs(nlp, words, done, number)):
+                    pass
+            done += number
+        memory[str(done)] = memory_mb()
+        print(f"{done:,} documents: {memory[str(done)]:,.0f} MB", flush=True)
+    speed = docs * WORDS_A_DOC / (perf_counter() - start)
+    return {"docs": docs, "words": docs * WORDS_A_DOC, "words_per_second": round(speed), "memory_mb": memory}
+
+
+def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+    torch.set_num_threads(1)
+    random.seed(0)
+    if not args.model.is_dir():
+        raise BenchmarkError(f"{args.model}: there is no such pipeline: train one first, or check --model.")
+    words = [word for sentence in read_columns(args.text) for word in sentence.words]
+    found = measure(spacy.load(args.model), words, args.docs)
+    return write_result(
+        args.to, benchmark="memory", name=args.name, arguments=command, model=shown_path(args.model), **found
+    )
+
+
+def main(command: Sequence[str]) -> None:
+    """command: the script and its arguments."""
+    try:
+        print(run(parse_args(command[1:]), command))
+    except (BenchmarkError, CorpusError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
