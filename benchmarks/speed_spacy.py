@@ -24,7 +24,7 @@ LEAST_UPDATES = 300
 
 
 def train(job: Dict[str, Any]) -> Dict[str, float]:
-    """Update for `seconds`; then go on, unmeasured, until the model is fit to be timed at prediction, and save it."""
+    """Update for `seconds`; where there is no model yet, go on, unmeasured, until it is fit to be timed itself."""
     nlp = init_nlp(load_config(job["config"], overrides=job["overrides"]))
     settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     examples = list(Corpus(job["train"])(nlp))
@@ -32,7 +32,8 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
     # Sentences once more where the batcher would run out of them.
     batches = settings["batcher"](example for _ in cycle([0]) for example in examples)
     words, start, seconds, updates = 0, 0.0, 0.0, 0
-    while updates < max(LEAST_UPDATES, WARM_UP_UPDATES) or seconds < job["seconds"]:
+    least = WARM_UP_UPDATES if Path(job["model"]).exists() else LEAST_UPDATES
+    while updates <= least or seconds < job["seconds"]:
         if updates == WARM_UP_UPDATES:
             start = perf_counter()
         batch = next(batches)
@@ -41,7 +42,8 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
         if updates > WARM_UP_UPDATES and seconds < job["seconds"]:
             words += sum(len(example.reference) for example in batch)
             seconds = perf_counter() - start
-    nlp.to_disk(job["model"])
+    if least == LEAST_UPDATES:
+        nlp.to_disk(job["model"])
     return {"words_per_second": words / seconds}
 
 
