@@ -19,7 +19,17 @@ from typing import Any, Dict, Sequence
 
 from click import NoSuchOption
 from documents import SPLITS, convert_corpus, count, find_sources, read_docs
-from record import DATA_VARIABLE, RESULTS, ROOT, BenchmarkError, shown, shown_path, write_json, write_result
+from record import (
+    DATA_VARIABLE,
+    RESULTS,
+    ROOT,
+    BenchmarkError,
+    clear_errors,
+    shown,
+    shown_path,
+    write_json,
+    write_result,
+)
 from spacy.cli._util import parse_config_overrides
 from spacy.util import is_package, load_config
 from spacy.vocab import Vocab
@@ -27,7 +37,6 @@ from summary import format_table, summarize
 from thinc.api import ConfigValidationError
 
 import spacy_crfner
-from spacy_crfner.corpora import CorpusError
 
 ONE_SEED = Path(__file__).resolve().with_name("one_seed.py")
 OWN_SETTINGS = {
@@ -245,10 +254,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
 def main(command: Sequence[str]) -> None:
     """command: the script and its arguments."""
     try:
-        print(run(parse_args(command[1:]), command))
-    except (BenchmarkError, CorpusError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+        with clear_errors():
+            print(run(parse_args(command[1:]), command))
     except KeyboardInterrupt:
         print("Interrupted: start the same command again to go on after the last finished seed.", file=sys.stderr)
         sys.exit(130)

@@ -15,11 +15,10 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 import spacy
 import torch
-from record import RESULTS, ROOT, BenchmarkError, shown_path, write_result
+from record import RESULTS, ROOT, BenchmarkError, clear_errors, shown_path, write_result
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.columns import read_columns
 
 FIELDS = ("model", "docs", "words", "words_per_second", "memory_mb")
@@ -89,11 +88,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
 
 def main(command: Sequence[str]) -> None:
     """command: the script and its arguments."""
-    try:
+    with clear_errors():
         print(run(parse_args(command[1:]), command))
-    except (BenchmarkError, CorpusError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List
 
 import spacy
 from documents import join_sentences, read_docs
-from record import BenchmarkError, write_json
+from record import BenchmarkError, clear_errors, write_json
 from spacy import util
 from spacy.cli.train import train
 from spacy.language import DEFAULT_CONFIG, Language
@@ -103,10 +103,8 @@ def _rounded(scores: Dict[str, float]) -> Dict[str, float]:
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf8"))
     try:
-        write_json(Path(job["result"]), run_job(job))
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+        with clear_errors():
+            write_json(Path(job["result"]), run_job(job))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -16,9 +16,7 @@ from typing import Any, Dict, Sequence
 
 from accuracy import check_config, default_name, run_seed
 from documents import convert_corpus, find_sources
-from record import RESULTS, ROOT, BenchmarkError, shown, write_result
-
-from spacy_crfner.corpora import CorpusError
+from record import RESULTS, ROOT, BenchmarkError, clear_errors, shown, write_result
 
 VARIANTS = Path(__file__).resolve().with_name("recipe_variants.json")
 
@@ -114,11 +112,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
 
 def main(command: Sequence[str]) -> None:
     """command: the script and its arguments."""
-    try:
+    with clear_errors():
         print(run(parse_args(command[1:]), command))
-    except (BenchmarkError, CorpusError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

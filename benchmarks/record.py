@@ -8,10 +8,14 @@ import os
 import platform
 import re
 import shlex
+import sys
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Union
+
+from spacy_crfner.corpora import CorpusError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,6 +31,16 @@ COMMON_FIELDS = ("benchmark", "name", "command", "date", "versions", "machine")
 
 class BenchmarkError(ValueError):
     """A benchmark cannot run. The message says what is wrong and what to do."""
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Errors that say what is wrong and what to do go to stderr, without a traceback, and end the program with 1."""
+    try:
+        yield
+    except (BenchmarkError, CorpusError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
 
 
 def versions() -> Dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from documents import convert_corpus, find_sources, iob_tags, read_docs
-from record import RESULTS, ROOT, BenchmarkError, write_json, write_result
+from record import RESULTS, ROOT, BenchmarkError, clear_errors, write_json, write_result
 from spacy.cli.init_config import init_config
 from spacy.util import load_model
 from spacy.vocab import Vocab
@@ -195,11 +195,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
 
 def main(command: Sequence[str]) -> None:
     """command: the script and its arguments."""
-    try:
+    with clear_errors():
         print(run(parse_args(command[1:]), command))
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":
