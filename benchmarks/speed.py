@@ -28,7 +28,8 @@ HERE = Path(__file__).resolve().parent
 FIELDS = ("corpus", "threads", "rounds", "seconds", "systems", "ratios")
 """The fields of a result beside those of every benchmark."""
 
-OURS, ACCURACY, EFFICIENCY = "bcrf_ner", "spacy ner, accuracy", "spacy ner, efficiency"
+OURS, INT8 = "bcrf_ner", "bcrf_ner, 8-bit weights"
+ACCURACY, EFFICIENCY = "spacy ner, accuracy", "spacy ner, efficiency"
 FLAIR, SAME_NETWORK = "flair", "bcrf_ner, flair's network"
 
 FLAIR_NETWORK = {
@@ -85,11 +86,13 @@ def make_jobs(args: argparse.Namespace, files: Dict[str, Path], folder: Path) ->
     if python is not None:
         jobs[FLAIR] = {"python": python, **flair_files(files, args.vectors, folder)}
         jobs[SAME_NETWORK] = {**ours, "overrides": {**overrides, **FLAIR_NETWORK}}
+    jobs[INT8] = {"load": {"components.bcrf_ner.model.tok2vec.int8": True}}
     for number, job in enumerate(jobs.values()):
         job.setdefault("python", sys.executable)
         job.setdefault("train", str(files["train"]))
         job.setdefault("test", str(files["test"]))
         job.update(model=str(folder / f"model-{number}"), seconds=args.seconds)
+    jobs[INT8]["model"] = jobs[OURS]["model"]
     return jobs
 
 
@@ -141,6 +144,8 @@ def measure(jobs: Dict[str, Dict[str, Any]], rounds: int, threads: int, folder: 
     for task in ("train", "predict"):
         for number in range(rounds):
             for name, job in jobs.items():
+                if task == "train" and "load" in job:
+                    continue
                 found[name][task].append(run_job(job, task, threads, folder))
                 speed = found[name][task][-1]["words_per_second"]
                 print(f"{task}, round {number + 1} of {rounds}: {name} {speed:,.0f} words per second", flush=True)
@@ -148,7 +153,7 @@ def measure(jobs: Dict[str, Dict[str, Any]], rounds: int, threads: int, folder: 
         name: {
             f"{task}_{key}": round(median(measured[key] for measured in tasks[task]), 2)
             for task in tasks
-            for key in tasks[task][0]
+            for key in (tasks[task] or [{}])[0]
         }
         for name, tasks in found.items()
     }
@@ -161,6 +166,9 @@ def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:
         for task in ("train", "predict"):
             key = f"{task}_words_per_second"
             ratios[f"{task} / {name}"] = round(systems[OURS][key] / systems[name][key], 2)
+    if INT8 in systems:
+        key = "predict_words_per_second"
+        ratios[f"predict, 8-bit weights / {OURS}"] = round(systems[INT8][key] / systems[OURS][key], 2)
     if FLAIR in systems:
         for task in ("train", "predict"):
             key = f"{task}_words_per_second"

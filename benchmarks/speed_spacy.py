@@ -6,7 +6,7 @@ import sys
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set, Tuple
 
 import spacy
 import torch
@@ -48,14 +48,22 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:
-    nlp = spacy.load(job["model"])
-    words = [[token.text for token in example.reference] for example in Corpus(job["test"])(nlp)]
+    nlp = spacy.load(job["model"], config=job.get("load", {}))
+    references = [example.reference for example in Corpus(job["test"])(nlp)]
+    words = [[token.text for token in doc] for doc in references]
     list(nlp.pipe(make_docs(nlp, words[:200])))
     docs = make_docs(nlp, words)
     start = perf_counter()
-    entities = sum(len(doc.ents) for doc in nlp.pipe(docs))
+    list(nlp.pipe(docs))
     seconds = perf_counter() - start
-    return {"words_per_second": sum(map(len, words)) / seconds, "entities": entities}
+    found, gold = spans(docs), spans(references)
+    f = 2 * len(found & gold) / max(1, len(found) + len(gold))
+    return {"words_per_second": sum(map(len, words)) / seconds, "entities": len(found), "f": 100 * f}
+
+
+def spans(docs: List[Doc]) -> Set[Tuple[int, int, int, str]]:
+    """The entities with the number of their Doc."""
+    return {(number, ent.start, ent.end, ent.label_) for number, doc in enumerate(docs) for ent in doc.ents}
 
 
 def make_docs(nlp: Language, words: List[List[str]]) -> List[Doc]:

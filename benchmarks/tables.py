@@ -50,16 +50,19 @@ def accuracy_table(folder: Path) -> str:
 
 def speed_table(folder: Path) -> str:
     """One row for each system of each speed result."""
-    header = ["System", "train, words/s", "predict, words/s", "memory, train / predict, MB"]
+    header = ["System", "train, words/s", "predict, words/s", "train, MB", "predict, MB"]
+
+    def cell(found: Dict[str, float], key: str) -> str:
+        return f"{found[key]:,.0f}" if key in found else ""
+
     rows = []
     for result in read_results(folder, "speed").values():
         for name, found in result["systems"].items():
             rows.append(
                 [
                     name,
-                    f"{found['train_words_per_second']:,.0f}",
-                    f"{found['predict_words_per_second']:,.0f}",
-                    f"{found['train_peak_memory_mb']:,.0f} / {found['predict_peak_memory_mb']:,.0f}",
+                    *(cell(found, f"{task}_words_per_second") for task in ("train", "predict")),
+                    *(cell(found, f"{task}_peak_memory_mb") for task in ("train", "predict")),
                 ]
             )
     return table(header, rows)

@@ -58,7 +58,9 @@ def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path):
     trained = speed.run_job(job, "train", 1, tmp_path)
     assert trained["words_per_second"] > 0 and 50 < trained["peak_memory_mb"] < 20_000
     predicted = speed.run_job(job, "predict", 1, tmp_path)
-    assert predicted["words_per_second"] > 0 and predicted["entities"] > 10
+    assert predicted["words_per_second"] > 0 and predicted["entities"] > 10 and predicted["f"] > 90
+    quantised = speed.run_job({**job, "load": {"components.bcrf_ner.model.tok2vec.int8": True}}, "predict", 1, tmp_path)
+    assert quantised["f"] == pytest.approx(predicted["f"], abs=5)
 
 
 def test_speed_says_which_worker_failed(tmp_path):
@@ -80,6 +82,8 @@ def test_speed_ratios_are_ours_against_theirs():
     }
     systems.update({speed.FLAIR: system(2, 8), speed.SAME_NETWORK: system(12, 80)})
     assert speed.make_ratios(systems)["train / flair, same network"] == 6.0
+    systems[speed.INT8] = {"predict_words_per_second": 60}
+    assert speed.make_ratios(systems)["predict, 8-bit weights / bcrf_ner"] == 1.5
 
 
 def test_a_python_without_flair_is_refused(tmp_path):

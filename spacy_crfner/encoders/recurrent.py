@@ -107,7 +107,9 @@ class BiLSTM(nn.Module):
             rows = locked_dropout(rows, packing, dropout)
             ahead = run_lstm(left_to_right, groups.scatter(rows, groups.forward))
             back = run_lstm(right_to_left, groups.scatter(rows, groups.backward))
-            rows = torch.cat([ahead[groups.forward], back[groups.backward]], dim=1)
+            # Unlike indexing, whose backward pass expects rows that are taken twice.
+            states = (ahead.index_select(0, groups.forward), back.index_select(0, groups.backward))
+            rows = torch.cat(states, dim=1)
         return locked_dropout(rows, packing, dropout)
 
 

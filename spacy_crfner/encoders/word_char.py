@@ -34,7 +34,7 @@ class CharBiLSTM(nn.Module):
         for lstm, rows in ((self.left_to_right, groups.forward), (self.right_to_left, groups.backward)):
             grids = run_lstm(lstm, groups.scatter(embedded, rows))
             # Both directions end, in their own grid, at the place of the last row of the forward grid.
-            states.append(grids[groups.forward[packing.last]])
+            states.append(grids.index_select(0, groups.forward[packing.last]))
         return packing.unpack_sequences(torch.cat(states, dim=1))
 
 

@@ -4,6 +4,7 @@ import logging
 from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
+from spacy.attrs import IDS
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d, Ints2d
@@ -60,6 +61,14 @@ def build_word_char_embed_v1(
         raise ValueError(
             f"hash_attrs and hash_rows must have the same length, not {len(hash_attrs)} and {len(hash_rows)}."
         )
+    unknown = [name for name in hash_attrs if str(name).upper() not in IDS]
+    if unknown:
+        raise ValueError(
+            f"hash_attrs names {unknown[0]!r}, which is no token attribute: choose from NORM, LOWER, PREFIX, SUFFIX, "
+            "SHAPE and the others of spacy.attrs."
+        )
+    if any(size < 1 for size in hash_rows):
+        raise ValueError(f"Each of hash_rows must be 1 or more, not {list(hash_rows)}.")
     if not 0.0 <= hash_noise < 1.0:
         raise ValueError(f"hash_noise is a share from 0 to below 1, not {hash_noise}.")
     hashed = [hash_features(hash_rows, hash_width, hash_noise)] if hash_attrs else []

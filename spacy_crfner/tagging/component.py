@@ -59,6 +59,8 @@ class CRFEntityRecognizer(CRFPipe):
         check_block(decoder, 2, "decoder", name)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
+        if label_filter is not None and not label_filter:
+            raise ValueError(f"The label_filter of {name!r} is empty: name labels, or give null for all of them.")
         if n_best < 1:
             raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
         super().__init__(
@@ -144,18 +146,6 @@ class CRFEntityRecognizer(CRFPipe):
         self._check_score_weights(nlp)
         self._resize()
         self.model.initialize(X=sample)
-
-    def _check_score_weights(self, nlp: Optional[Language]) -> None:
-        """A score that no component returns counts as 0, and spaCy would choose between models at random."""
-        key = self.cfg["spans_key"]
-        weights = {} if nlp is None or key is None else nlp.config["training"].get("score_weights", {})
-        if weights.get("ents_f") and not weights.get(f"spans_{key}_f"):
-            warnings.warn(
-                f"{self.name!r} writes doc.spans[{key!r}], but [training.score_weights] has no weight for "
-                f"spans_{key}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
-                UserWarning,
-                stacklevel=3,
-            )
 
     def update(
         self,

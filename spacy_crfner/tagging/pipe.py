@@ -1,10 +1,12 @@
 """What every component with a CRF over entity labels has in common: labels, settings, and how both are saved."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import srsly
 from spacy.errors import Errors
+from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -17,7 +19,7 @@ from .model import CRFScores, clear_head, is_initialized, resize_output
 class CRFPipe(TrainablePipe):
     """A trainable pipe whose model gives CRF scores.
 
-    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme` and
+    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme`, `spans_key` and
         `label_filter` are among them.
     """
 
@@ -67,6 +69,18 @@ class CRFPipe(TrainablePipe):
         self.cfg["labels"] = [*self.labels, label]
         self._resize()
         return 1
+
+    def _check_score_weights(self, nlp: Optional[Language]) -> None:
+        """A score that no component returns counts as 0, and spaCy would choose between models at random."""
+        key = self.cfg["spans_key"]
+        weights = {} if nlp is None or key is None else nlp.config["training"].get("score_weights", {})
+        if weights.get("ents_f") and not weights.get(f"spans_{key}_f"):
+            warnings.warn(
+                f"{self.name!r} writes doc.spans[{key!r}], but [training.score_weights] has no weight for "
+                f"spans_{key}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _resize(self) -> None:
         for model in (self.model, self._rehearsal_model):

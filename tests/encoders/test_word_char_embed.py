@@ -378,6 +378,8 @@ def test_the_character_table_is_as_large_as_asked():
         ({"char_embed_width": 0}, "char_embed_width"),
         ({"char_rows": 1024}, "char_rows must be more than 1024, not 1024"),
         ({"hash_attrs": ["NORM"], "hash_rows": [50, 20]}, "must have the same length, not 1 and 2"),
+        ({"hash_attrs": ["FOO"], "hash_rows": [50]}, "hash_attrs names 'FOO', which is no token attribute"),
+        ({"hash_attrs": ["NORM"], "hash_rows": [0]}, "hash_rows must be 1 or more, not .0."),
         ({"hash_noise": 1.0}, "hash_noise is a share from 0 to below 1, not 1.0"),
         ({"hash_noise": -0.1}, "hash_noise is a share from 0 to below 1, not -0.1"),
         ({"layout": "chars"}, "needs 'word', 'char' or '"),

@@ -58,6 +58,7 @@ def test_unknown_annotation_and_numbers_out_of_range():
         ({"annotate": ["colour"]}, "colour"),
         ({"threshold": 1.5}, "threshold"),
         ({"n_best": 0}, "n_best"),
+        ({"label_filter": []}, "label_filter"),
     ):
         with pytest.raises(ValueError) as error:
             blank(**config)
