@@ -14,13 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, Sequence
 
-from accuracy import check_config, default_name, run_seed
+from accuracy import check_config, default_name, fingerprint, run_seed
 from documents import convert_corpus, find_sources
 from record import RESULTS, ROOT, BenchmarkError, clear_errors, shown, write_result
 
 VARIANTS = Path(__file__).resolve().with_name("recipe_variants.json")
 
-FIELDS = ("config", "overrides", "corpus", "seed", "variants")
+FIELDS = ("config", "overrides", "corpus", "seed", "fingerprint", "variants")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -56,7 +56,7 @@ def measured_before(target: Path, key: Dict[str, Any]) -> Dict[str, Any]:
     if not target.exists():
         return {}
     result = json.loads(target.read_text(encoding="utf8"))
-    return result["variants"] if all(result[name] == value for name, value in key.items()) else {}
+    return result["variants"] if all(result.get(name) == value for name, value in key.items()) else {}
 
 
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
@@ -71,11 +71,19 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     for setting, value in (("nlp.lang", args.lang), ("paths.vectors", args.vectors)):
         if value is not None:
             overrides[setting] = value
-    language = check_config(args.config, overrides)["nlp"]["lang"]
+    config = check_config(args.config, overrides)
+    language = config["nlp"]["lang"]
     corpus = default_name(args, sources["train"]).removesuffix(f"-{args.config.stem}")
     name = args.name or f"recipe-{corpus}"
     target = args.to / f"{name}.json"
-    key = {"corpus": corpus, "seed": args.seed, "overrides": shown(overrides)}
+    args.join, args.gpu_id = 0, -1
+    key = {
+        "corpus": corpus,
+        "seed": args.seed,
+        "overrides": shown(overrides),
+        # Of config, corpus and code: what was measured with others cannot be compared.
+        "fingerprint": fingerprint(args, config, sources),
+    }
     variants = measured_before(target, key)
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), language, args.limit_train)

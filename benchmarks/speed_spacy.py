@@ -3,7 +3,7 @@
 import json
 import random
 import sys
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, List, Set, Tuple
@@ -51,7 +51,8 @@ def predict(job: Dict[str, Any]) -> Dict[str, float]:
     nlp = spacy.load(job["model"], config=job.get("load", {}))
     references = [example.reference for example in Corpus(job["test"])(nlp)]
     words = [[token.text for token in doc] for doc in references]
-    list(nlp.pipe(make_docs(nlp, words[:200])))
+    # Other text than that which is timed: ours keeps what it computed for words.
+    list(nlp.pipe([example.predicted for example in islice(Corpus(job["train"])(nlp), 200)]))
     docs = make_docs(nlp, words)
     start = perf_counter()
     list(nlp.pipe(docs))

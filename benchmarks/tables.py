@@ -110,8 +110,9 @@ def recipe_table(folder: Path) -> str:
     for name in names:
         cells = [name]
         for result in results:
-            found, base = result["variants"].get(name), result["variants"]["default"]
-            change = "" if name == "default" or not found else f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})"
+            found, base = result["variants"].get(name), result["variants"].get("default")
+            compared = found and base and name != "default"
+            change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if compared else ""
             cells.append(f"{100 * found['dev']['f']:.2f}{change}" if found else "")
         rows.append(cells)
     return table(["Variant", *(result["corpus"] for result in results)], rows)

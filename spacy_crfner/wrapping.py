@@ -124,6 +124,7 @@ class TorchShim(PyTorchShim):
     def to_device(self, device_type: str, device_id: int) -> None:
         if self._model is not None:
             super().to_device(device_type, device_id)
+            self.version += 1
 
     def to_bytes(self) -> bytes:
         """The weights as safetensors, whose JSON header holds the settings; empty where nothing is built yet."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spacy_crfner.packing import Packing
@@ -85,6 +85,17 @@ def test_running_sum_adds_up_each_sequence(lengths):
     expected = torch.cat([sequence.cumsum(0) for sequence in values.split(lengths)])
     assert torch.equal(packing.unpack(packing.running_sum(packed)), expected)
     assert torch.equal(packed, packing.pack(values))
+
+
+@given(ragged)
+@example([3, 3])
+@example([2, 5])
+def test_sums_add_up_each_sequence(lengths):
+    packing = Packing.from_lengths(lengths)
+    values = torch.randint(-9, 9, (sum(lengths),)).double()
+    expected = torch.stack([sequence.sum() for sequence in values.split(lengths)])
+    assert torch.equal(packing.unpack_sequences(packing.sums(packing.pack(values))), expected)
+    assert packing.is_dense == (len(set(lengths)) == 1)
 
 
 @pytest.mark.parametrize("lengths", [[], [0], [2, 0, 1], [-1], [[1, 2]]])

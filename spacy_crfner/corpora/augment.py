@@ -5,7 +5,7 @@ from functools import partial
 from typing import Callable, Iterator
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.training.iob_utils import doc_to_biluo_tags
 
@@ -31,19 +31,31 @@ def add_upper_case(nlp: Language, example: Example, *, level: float) -> Iterator
 
 def upper_case_copy(nlp: Language, example: Example) -> Example:
     """The example in capitals, with all annotation that `Example.to_dict` holds."""
+    reference = example.reference
     annotation = example.to_dict()
-    words = [token.text.upper() for token in example.reference]
+    # Both are kept by characters, of which capitals may have more: ß is SS.
+    annotation["doc_annotation"].update(spans={}, links={})
+    words = [token.text.upper() for token in reference]
     # Example.to_dict would call tokens without annotation O.
-    tags = zip(example.reference, doc_to_biluo_tags(example.reference), strict=True)
+    tags = zip(reference, doc_to_biluo_tags(reference), strict=True)
     annotation["doc_annotation"]["entities"] = [tag if token.ent_iob else "-" for token, tag in tags]
     tokens = annotation["token_annotation"]
     tokens["ORTH"] = words
-    if not example.reference.has_annotation("DEP"):
+    if not reference.has_annotation("DEP"):
         # The heads that spaCy writes without a parse would put out the sentence boundaries.
         tokens.pop("HEAD", None)
         tokens.pop("DEP", None)
-    if [token.text for token in example.predicted] == [token.text for token in example.reference]:
-        predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in example.reference])
+    if [token.text for token in example.predicted] == [token.text for token in reference]:
+        predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
     else:
-        predicted = nlp.make_doc(example.reference.text.upper())
-    return Example.from_dict(predicted, annotation)
+        predicted = nlp.make_doc(reference.text.upper())
+    copy = Example.from_dict(predicted, annotation)
+    copy.reference.set_ents([_same(copy.reference, ent) for ent in reference.ents], default="unmodified")
+    for key, group in reference.spans.items():
+        copy.reference.spans[key] = [_same(copy.reference, span) for span in group]
+    return copy
+
+
+def _same(doc: Doc, span: Span) -> Span:
+    """The span of the same tokens of another Doc."""
+    return Span(doc, span.start, span.end, label=span.label, kb_id=span.kb_id, span_id=span.id)

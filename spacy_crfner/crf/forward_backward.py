@@ -20,6 +20,8 @@ from .potentials import NEVER, Potentials
 # How far apart two prefixes may lie in a rescaled sweep without underflow of what still matters in the end:
 # exp(-87) and exp(-708) are the smallest normal numbers, and what is exp(-16) or exp(-37) of a sum is lost anyway.
 SAFE_SPREAD = {torch.float32: 70.0, torch.float64: 650.0}
+# Tags that are further apart than so many steps are left to the sweeps in log space.
+MOST_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +144,7 @@ class _LogPosteriors(Posteriors):
         return self.suffixes[rows, tags]
 
 
+@torch.no_grad()
 def forward_backward(potentials: Potentials) -> Posteriors:
     """Both sweeps over a batch, exact for emissions up to +-1000 and any transitions.
 
@@ -151,7 +154,7 @@ def forward_backward(potentials: Potentials) -> Posteriors:
     emissions = potentials.emissions
     shift, shifted = _shift_rows(emissions)
     spread = _spread(potentials, shifted)
-    if spread < SAFE_SPREAD[emissions.dtype]:
+    if spread < SAFE_SPREAD.get(emissions.dtype, 0.0):
         return _scaled_sweeps(potentials, potentials, shift, shifted)
     exact = potentials.to(torch.float64)
     if spread < SAFE_SPREAD[torch.float64]:
@@ -169,32 +172,36 @@ def _shift_rows(emissions: Tensor) -> Tuple[Tensor, Tensor]:
 def _spread(potentials: Potentials, shifted: Tensor) -> float:
     """How far apart, in log-potentials, two prefixes may lie that both still matter.
 
-    Where any two tags can reach a common tag in two steps, as in BIO and BIOES, that is two transitions and an
-    emission; a sum of prefixes may have shrunk by a transition and an emission when the next one is added up.
+    Where every tag reaches every tag in n steps, the suffixes after two tags differ by n transitions and n - 1
+    emissions at most. And a sum of prefixes may have shrunk by a transition and an emission when the next one is added up.
     """
-    if not _mixes(potentials.transitions):
+    n_steps = _steps_between_tags(potentials.transitions)
+    if n_steps is None:
         return float("inf")
     low, high = torch.aminmax(shifted)
     edges = torch.cat([potentials.transitions.flatten(), potentials.start, potentials.end])
     edges = edges[torch.isfinite(edges)]
     jump = float(edges.max() - edges.min()) if len(edges) else 0.0
     span = float(high - low)
-    spread = 2.0 * span + 3.0 * jump
+    spread = n_steps * span + (n_steps + 1) * jump
     if potentials.allowed is not None:
         # A row that allows some tags but not all may keep two prefixes apart as long again.
         count = potentials.allowed.sum(1)
         partial = (count > 1) & (count < potentials.n_tags)
-        spread += 3.0 * (span + jump) * float(potentials.packing.sums(partial.double()).max())
+        spread += n_steps * (span + jump) * float(potentials.packing.sums(partial.double()).max())
     return spread
 
 
-def _mixes(transitions: Tensor) -> bool:
-    """Whether any two tags reach a common tag in two legal steps."""
+def _steps_between_tags(transitions: Tensor) -> Optional[int]:
+    """In how many legal steps every tag reaches every tag: 1 without illegal ones, 2 in BIO, 3 in BIOES; None if that
+    takes more."""
     legal = torch.isfinite(transitions).to(transitions.dtype)
-    if bool(legal.all()):
-        return True
-    reached = legal @ legal
-    return bool((reached @ reached.T > 0).all())
+    reached = legal
+    for n_steps in range(1, MOST_STEPS + 1):
+        if bool((reached > 0).all()):
+            return n_steps
+        reached = reached @ legal
+    return None
 
 
 def _shifted_exp(values: Tensor) -> Tuple[Tensor, Tensor]:

@@ -193,7 +193,8 @@ def _gold(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, SubtractGold]:
         row_less = less[packing.sequences]
         counts.emissions.scatter_add_(1, gold[:, None], row_less[:, None])
         counts.start.index_add_(0, gold[first], less)
-        counts.transitions.view(-1).index_add_(0, step, row_less[later])
+        pairs = row_less.new_zeros(counts.transitions.numel()).index_add_(0, step, row_less[later])
+        counts.transitions.add_(pairs.view_as(counts.transitions))
         counts.end.index_add_(0, gold[last], less)
         return counts
 

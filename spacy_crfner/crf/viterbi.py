@@ -8,6 +8,7 @@ from torch import Tensor
 from .potentials import Potentials
 
 
+@torch.no_grad()
 def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     """The best tag sequence of each sequence.
 
@@ -45,6 +46,7 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     return tags, best
 
 
+@torch.no_grad()
 def n_best(potentials: Potentials, n: int) -> Tuple[Tensor, Tensor]:
     """The n best distinct tag sequences of each sequence, best first.
 

@@ -127,7 +127,7 @@ class _Quantized(nn.Module):
 def quantized(module: BiLSTM) -> BiLSTM:
     """A copy whose LSTMs have 8-bit weights, and quantise their inputs as they come (dynamic quantisation); the module
     itself on a GPU, where torch has no such LSTMs."""
-    if next(module.parameters()).is_cuda:
+    if next(module.parameters()).device.type != "cpu":
         return module
     with warnings.catch_warnings():
         # torch announces that this will move to another package, which so far has no LSTMs.

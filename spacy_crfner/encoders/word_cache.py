@@ -10,6 +10,8 @@ from thinc.util import get_array_module
 from ..wrapping import TorchShim
 
 MAX_BYTES = 32 * 1024 * 1024
+# What a key and its place take in a dictionary.
+BYTES_A_KEY = 150
 
 Compute = Callable[[np.ndarray], Floats2d]
 """Places (M,) in a batch of words -> their features (M, width)."""
@@ -19,9 +21,9 @@ class WordCache:
     """Features of words under 64-bit keys, for one version of the weights.
 
     Several threads may look words up at once: one that finds another at work goes on without the cache. When it is
-    full, it starts anew: the frequent words are soon back.
+    full, it starts anew: the frequent words are soon back. The model must not be trained at the same time.
 
-    max_bytes: memory that the features may take.
+    max_bytes: memory that keys and features may take.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES):
@@ -71,7 +73,7 @@ class WordCache:
         self._features = None
 
     def _keep(self, names: list, computed: Floats2d, version: int) -> None:
-        capacity = self.max_bytes // max(1, computed.shape[1] * computed.itemsize)
+        capacity = self.max_bytes // (computed.shape[1] * computed.itemsize + BYTES_A_KEY)
         if len(names) > capacity or not self._lock.acquire(blocking=False):
             return
         try:

@@ -1,6 +1,6 @@
 """Word vectors and character BiLSTMs, concatenated by a layout, computed once for every distinct word."""
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -41,20 +41,24 @@ class CharBiLSTM(nn.Module):
 class WordChar(nn.Module):
     """The word and character blocks of a layout.
 
-    blocks: (kind, width) of each block in order: `word` projects the word vector to `width` features, `char`
-        is a character BiLSTM of its own with `width` features.
+    blocks: (kind, width) of each block in order: `word` is the word vector, or if it has a width a projection of it to
+        so many features, `char` is a character BiLSTM of its own with `width` features.
     vector_width: features of the word vectors, 0 if there are none.
     char_rows, char_embed_width: size of each character table.
     """
 
-    def __init__(self, *, blocks: List[Tuple[str, int]], vector_width: int, char_rows: int, char_embed_width: int):
+    def __init__(
+        self, *, blocks: List[Tuple[str, Optional[int]]], vector_width: int, char_rows: int, char_embed_width: int
+    ):
         super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Linear(vector_width, width)
-            if kind == "word"
-            else CharBiLSTM(rows=char_rows, embed_width=char_embed_width, width=width)
-            for kind, width in blocks
-        )
+        self.blocks = nn.ModuleList()
+        for kind, width in blocks:
+            if width is None:
+                self.blocks.append(nn.Identity())
+            elif kind == "word":
+                self.blocks.append(nn.Linear(vector_width, width))
+            else:
+                self.blocks.append(CharBiLSTM(rows=char_rows, embed_width=char_embed_width, width=width))
 
     def read(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
         """(W, sum of the widths of character blocks) of W words; chars, packing: see CharBiLSTM."""

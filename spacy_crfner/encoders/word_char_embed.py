@@ -34,8 +34,8 @@ def build_word_char_embed_v1(
     """Word and character features concatenated in the order of a layout, then hash features.
 
     layout: which blocks in which order (Zhong & Wu 2022), see `spacy_crfner.encoders.layout`. `word` is the
-        static vector of the pipeline's vocab (that of the lower-cased word where it has none) behind a learned
-        projection to its own width, `word100` to 100 features; `char` is a character BiLSTM with `char_width`
+        static vector of the pipeline's vocab, see `Words.vectors`, `word100` a learned projection of it to 100
+        features; `char` is a character BiLSTM with `char_width`
         features, `char30` with 30; each repetition is independent. A vocab without vectors leaves words out.
     char_width: features of a `char` block, even.
     char_embed_width, char_rows: each character table; more than 1,024 rows.
@@ -101,7 +101,7 @@ def forward(
     if not is_train:
         return split_rows(model, _predict(model, words), lengths), _no_backprop
 
-    width = sum(width for _, width in shim.cfg["blocks"])
+    width = model.get_dim("nO") - sum(layer.get_dim("nO") for layer in model.layers)
     inputs = (_vectors(model, words), *_characters(model, words), _on_device(model, words.places))
     arguments = ArgsKwargs(args=(*inputs, model.attrs["dropout_rate"]), kwargs={})
     features, backprop_torch = shim(arguments, is_train)  # (N, width)
@@ -112,7 +112,8 @@ def forward(
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         d_rows = concatenate_rows(model, d_outputs)
-        if width:
+        # Without a block that learns, there is nothing to pass gradients to.
+        if features.requires_grad:
             gradient = to_torch(model.ops.as_contig(d_rows[:, :width]))
             backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": gradient}))
         if model.layers:
@@ -138,8 +139,11 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
             return read
         return model.ops.xp.hstack([read, model.layers[0].predict(_hash_inputs(model, words.extra[some]))])
 
-    kept = shim.cache.look_up(words.keys, shim.version, compute)
     width = sum(width for kind, width in shim.cfg["blocks"] if kind == "char")
+    if width or model.layers:
+        kept = shim.cache.look_up(words.keys, shim.version, compute)
+    else:
+        kept = model.ops.alloc2f(len(words.keys), 0)
     vectors, read = _vectors(model, words), to_torch(model.ops.as_contig(kept[:, :width]))
     rows = to_array(shim.evaluate(lambda module: module.assemble(vectors, read)))
     if model.layers:
@@ -176,7 +180,7 @@ def init(
     blocks = []
     for kind, width in model.attrs["blocks"]:
         if kind == "char" or vector_width:
-            blocks.append((kind, width or vector_width))
+            blocks.append((kind, width))
     if len(blocks) < len(model.attrs["blocks"]):
         logger.info("The vocab holds no word vectors: WordCharEmbed leaves 'word' out of %r", model.attrs["layout"])
     for layer in model.layers:
@@ -187,7 +191,7 @@ def init(
             "[initialize] vectors, or add 'char' or hash_attrs to the layer."
         )
     hash_width = sum(layer_width(layer, X) for layer in model.layers)
-    model.set_dim("nO", sum(width for _, width in blocks) + hash_width, force=True)
+    model.set_dim("nO", sum(width or vector_width for _, width in blocks) + hash_width, force=True)
     shim_of(model).create(
         blocks=blocks,
         vector_width=vector_width,

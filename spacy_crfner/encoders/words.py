@@ -1,7 +1,7 @@
 """The distinct words of a batch of Docs: their attributes, texts, static vectors and characters."""
 
 from dataclasses import dataclass
-from typing import Any, List, Sequence
+from typing import Any, Callable, List, Sequence
 
 import numpy as np
 from spacy.attrs import IS_ALPHA, IS_UPPER, ORTH
@@ -85,11 +85,14 @@ class Words:
         if vectors.mode == Mode.floret:
             return ops.asarray2f(vectors.get_batch(keys.tolist()))
         rows = to_numpy(vectors.find(keys=keys))
-        for form, places in ((str.title, np.flatnonzero(self.attributes[:, 2])), (str.lower, np.flatnonzero(rows < 0))):
+
+        def look_up(form: Callable[[str], str], places: np.ndarray) -> None:
             if len(places):
-                others = [get_string_id(form(text)) for text in self.texts(places)]
-                found = to_numpy(vectors.find(keys=others))
+                found = to_numpy(vectors.find(keys=[get_string_id(form(text)) for text in self.texts(places)]))
                 rows[places] = np.where(found < 0, rows[places], found)
+
+        look_up(str.title, np.flatnonzero(self.attributes[:, 2]))
+        look_up(str.lower, np.flatnonzero(rows < 0))
         values = vectors.data[get_array_module(vectors.data).asarray(rows)]
         values[rows < 0] = 0.0
         return ops.asarray2f(values)

@@ -3,7 +3,7 @@
 import pytest
 import spacy
 from spacy import registry
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Corpus, Example
 
 from spacy_crfner.corpora.augment import add_upper_case, make_upper_case_v1
@@ -56,6 +56,17 @@ def test_it_augments_a_corpus(nlp, tmp_path):
     augmenter = registry.get("augmenters", "spacy_crfner.upper_case.v1")(level=1.0)
     texts = [example.reference.text for example in Corpus(tmp_path / "train.spacy", augmenter=augmenter)(nlp)]
     assert texts == ["Straße in New York. Ada left", "STRASSE IN NEW YORK. ADA LEFT"] * 3
+
+
+def test_spans_and_links_stay_on_their_tokens(nlp):
+    example = make_example(nlp)
+    doc = example.reference
+    doc.spans["wrong"] = [Span(doc, 1, 3, label="ORG"), Span(doc, 5, 6, label="PER", span_id="x")]
+    doc.ents = [Span(doc, 2, 4, label="LOC", kb_id="Q60")]
+    copy = list(add_upper_case(nlp, example, level=1.0))[1].reference
+    spans = [(span.start, span.end, span.label_, span.id_) for span in copy.spans["wrong"]]
+    assert spans == [(1, 3, "ORG", ""), (5, 6, "PER", "x")]
+    assert [(ent.text, ent.kb_id_) for ent in copy.ents] == [("NEW YORK", "Q60")]
 
 
 @pytest.mark.parametrize("level", [-0.1, 1.1])

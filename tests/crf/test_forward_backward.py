@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from oracle import Case, Oracle, cases
 
-from spacy_crfner.crf import forward_backward, span_log_posteriors
+from spacy_crfner.crf import Potentials, forward_backward, span_log_posteriors
+from spacy_crfner.crf.forward_backward import _steps_between_tags
 from spacy_crfner.tags import TagSet
 
 
@@ -160,3 +161,31 @@ def test_masks_that_keep_two_chains_apart(length, score):
     expected = forward_backward(double.restrict(allowed)).log_partition.item()
     assert math.isfinite(expected)
     assert forward_backward(single).log_partition.item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_tags_that_are_left_for_good_may_win_late():
+    """The first tag is far behind for twenty rows, and cannot be entered again when it is far ahead."""
+    emissions = torch.cat([torch.tensor([[-8.0, 8.0]]).repeat(20, 1), torch.tensor([[8.0, -8.0]]).repeat(30, 1)])
+    never = float("-inf")
+    transitions = torch.tensor([[0.0, 0.0], [never, 0.0]])
+    posteriors = forward_backward(Potentials.build(emissions, [50], torch.zeros(2), transitions, torch.zeros(2)))
+    assert posteriors.log_partition.item() == pytest.approx(80.0, abs=1e-3)
+    assert torch.isfinite(posteriors.marginals).all()
+
+
+@pytest.mark.parametrize("scheme, steps", [("BIO", 2), ("BIOES", 3)])
+def test_every_tag_is_a_few_steps_from_every_tag(scheme, steps):
+    legal = torch.from_numpy(TagSet(("PER", "LOC"), scheme).legal[1])
+    transitions = torch.zeros(legal.shape).masked_fill(~legal, float("-inf"))
+    assert _steps_between_tags(transitions) == steps
+    assert _steps_between_tags(torch.zeros(3, 3)) == 1
+    assert _steps_between_tags(torch.tensor([[0.0, float("-inf")], [0.0, 0.0]])) is None
+
+
+def test_half_precision_and_gradients_do_not_matter():
+    emissions, edge, transitions = torch.randn(5, 3), torch.zeros(3), torch.randn(3, 3)
+    exact = forward_backward(Potentials.build(emissions, [5], edge, transitions, edge))
+    half = Potentials.build(emissions.half(), [5], edge.half(), transitions.half(), edge.half())
+    torch.testing.assert_close(forward_backward(half).marginals.float(), exact.marginals, atol=5e-3, rtol=0)
+    learning = Potentials.build(emissions.requires_grad_(), [5], edge, transitions, edge)
+    assert not forward_backward(learning).marginals.requires_grad

@@ -11,6 +11,7 @@ from oracle import Case, agrees, cases
 
 from spacy_crfner.crf import (
     MISSING,
+    Potentials,
     absent_spans,
     bernoulli,
     bernoulli_costs,
@@ -249,3 +250,11 @@ def test_small_losses_of_long_texts_are_precise(name):
     for part in ("emissions", "start", "transitions", "end"):
         setattr(case, part, getattr(case, part).float())
     assert 0.0 < float(loss(case.potentials(), best).loss.sum()) == pytest.approx(exact, rel=1e-2)
+
+
+def test_transitions_in_any_memory_order():
+    emissions, edge, transitions = torch.randn(5, 3), torch.randn(3), torch.randn(3, 3)
+    gold = torch.tensor([0, 1, 2, 0, 1])
+    turned = nll(Potentials.build(emissions, [5], edge, transitions.T.contiguous().T, edge), gold)
+    plain = nll(Potentials.build(emissions, [5], edge, transitions, edge), gold)
+    torch.testing.assert_close(turned.transitions, plain.transitions)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from thinc.api import Adam
 
-from spacy_crfner.encoders.word_cache import WordCache
+from spacy_crfner.encoders.word_cache import BYTES_A_KEY, WordCache
 from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
 from spacy_crfner.encoders.words import row_keys
 from spacy_crfner.wrapping import shim_of
 
 WIDTH = 3
+A_WORD = WIDTH * 4 + BYTES_A_KEY
 
 
 def features(keys, version):
@@ -38,7 +39,7 @@ def look_up(cache, keys, version, computed=None):
 @given(st.lists(st.tuples(st.integers(0, 2), st.sets(st.integers(0, 60), min_size=1)), max_size=20))
 def test_gives_what_would_be_computed(calls):
     # Room for 20 words: the cache starts anew now and then, and larger batches pass it by.
-    cache = WordCache(max_bytes=20 * WIDTH * 4)
+    cache = WordCache(max_bytes=20 * A_WORD)
     for version, keys in calls:
         expected = features(np.array(list(keys), dtype=np.uint64), version)
         np.testing.assert_array_equal(look_up(cache, list(keys), version), expected)
@@ -67,7 +68,7 @@ def test_copies_begin_empty(copied):
 
 
 def test_several_threads_at_once():
-    cache = WordCache(max_bytes=40 * WIDTH * 4)
+    cache = WordCache(max_bytes=40 * A_WORD)
     batches = [np.random.default_rng(seed).permutation(100)[:30] for seed in range(200)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda keys: look_up(cache, keys, 0), batches))

@@ -201,31 +201,49 @@ def test_unknown_words_have_the_vector_of_the_lower_cased_word_or_none():
     vocab = make_vocab()
     model = make(vocab, "word")
     before = vocab.vectors.data.copy()
-    layer = module_of(model).blocks[0]
     words = ["cat", "CAT", "Cat", "paris", "xyz", "house"]
     cat, upper, title, paris, unknown, house = encode(model, vocab, *words)
-    np.testing.assert_allclose(cat, linear(layer, vocab.get_vector("cat")), atol=1e-6)
-    np.testing.assert_allclose(house, linear(layer, vocab.get_vector("house")), atol=1e-6)
-    np.testing.assert_allclose([upper, title], [cat, cat], atol=1e-6)
-    np.testing.assert_allclose([paris, unknown], [layer.bias.detach().numpy()] * 2, atol=1e-6)
+    np.testing.assert_array_equal([cat, house], [vocab.get_vector("cat"), vocab.get_vector("house")])
+    np.testing.assert_array_equal([upper, title], [cat, cat])
+    np.testing.assert_array_equal([paris, unknown], np.zeros((2, 5)))
     np.testing.assert_array_equal(vocab.vectors.data, before)
 
 
 def test_headlines_have_the_vectors_of_title_cased_words():
     vocab = make_vocab()
-    for word in ("PARIS", "DOG", "Dog"):
-        vocab.set_vector(word, np.random.default_rng(ord(word[1])).normal(size=5).astype("f"))
-    layer = module_of(model := make(vocab, "word")).blocks[0]
+    for word in ("PARIS", "DOG", "Dog", "paris", "Rome", "rome"):
+        vocab.set_vector(word, np.random.default_rng(list(word.encode())).normal(size=5).astype("f"))
+    model = make(vocab, "word")
 
     def check(words, expected, **form):
         rows = model.predict([Doc(vocab, words=words, **form), Doc(vocab, words=["the", "cat"])])[0]
-        np.testing.assert_allclose(rows, linear(layer, [vocab.get_vector(word) for word in expected]), atol=1e-6)
+        np.testing.assert_array_equal(rows, [vocab.get_vector(word) for word in expected])
 
     check(["PARIS", "-", "DOG", "1996"], ["Paris", "-", "Dog", "1996"])
+    check(["ROME", "CAT"], ["Rome", "cat"])
+    check(["the", "ROME", "of", "dogs"], ["the", "rome", "of", "dogs"])
     check(["the", "DOG", "of", "PARIS", "."], ["the", "DOG", "of", "PARIS", "."])
     # Two sentences, each by itself.
     starts = [True, False, True, False, False]
     check(["PARIS", ":", "the", "DOG", "was"], ["Paris", ":", "the", "DOG", "was"], sent_starts=starts)
+
+
+def test_a_word_block_with_a_width_is_a_projection():
+    vocab = make_vocab()
+    model = make(vocab, "word7+word")
+    rows = encode(model, vocab, "cat", "house")
+    vectors = [vocab.get_vector("cat"), vocab.get_vector("house")]
+    np.testing.assert_allclose(rows[:, :7], linear(module_of(model).blocks[0], vectors), atol=1e-6)
+    np.testing.assert_array_equal(rows[:, 7:], vectors)
+
+
+def test_vectors_alone_have_nothing_to_learn():
+    vocab = make_vocab()
+    model = make(vocab, "word")
+    docs = [Doc(vocab, words=["cat", "dog"]), Doc(vocab, words=["house"])]
+    rows, backprop = model.begin_update(docs)
+    assert backprop(rows) == docs
+    np.testing.assert_array_equal(np.concatenate(rows), np.concatenate(model.predict(docs)))
 
 
 @pytest.mark.parametrize("width, other", [(5, 3), (5, 0)])
