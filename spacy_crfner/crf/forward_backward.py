@@ -173,7 +173,7 @@ def _spread(potentials: Potentials, shifted: Tensor) -> float:
     """How far apart, in log-potentials, two prefixes may lie that both still matter.
 
     Where every tag reaches every tag in n steps, the suffixes after two tags differ by n transitions and n - 1
-    emissions at most. And a sum of prefixes may have shrunk by a transition and an emission when the next one is added up.
+    emissions at most. And a sum of prefixes may have shrunk by a transition and an emission when the next is added up.
     """
     n_steps = _steps_between_tags(potentials.transitions)
     if n_steps is None:
