@@ -42,6 +42,16 @@ class LossGradient:
             self.possible & other.possible,
         )
 
+    def times(self, factor: float) -> "LossGradient":
+        return LossGradient(
+            self.loss * factor,
+            self.emissions * factor,
+            self.start * factor,
+            self.transitions * factor,
+            self.end * factor,
+            self.possible,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Expectations:

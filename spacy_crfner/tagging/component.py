@@ -1,13 +1,13 @@
 """The `bcrf_ner` pipeline component."""
 
 import warnings
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import torch
-from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
@@ -23,8 +23,6 @@ from .pipe import CRFPipe
 from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import empty_predictions, read_predictions
 from .segments import Segments
-
-SAMPLE_DOCS = 10
 
 
 class CRFEntityRecognizer(CRFPipe):
@@ -43,6 +41,7 @@ class CRFEntityRecognizer(CRFPipe):
         decoder: Decoder,
         scheme: str = "BIOES",
         per_sentence: bool = True,
+        r_drop: float = 0.0,
         label_filter: Optional[Sequence[str]] = None,
         spans_key: Optional[str] = None,
         threshold: float = 0.0,
@@ -61,6 +60,8 @@ class CRFEntityRecognizer(CRFPipe):
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
         if label_filter is not None and not label_filter:
             raise ValueError(f"The label_filter of {name!r} is empty: name labels, or give null for all of them.")
+        if not 0.0 <= r_drop < float("inf"):
+            raise ValueError(f"r_drop of {name!r} must be a number from 0, not {r_drop}.")
         if n_best < 1:
             raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
         super().__init__(
@@ -70,6 +71,7 @@ class CRFEntityRecognizer(CRFPipe):
             {
                 "scheme": scheme,
                 "per_sentence": per_sentence,
+                "r_drop": r_drop,
                 "label_filter": None if label_filter is None else list(check_labels(label_filter)),
                 "spans_key": spans_key,
                 "threshold": threshold,
@@ -88,65 +90,6 @@ class CRFEntityRecognizer(CRFPipe):
 
     # Training
 
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Optional[Language] = None,
-        labels: Optional[Sequence[str]] = None,
-    ) -> None:
-        """Set the labels and make the model's weights.
-
-        get_examples: gives the training examples, from which a sample of Docs and, without `labels`, all labels
-            are taken.
-        labels: the entity labels, as `spacy init labels` writes them.
-        Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
-        """
-        if not callable(get_examples):
-            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
-        if isinstance(labels, (str, bytes)):
-            raise ValueError(f"The labels of {self.name!r} must be a list such as ['PER', 'LOC'], not {labels!r}.")
-        sample: List[Doc] = []
-        found: Dict[str, None] = {}
-        n_examples = 0
-        for example in get_examples():
-            n_examples += 1
-            validate_examples([example], f"{type(self).__name__}.initialize")
-            if len(sample) < SAMPLE_DOCS and len(example.reference):
-                sample.append(example.reference)
-            elif len(sample) == SAMPLE_DOCS and labels is not None:
-                break
-            if labels is None:
-                found.update(dict.fromkeys(span.label_ for span in example.reference.ents))
-        if not n_examples:
-            raise ValueError(
-                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
-                "that its Docs are not empty."
-            )
-        wanted = sorted(found) if labels is None else list(labels)
-        if self.cfg["label_filter"] is not None:
-            absent = [label for label in self.cfg["label_filter"] if label not in wanted]
-            if absent:
-                warnings.warn(
-                    f"The label_filter of {self.name!r} names {', '.join(absent)}, which the training data does not "
-                    f"have: its labels are {', '.join(wanted) or 'none'}.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            wanted = list(self.cfg["label_filter"])
-        wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
-        if not wanted:
-            raise ValueError(
-                f"{self.name!r} found no entities in {n_examples} training examples, so it has no labels to learn: "
-                "annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
-            )
-        for label in check_labels(wanted):
-            self.vocab.strings.add(label)
-        self.cfg["labels"] = list(wanted)
-        self._check_score_weights(nlp)
-        self._resize()
-        self.model.initialize(X=sample)
-
     def update(
         self,
         examples: Iterable[Example],
@@ -155,7 +98,10 @@ class CRFEntityRecognizer(CRFPipe):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch. See TrainablePipe.update."""
+        """Learn from a batch. See TrainablePipe.update.
+
+        Raises ValueError where `r_drop` is set and the model listens to a shared tok2vec.
+        """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
@@ -164,9 +110,13 @@ class CRFEntityRecognizer(CRFPipe):
             return losses
         self._require_weights()
         set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update([example.predicted for example in examples])
-        loss, gradient, skipped = self._loss(examples, scores)
-        self._count_skipped(skipped)
+        twice = self.cfg["r_drop"] > 0 and drop > 0
+        if twice:
+            self._refuse_listeners("r_drop")
+        batch = examples * 2 if twice else examples
+        scores, backprop = self.model.begin_update([example.predicted for example in batch])
+        loss, gradient, skipped = self._loss(batch, scores, twice=twice)
+        self._count_skipped(skipped // 2 if twice else skipped)
         self._warn_of_unlisted(examples)
         backprop(gradient)
         if sgd not in (None, False):
@@ -184,8 +134,13 @@ class CRFEntityRecognizer(CRFPipe):
         loss, gradient, _ = self._loss(list(examples), scores)
         return loss, gradient
 
-    def _loss(self, examples: Sequence[Example], scores: CRFScores) -> Tuple[float, CRFScores, int]:
-        """The mean loss a sentence, its gradient, and how many sentences were left out."""
+    def _loss(
+        self, examples: Sequence[Example], scores: CRFScores, *, twice: bool = False
+    ) -> Tuple[float, CRFScores, int]:
+        """The mean loss a sentence, its gradient, and how many sentences were left out.
+
+        twice: the second half of the examples is the first again, under other dropout, and should be predicted alike.
+        """
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
@@ -198,6 +153,11 @@ class CRFEntityRecognizer(CRFPipe):
         if self.cfg["incorrect_spans_key"] is not None:
             result = result + self._incorrect_spans_loss(examples, potentials, packed_gold, segments)
         skipped = int((~result.possible).sum()) + int(cut.sum())
+        if twice:
+            half = len(docs) // 2
+            others = replace(scores, emissions=[*scores.emissions[half:], *scores.emissions[:half]])
+            disagreement = distillation(potentials, self._potentials(docs, others, segments))
+            result = result + disagreement.times(self.cfg["r_drop"])
         loss = float(result.loss.sum()) / len(segments.lengths)
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {_DIVERGED}")
@@ -222,11 +182,7 @@ class CRFEntityRecognizer(CRFPipe):
         losses.setdefault(self.name, 0.0)
         if self._rehearsal_model is None:
             return losses
-        if any(hasattr(node, "upstream_name") for node in self.model.walk()):
-            raise ValueError(
-                f"{self.name!r} listens to a shared tok2vec, which nlp.rehearse() cannot train: give the component "
-                "an encoder of its own (nlp.replace_listeners) before rehearsing."
-            )
+        self._refuse_listeners("nlp.rehearse()")
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
@@ -282,6 +238,13 @@ class CRFEntityRecognizer(CRFPipe):
             return build_potentials(self.model, scores, segments, self.tag_set, allowed)
         except FloatingPointError:
             raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}") from None
+
+    def _refuse_listeners(self, what: str) -> None:
+        if any(hasattr(node, "upstream_name") for node in self.model.walk()):
+            raise ValueError(
+                f"{self.name!r} listens to a shared tok2vec, which {what} cannot train: give the component an encoder "
+                "of its own (nlp.replace_listeners)."
+            )
 
     def _given(self, doc: Doc) -> List[LabelledSpan]:
         """The entities of a Doc that stay: those that others have found, unless they are to be overwritten or do

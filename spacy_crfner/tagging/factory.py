@@ -43,6 +43,7 @@ DEFAULT_MODEL = {
         "decoder": {"@misc": "spacy_crfner.viterbi_decoder.v1"},
         "scheme": "BIOES",
         "per_sentence": True,
+        "r_drop": 0.0,
         "label_filter": None,
         "spans_key": None,
         "threshold": 0.0,
@@ -62,6 +63,7 @@ def make_bcrf_ner(
     decoder: Decoder,
     scheme: str,
     per_sentence: bool,
+    r_drop: float,
     label_filter: Optional[List[str]],
     spans_key: Optional[str],
     threshold: float,
@@ -78,6 +80,8 @@ def make_bcrf_ner(
     decoder: `spacy_crfner.{viterbi,max_f,softmax}_decoder.v1`.
     scheme: `BIOES` or `BIO`.
     per_sentence: run the CRF on each sentence by itself where doc.sents is set; False always takes the whole Doc.
+    r_drop: weight of the divergence between two predictions for each sentence under different dropout (R-Drop, Liang et
+        al. 2021, https://arxiv.org/abs/2106.14448), over all tag sequences. Training takes twice the time. 0: none.
     label_filter: the only labels that are learned and found; entities of others count as no entities.
     spans_key: write doc.spans[spans_key] and leave doc.ents alone; None writes doc.ents.
     threshold: drop entities whose probability is below this.
@@ -96,6 +100,7 @@ def make_bcrf_ner(
         decoder=decoder,
         scheme=scheme,
         per_sentence=per_sentence,
+        r_drop=r_drop,
         label_filter=label_filter,
         spans_key=spans_key,
         threshold=threshold,

@@ -2,18 +2,22 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import srsly
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model
 
 from ..tags import TagSet, check_labels
 from .model import CRFScores, clear_head, is_initialized, resize_output
+
+# Docs that a model is initialized with, to find out its widths.
+SAMPLE_DOCS = 10
 
 
 class CRFPipe(TrainablePipe):
@@ -69,6 +73,65 @@ class CRFPipe(TrainablePipe):
         self.cfg["labels"] = [*self.labels, label]
         self._resize()
         return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[Sequence[str]] = None,
+    ) -> None:
+        """Set the labels and make the model's weights.
+
+        get_examples: gives the training examples, from which a sample of Docs and, without `labels`, all labels
+            are taken.
+        labels: the entity labels, as `spacy init labels` writes them.
+        Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
+        """
+        if not callable(get_examples):
+            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if isinstance(labels, (str, bytes)):
+            raise ValueError(f"The labels of {self.name!r} must be a list such as ['PER', 'LOC'], not {labels!r}.")
+        sample: List[Doc] = []
+        found: Dict[str, None] = {}
+        n_examples = 0
+        for example in get_examples():
+            n_examples += 1
+            validate_examples([example], f"{type(self).__name__}.initialize")
+            if len(sample) < SAMPLE_DOCS and len(example.reference):
+                sample.append(example.reference)
+            elif len(sample) == SAMPLE_DOCS and labels is not None:
+                break
+            if labels is None:
+                found.update(dict.fromkeys(span.label_ for span in example.reference.ents))
+        if not n_examples:
+            raise ValueError(
+                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
+                "that its Docs are not empty."
+            )
+        wanted = sorted(found) if labels is None else list(labels)
+        if self.cfg["label_filter"] is not None:
+            absent = [label for label in self.cfg["label_filter"] if label not in wanted]
+            if absent:
+                warnings.warn(
+                    f"The label_filter of {self.name!r} names {', '.join(absent)}, which the training data does not "
+                    f"have: its labels are {', '.join(wanted) or 'none'}.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            wanted = list(self.cfg["label_filter"])
+        wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
+        if not wanted:
+            raise ValueError(
+                f"{self.name!r} found no entities in {n_examples} training examples, so it has no labels to learn: "
+                "annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
+            )
+        for label in check_labels(wanted):
+            self.vocab.strings.add(label)
+        self.cfg["labels"] = list(wanted)
+        self._check_score_weights(nlp)
+        self._resize()
+        self.model.initialize(X=sample)
 
     def _check_score_weights(self, nlp: Optional[Language]) -> None:
         """A score that no component returns counts as 0, and spaCy would choose between models at random."""

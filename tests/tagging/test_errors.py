@@ -59,6 +59,7 @@ def test_unknown_annotation_and_numbers_out_of_range():
         ({"threshold": 1.5}, "threshold"),
         ({"n_best": 0}, "n_best"),
         ({"label_filter": []}, "label_filter"),
+        ({"r_drop": -0.5}, "r_drop"),
     ):
         with pytest.raises(ValueError) as error:
             blank(**config)

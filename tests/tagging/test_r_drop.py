@@ -1,0 +1,87 @@
+"""R-Drop: two predictions for each sentence, under different dropout, should agree."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from samples import SMALL_MODEL, TRAIN
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam, set_dropout_rate
+
+from spacy_crfner.crf import distillation
+from spacy_crfner.tagging.segments import Segments
+
+
+def make(**config):
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **config})
+    data = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    return nlp, pipe, data, nlp.initialize(lambda: data)
+
+
+def disagreement(pipe, docs):
+    """The mean divergence between predictions under dropout."""
+    one, other = (pipe.model.begin_update(docs)[0] for _ in range(2))
+    segments = Segments.build(docs, True)
+    p, q = (pipe._potentials(docs, scores, segments) for scores in (one, other))
+    return float(distillation(p, q).loss.mean())
+
+
+def test_predictions_under_dropout_agree_better():
+    nlp, pipe, data, optimizer = make()
+    for _ in range(60):
+        nlp.update(data, sgd=optimizer, drop=0.1)
+    weights, found = pipe.model.to_bytes(), []
+    for r_drop in (0.0, 5.0):
+        pipe.model.from_bytes(weights)
+        pipe.cfg["r_drop"] = r_drop
+        optimizer = Adam(0.001)
+        for _ in range(30):
+            nlp.update(data, sgd=optimizer, drop=0.4)
+        assert nlp.evaluate(data)["ents_f"] > 0.9
+        set_dropout_rate(pipe.model, 0.4)
+        found.append(disagreement(pipe, [example.predicted for example in data]))
+    assert found[1] < 0.6 * found[0]
+
+
+def test_both_divergences_are_added():
+    _, pipe, data, _ = make(r_drop=0.7)
+    set_dropout_rate(pipe.model, 0.4)
+    one, other = (pipe.model.begin_update([example.predicted for example in data])[0] for _ in range(2))
+    both = replace(one, emissions=[*one.emissions, *other.emissions])
+    loss, gradient, _ = pipe._loss(data * 2, both, twice=True)
+    plain, plain_gradient, _ = pipe._loss(data * 2, both)
+    segments = Segments.build([example.predicted for example in data], True)
+    p, q = (pipe._potentials([example.predicted for example in data], scores, segments) for scores in (one, other))
+    divergences = [distillation(p, q), distillation(q, p)]
+    expected = sum(float(found.loss.sum()) for found in divergences)
+    assert expected > 0
+    assert loss - plain == pytest.approx(0.7 * expected / (2 * len(segments.lengths)), rel=1e-3)
+    added = np.concatenate(gradient.emissions) - np.concatenate(plain_gradient.emissions)
+    rows = torch.cat([found.emissions[p.packing.rows.argsort()] for found in divergences])
+    np.testing.assert_allclose(added, 0.7 * rows.numpy() / (2 * len(segments.lengths)), atol=1e-5)
+
+
+def test_what_is_left_out_is_counted_once():
+    nlp, _, _, _ = make(r_drop=1.0)
+    predicted = nlp.make_doc("Anna Kell left .")
+    predicted[1].is_sent_start = True
+    example = Example.from_dict(predicted, {"entities": [(0, 9, "PER")]})
+    with pytest.warns(UserWarning, match="left 2 sentence"):
+        nlp.update([example], sgd=Adam(0.001), drop=0.2)
+
+
+def test_it_needs_an_encoder_of_its_own():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "*"}
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": listener}
+    nlp.add_pipe("bcrf_ner", config={"model": model, "r_drop": 0.5})
+    data = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    optimizer = nlp.initialize(lambda: data)
+    with pytest.raises(ValueError, match=r"which r_drop cannot train.*replace_listeners"):
+        nlp.update(data, sgd=optimizer, drop=0.1)
