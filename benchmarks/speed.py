@@ -40,9 +40,10 @@ FLAIR_NETWORK = {
     "components.bcrf_ner.model.tok2vec.tok2vec.hash_attrs": [],
     "components.bcrf_ner.model.tok2vec.tok2vec.hash_rows": [],
     "components.bcrf_ner.loss.P": 0.5,
+    "components.bcrf_ner.r_drop": 0.0,
     "training.batcher": {"@batchers": "spacy.batch_by_sequence.v1", "size": 32, "get_length": None},
 }
-"""What flair's WordEmbeddings and CharacterEmbeddings with hidden_size=128 are in our config."""
+"""What flair's WordEmbeddings and CharacterEmbeddings with hidden_size=128 are in our config, and a plain CRF."""
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:

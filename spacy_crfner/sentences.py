@@ -1,6 +1,6 @@
-"""Where the sentences of a Doc begin."""
+"""Where the sentences of a Doc begin, and which of them a router has flagged."""
 
-from typing import Iterable, List
+from typing import Iterable, List, Tuple
 
 import numpy as np
 from spacy.attrs import SENT_START
@@ -21,3 +21,20 @@ def batch_lengths(docs: Iterable[Doc], per_sentence: bool) -> List[int]:
     if per_sentence:
         return [length for doc in docs for length in sentence_lengths(doc)]
     return [len(doc) for doc in docs if len(doc)]
+
+
+WEAK = "weak"
+"""The label of a sentence in the span group of a router in which it expects a weak label."""
+
+
+def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
+    """(start, end) of the sentences that a router has flagged, in tokens of the Doc.
+
+    router: the router's span group. Raises ValueError where the Doc has no such group.
+    """
+    if router not in doc.spans:
+        raise ValueError(
+            f"The Doc {doc.text[:40]!r} has no doc.spans[{router!r}]: put a weak_class_router that writes it in front, "
+            "in training also into [training.annotating_components]."
+        )
+    return [(span.start, span.end) for span in doc.spans[router] if span.label_ == WEAK]

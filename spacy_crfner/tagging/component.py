@@ -23,6 +23,7 @@ from .pipe import CRFPipe
 from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import empty_predictions, read_predictions
 from .segments import Segments
+from .selection import SELECTIONS, cut_out, put_together, routed_sequences, training_sequences
 
 
 class CRFEntityRecognizer(CRFPipe):
@@ -41,7 +42,9 @@ class CRFEntityRecognizer(CRFPipe):
         decoder: Decoder,
         scheme: str = "BIOES",
         per_sentence: bool = True,
-        r_drop: float = 0.0,
+        r_drop: float = 0.5,
+        router: Optional[str] = None,
+        train_on: str = "all",
         label_filter: Optional[Sequence[str]] = None,
         spans_key: Optional[str] = None,
         threshold: float = 0.0,
@@ -64,6 +67,10 @@ class CRFEntityRecognizer(CRFPipe):
             raise ValueError(f"r_drop of {name!r} must be a number from 0, not {r_drop}.")
         if n_best < 1:
             raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
+        if train_on not in SELECTIONS:
+            raise ValueError(f"{name!r} cannot train on {train_on!r}: choose from {', '.join(SELECTIONS)}.")
+        if train_on == "routed" and router is None:
+            raise ValueError(f"{name!r} trains on routed sentences, so it needs the name of a router's span group.")
         super().__init__(
             vocab,
             model,
@@ -72,6 +79,8 @@ class CRFEntityRecognizer(CRFPipe):
                 "scheme": scheme,
                 "per_sentence": per_sentence,
                 "r_drop": r_drop,
+                "router": router,
+                "train_on": train_on,
                 "label_filter": None if label_filter is None else list(check_labels(label_filter)),
                 "spans_key": spans_key,
                 "threshold": threshold,
@@ -98,10 +107,7 @@ class CRFEntityRecognizer(CRFPipe):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch. See TrainablePipe.update.
-
-        Raises ValueError where `r_drop` is set and the model listens to a shared tok2vec.
-        """
+        """Learn from a batch. See TrainablePipe.update."""
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
@@ -109,15 +115,22 @@ class CRFEntityRecognizer(CRFPipe):
         if not any(len(example.predicted) for example in examples):
             return losses
         self._require_weights()
+        self._warn_of_unlisted(examples)
+        chosen = self._chosen(examples)
+        if chosen is not None and not self.listens:
+            # A listener must see the whole batch; an encoder of its own need not run for nothing.
+            examples = [example for example, sequences in zip(examples, chosen, strict=True) if sequences.any()]
+            chosen = [sequences for sequences in chosen if sequences.any()]
+            if not examples:
+                return losses
         set_dropout_rate(self.model, drop)
-        twice = self.cfg["r_drop"] > 0 and drop > 0
-        if twice:
-            self._refuse_listeners("r_drop")
+        twice = self.cfg["r_drop"] > 0 and drop > 0 and not self.listens
         batch = examples * 2 if twice else examples
         scores, backprop = self.model.begin_update([example.predicted for example in batch])
-        loss, gradient, skipped = self._loss(batch, scores, twice=twice)
+        if twice and chosen is not None:
+            chosen = chosen * 2
+        loss, gradient, skipped = self._loss(batch, scores, twice=twice, chosen=chosen)
         self._count_skipped(skipped // 2 if twice else skipped)
-        self._warn_of_unlisted(examples)
         backprop(gradient)
         if sgd not in (None, False):
             self.finish_update(sgd)
@@ -135,14 +148,20 @@ class CRFEntityRecognizer(CRFPipe):
         return loss, gradient
 
     def _loss(
-        self, examples: Sequence[Example], scores: CRFScores, *, twice: bool = False
+        self,
+        examples: Sequence[Example],
+        scores: CRFScores,
+        *,
+        twice: bool = False,
+        chosen: Optional[Sequence[np.ndarray]] = None,
     ) -> Tuple[float, CRFScores, int]:
         """The mean loss a sentence, its gradient, and how many sentences were left out.
 
         twice: the second half of the examples is the first again, under other dropout, and should be predicted alike.
+        chosen: the sequences of each example that count; None takes all.
         """
         docs = [example.predicted for example in examples]
-        segments = Segments.build(docs, self.cfg["per_sentence"])
+        segments = Segments.build(docs, self.cfg["per_sentence"], chosen)
         if not segments.lengths:
             return 0.0, mean_gradient(self.model, scores, segments), 0
         potentials = self._potentials(docs, scores, segments)
@@ -182,7 +201,11 @@ class CRFEntityRecognizer(CRFPipe):
         losses.setdefault(self.name, 0.0)
         if self._rehearsal_model is None:
             return losses
-        self._refuse_listeners("nlp.rehearse()")
+        if self.listens:
+            raise ValueError(
+                f"{self.name!r} listens to a shared tok2vec, which nlp.rehearse() cannot train: give the component an "
+                "encoder of its own (nlp.replace_listeners)."
+            )
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
@@ -203,26 +226,37 @@ class CRFEntityRecognizer(CRFPipe):
     def predict(self, docs: Iterable[Doc]) -> List[DocPrediction]:
         """What the model finds in each Doc; the Docs are not changed.
 
-        Raises ValueError before the component is initialized.
+        Raises ValueError before the component is initialized, and with a `router` for a Doc that it has not seen.
         """
         docs = list(docs)
-        segments = Segments.build(docs, self.cfg["per_sentence"])
-        if segments.lengths:
-            self._require_weights()
-            potentials = self._potentials(docs, self.model.predict(docs), segments)
-            predictions = read_predictions(
-                self.decoder(potentials, self.tag_set),
-                self.tag_set,
-                segments,
-                annotate=self.cfg["annotate"],
-                threshold=self.cfg["threshold"],
-                n_best=self.cfg["n_best"],
-            )
+        router = self.cfg["router"]
+        if router is None:
+            predictions = self._predict(docs)
+        elif self.listens:
+            chosen = [routed_sequences(doc, router, self.cfg["per_sentence"]) for doc in docs]
+            predictions = self._predict(docs, chosen)
         else:
+            pieces = cut_out(docs, router, self.cfg["per_sentence"])
             predictions = empty_predictions(docs, self.tag_set, self.cfg["annotate"])
+            put_together(predictions, pieces, self._predict([piece for _, _, piece in pieces]))
         for doc, prediction in zip(docs, predictions, strict=True):
             prediction.keep(self._given(doc), blocked_tokens(doc))
         return predictions
+
+    def _predict(self, docs: List[Doc], chosen: Optional[Sequence[np.ndarray]] = None) -> List[DocPrediction]:
+        segments = Segments.build(docs, self.cfg["per_sentence"], chosen)
+        if not segments.lengths:
+            return empty_predictions(docs, self.tag_set, self.cfg["annotate"])
+        self._require_weights()
+        potentials = self._potentials(docs, self.model.predict(docs), segments)
+        return read_predictions(
+            self.decoder(potentials, self.tag_set),
+            self.tag_set,
+            segments,
+            annotate=self.cfg["annotate"],
+            threshold=self.cfg["threshold"],
+            n_best=self.cfg["n_best"],
+        )
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[DocPrediction]) -> None:
         """Write doc.ents, or doc.spans[spans_key], and the confidence of every entity."""
@@ -239,12 +273,12 @@ class CRFEntityRecognizer(CRFPipe):
         except FloatingPointError:
             raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}") from None
 
-    def _refuse_listeners(self, what: str) -> None:
-        if any(hasattr(node, "upstream_name") for node in self.model.walk()):
-            raise ValueError(
-                f"{self.name!r} listens to a shared tok2vec, which {what} cannot train: give the component an encoder "
-                "of its own (nlp.replace_listeners)."
-            )
+    def _chosen(self, examples: Sequence[Example]) -> Optional[List[np.ndarray]]:
+        """The sequences of each example that training takes; None takes all."""
+        how = self.cfg["train_on"]
+        if how == "all":
+            return None
+        return training_sequences(examples, how, self.labels, self.cfg["router"], self.cfg["per_sentence"])
 
     def _given(self, doc: Doc) -> List[LabelledSpan]:
         """The entities of a Doc that stay: those that others have found, unless they are to be overwritten or do

@@ -43,7 +43,9 @@ DEFAULT_MODEL = {
         "decoder": {"@misc": "spacy_crfner.viterbi_decoder.v1"},
         "scheme": "BIOES",
         "per_sentence": True,
-        "r_drop": 0.0,
+        "r_drop": 0.5,
+        "router": None,
+        "train_on": "all",
         "label_filter": None,
         "spans_key": None,
         "threshold": 0.0,
@@ -64,6 +66,8 @@ def make_bcrf_ner(
     scheme: str,
     per_sentence: bool,
     r_drop: float,
+    router: Optional[str],
+    train_on: str,
     label_filter: Optional[List[str]],
     spans_key: Optional[str],
     threshold: float,
@@ -82,6 +86,10 @@ def make_bcrf_ner(
     per_sentence: run the CRF on each sentence by itself where doc.sents is set; False always takes the whole Doc.
     r_drop: weight of the divergence between two predictions for each sentence under different dropout (R-Drop, Liang et
         al. 2021, https://arxiv.org/abs/2106.14448), over all tag sequences. Training takes twice the time. 0: none.
+        Left out where the model listens to a shared tok2vec, which can give a batch only one dropout.
+    router: the span group of a `weak_class_router` in front: only sentences that it flags are read. None reads all.
+    train_on: `all` sentences; `routed`: those that the router flags and those that hold an entity; `balanced`: those
+        that hold an entity and as many others of the batch, drawn at random.
     label_filter: the only labels that are learned and found; entities of others count as no entities.
     spans_key: write doc.spans[spans_key] and leave doc.ents alone; None writes doc.ents.
     threshold: drop entities whose probability is below this.
@@ -101,6 +109,8 @@ def make_bcrf_ner(
         scheme=scheme,
         per_sentence=per_sentence,
         r_drop=r_drop,
+        router=router,
+        train_on=train_on,
         label_filter=label_filter,
         spans_key=spans_key,
         threshold=threshold,

@@ -1,40 +1,29 @@
-"""What every component with a CRF over entity labels has in common: labels, settings, and how both are saved."""
+"""What every component with a CRF over entity labels has in common: labels and the model's size."""
 
 import warnings
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-import srsly
 from spacy.errors import Errors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model
 
+from ..pipes import SAMPLE_DOCS, SettingsPipe
 from ..tags import TagSet, check_labels
 from .model import CRFScores, clear_head, is_initialized, resize_output
 
-# Docs that a model is initialized with, to find out its widths.
-SAMPLE_DOCS = 10
 
-
-class CRFPipe(TrainablePipe):
+class CRFPipe(SettingsPipe):
     """A trainable pipe whose model gives CRF scores.
 
-    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme`, `spans_key` and
-        `label_filter` are among them.
+    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme`, `spans_key`,
+        `label_filter` and `r_drop` are among them.
     """
 
     def __init__(self, vocab: Vocab, model: Model[List[Doc], CRFScores], name: str, settings: Dict[str, Any]):
-        self.vocab = vocab
-        self.model = model
-        self.name = name
-        self._rehearsal_model: Optional[Model[List[Doc], CRFScores]] = None
-        # What the config said is saved beside what holds: see _loaded.
-        self._configured = settings
-        self.cfg: Dict[str, Any] = {"labels": [], **settings, "configured": settings}
+        super().__init__(vocab, model, name, settings, {"labels": []}, fixed=("scheme",))
         self._tag_set = TagSet((), settings["scheme"])
 
     @property
@@ -58,6 +47,11 @@ class CRFPipe(TrainablePipe):
     def tags(self) -> Tuple[str, ...]:
         """Tag names, in the order of emissions and marginals."""
         return self.tag_set.names
+
+    @property
+    def listens(self) -> bool:
+        """Whether the model gets its vectors from a tok2vec that other components share."""
+        return any(hasattr(node, "upstream_name") for node in self.model.walk())
 
     def add_label(self, label: str) -> int:
         """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
@@ -130,6 +124,13 @@ class CRFPipe(TrainablePipe):
             self.vocab.strings.add(label)
         self.cfg["labels"] = list(wanted)
         self._check_score_weights(nlp)
+        if self.cfg["r_drop"] and self.listens:
+            warnings.warn(
+                f"{self.name!r} listens to a shared tok2vec, for which R-Drop is left out: set r_drop = 0.0 in its "
+                "config, or give it an encoder of its own.",
+                UserWarning,
+                stacklevel=2,
+            )
         self._resize()
         self.model.initialize(X=sample)
 
@@ -150,48 +151,16 @@ class CRFPipe(TrainablePipe):
             if model is not None:
                 resize_output(model, len(self.tag_set))
 
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "CRFPipe":
-        """Raises ValueError, naming the folder, where a file is damaged."""
-        self._forget_weights(exclude)
-        try:
-            super().from_disk(path, exclude=exclude)
-        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
-            raise ValueError(_damaged(self.name, f"in {path}", error)) from None
-        return self._loaded()
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "CRFPipe":
-        """Raises ValueError where the data are damaged."""
-        self._forget_weights(exclude)
-        try:
-            super().from_bytes(bytes_data, exclude=exclude)
-        except (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData) as error:
-            raise ValueError(_damaged(self.name, "in these bytes", error)) from None
-        return self._loaded()
-
-    def _forget_weights(self, exclude: Iterable[str]) -> None:
-        """Make room for a model with another number of tags."""
+    def _before_loading(self, exclude: Iterable[str]) -> None:
+        # The model that comes may have another number of tags.
         if "model" not in exclude:
             clear_head(self.model)
 
-    def _loaded(self) -> "CRFPipe":
-        # A setting that was changed after training is kept, unless the config that loads says otherwise than the
-        # one that was saved with it. The scheme belongs to the weights.
-        saved = self.cfg["configured"]
-        for key, value in self._configured.items():
-            if key != "scheme" and key in saved and saved[key] != value:
-                self.cfg[key] = value
-        self.cfg["configured"] = self._configured = {**self._configured, "scheme": self.cfg["scheme"]}
+    def _after_loading(self) -> None:
+        super()._after_loading()
         for label in self.labels:
             self.vocab.strings.add(label)
-        return self
 
     def _require_weights(self) -> None:
         if not is_initialized(self.model):
             raise ValueError(Errors.E109.format(name=self.name))
-
-
-def _damaged(name: str, where: str, error: Exception) -> str:
-    return (
-        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged or incomplete, "
-        "or the config describes another model. Copy or train it again."
-    )

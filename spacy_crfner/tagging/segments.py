@@ -1,7 +1,7 @@
 """Which tokens of a batch of Docs form the sequences that a CRF sees."""
 
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 from spacy.attrs import IS_SPACE
@@ -26,13 +26,21 @@ class Segments:
     doc_offsets: np.ndarray
 
     @classmethod
-    def build(cls, docs: Sequence[Doc], per_sentence: bool) -> "Segments":
-        """per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence."""
+    def build(
+        cls, docs: Sequence[Doc], per_sentence: bool, chosen: Optional[Sequence[np.ndarray]] = None
+    ) -> "Segments":
+        """per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence.
+        chosen: for each Doc, (sequences,) booleans: which of them take part; None takes all.
+        """
         sizes = np.array([len(doc) for doc in docs], dtype=np.int64)
         whole = np.array(batch_lengths(docs, per_sentence), dtype=np.int64)
         space = [doc.to_array(IS_SPACE) for doc in docs]
-        rows = np.flatnonzero(np.concatenate(space) == 0) if space else np.zeros(0, dtype=np.int64)
-        sequence = np.repeat(np.arange(len(whole)), whole)[rows]
+        takes_part = np.concatenate(space) == 0 if space else np.zeros(0, dtype=bool)
+        sequence = np.repeat(np.arange(len(whole)), whole)
+        if chosen is not None:
+            takes_part &= np.concatenate([*chosen, np.zeros(0, dtype=bool)])[sequence]
+        rows = np.flatnonzero(takes_part)
+        sequence = sequence[rows]
         lengths = np.bincount(sequence, minlength=len(whole))
         return cls(rows, lengths[lengths > 0].tolist(), np.concatenate([[0], np.cumsum(sizes)]))
 

@@ -32,7 +32,7 @@ def disagreement(pipe, docs):
 
 
 def test_predictions_under_dropout_agree_better():
-    nlp, pipe, data, optimizer = make()
+    nlp, pipe, data, optimizer = make(r_drop=0.0)
     for _ in range(60):
         nlp.update(data, sgd=optimizer, drop=0.1)
     weights, found = pipe.model.to_bytes(), []
@@ -75,13 +75,19 @@ def test_what_is_left_out_is_counted_once():
         nlp.update([example], sgd=Adam(0.001), drop=0.2)
 
 
-def test_it_needs_an_encoder_of_its_own():
+def test_behind_a_shared_encoder_it_is_left_out():
     nlp = spacy.blank("en")
     nlp.add_pipe("tok2vec")
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "*"}
     model = {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": listener}
-    nlp.add_pipe("bcrf_ner", config={"model": model, "r_drop": 0.5})
+    pipe = nlp.add_pipe("bcrf_ner", config={"model": model, "r_drop": 0.5})
     data = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
-    optimizer = nlp.initialize(lambda: data)
-    with pytest.raises(ValueError, match=r"which r_drop cannot train.*replace_listeners"):
-        nlp.update(data, sgd=optimizer, drop=0.1)
+    with pytest.warns(UserWarning, match=r"R-Drop is left out: set r_drop = 0\.0"):
+        optimizer = nlp.initialize(lambda: data)
+    losses = []
+    for r_drop in (0.5, 0.0):
+        pipe.cfg["r_drop"] = r_drop
+        fix_random_seed(0)
+        losses.append(nlp.update(data, sgd=False, drop=0.1))
+    assert losses[0] == losses[1]
+    nlp.update(data, sgd=optimizer, drop=0.1)

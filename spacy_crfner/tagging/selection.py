@@ -1,0 +1,99 @@
+"""Which sentences of a batch a component reads: all, or those that a router or the annotation picks."""
+
+import random
+from typing import Collection, List, Optional, Sequence, Tuple
+
+import numpy as np
+from spacy.attrs import IS_SPACE
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..sentences import batch_lengths, weak_sentences
+from .annotation import DocPrediction
+from .gold import UNKNOWN, EntityRuns
+
+SELECTIONS = ("all", "routed", "balanced")
+"""What `train_on` may be."""
+
+WITH, WITHOUT, UNANNOTATED = 1, 0, -1
+
+
+def entity_sentences(example: Example, labels: Collection[str], per_sentence: bool) -> np.ndarray:
+    """(sentences,) of the predicted Doc: WITH where an entity has one of the labels, UNANNOTATED where none has and the
+    annotation of a word is missing, WITHOUT elsewhere."""
+    lengths = batch_lengths([example.predicted], per_sentence)
+    if not lengths:
+        return np.zeros(0, dtype=np.int64)
+    runs, strings = EntityRuns.from_example(example), example.reference.vocab.strings
+    wanted = np.array([strings[label] in labels for label in runs.labels.tolist()], dtype=bool)
+    inside = runs.entity >= 0
+    inside[inside] = wanted[runs.entity[inside]]
+    unknown = (runs.entity == UNKNOWN) & (example.predicted.to_array(IS_SPACE) == 0)
+    starts = np.cumsum([0, *lengths[:-1]])
+    state = np.where(np.logical_or.reduceat(unknown, starts), UNANNOTATED, WITHOUT)
+    state[np.logical_or.reduceat(inside, starts)] = WITH
+    return state
+
+
+def routed_sequences(doc: Doc, router: str, per_sentence: bool) -> np.ndarray:
+    """(sequences,) whether a router flagged the sentence, or without `per_sentence` any sentence of the Doc.
+
+    Raises ValueError for a Doc that the router has not seen.
+    """
+    if not len(doc):
+        return np.zeros(0, dtype=bool)
+    weak = [start for start, _ in weak_sentences(doc, router)]
+    if not per_sentence:
+        return np.array([bool(weak)])
+    return np.isin(np.cumsum([0, *batch_lengths([doc], True)[:-1]]), weak)
+
+
+def training_sequences(
+    examples: Sequence[Example], train_on: str, labels: Collection[str], router: Optional[str], per_sentence: bool
+) -> List[np.ndarray]:
+    """For each example, (sequences,) which are trained on.
+
+    train_on: `routed` takes those that the router flags, and those with an entity; `balanced` takes those with an
+        entity, and as many others of the batch, drawn at random.
+    """
+    chosen = [entity_sentences(example, labels, per_sentence) == WITH for example in examples]
+    if train_on == "routed" and router is not None:
+        routed = [routed_sequences(example.predicted, router, per_sentence) for example in examples]
+        return [one | other for one, other in zip(chosen, routed, strict=True)]
+    others = [(place, k) for place, states in enumerate(chosen) for k in np.flatnonzero(~states).tolist()]
+    for place, k in random.sample(others, min(sum(int(states.sum()) for states in chosen), len(others))):
+        chosen[place][k] = True
+    return chosen
+
+
+Piece = Tuple[int, int, Doc]
+"""The place of a Doc in its batch, the token of it that a piece begins with, and the piece as a Doc of its own."""
+
+
+def cut_out(docs: Sequence[Doc], router: str, per_sentence: bool) -> List[Piece]:
+    """The sentences that a router flagged, as Docs of their own; a Doc as it is where all of it is taken."""
+    pieces: List[Piece] = []
+    for place, doc in enumerate(docs):
+        weak = weak_sentences(doc, router) if len(doc) else []
+        if not weak:
+            continue
+        if not per_sentence or sum(end - start for start, end in weak) == len(doc):
+            pieces.append((place, 0, doc))
+        else:
+            pieces += [(place, start, doc[start:end].as_doc()) for start, end in weak]
+    return pieces
+
+
+def put_together(predictions: Sequence[DocPrediction], pieces: Sequence[Piece], found: Sequence[DocPrediction]) -> None:
+    """Add what was found in pieces of Docs to the predictions for the Docs, which are empty so far."""
+    for (place, first, piece), part in zip(pieces, found, strict=True):
+        whole = predictions[place]
+        whole.spans += [(start + first, end + first, label) for start, end, label in part.spans]
+        if "scores" in part.attrs:
+            whole.attrs["scores"] = np.concatenate([whole.attrs["scores"], part.attrs["scores"]])
+        if "marginals" in part.attrs:
+            whole.attrs["marginals"][first : first + len(piece)] = part.attrs["marginals"]
+        for paths in part.attrs.get("n_best", ()):
+            for path in paths:
+                path["ents"] = [[start + first, end + first, label] for start, end, label in path["ents"]]
+            whole.attrs["n_best"].append(paths)
