@@ -1,10 +1,13 @@
 """What every trainable component of the package has in common: settings, and how they are saved and loaded."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import srsly
 from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model
 
@@ -39,6 +42,47 @@ class SettingsPipe(TrainablePipe):
         self._configured = settings
         self._fixed = tuple(fixed)
         self.cfg: Dict[str, Any] = {**state, **settings, "configured": settings}
+
+    @property
+    def listens(self) -> bool:
+        """Whether the model gets its vectors from a tok2vec that other components share."""
+        return any(hasattr(node, "upstream_name") for node in self.model.walk())
+
+    def _refuse_listeners(self, what: str) -> None:
+        if self.listens:
+            raise ValueError(
+                f"{self.name!r} listens to a shared tok2vec, which {what} cannot train: give the component an encoder "
+                "of its own (nlp.replace_listeners)."
+            )
+
+    def _look_at(
+        self, get_examples: Callable[[], Iterable[Example]], *, count: bool
+    ) -> Tuple[List[Doc], "Counter[str]", int]:
+        """A few Docs to initialize the model with, how often each entity label occurs, and the number of examples.
+
+        count: False reads no more examples than the sample needs.
+        Raises ValueError where there are no examples.
+        """
+        if not callable(get_examples):
+            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        sample: List[Doc] = []
+        counts: Counter[str] = Counter()
+        n_examples = 0
+        for example in get_examples():
+            n_examples += 1
+            validate_examples([example], f"{type(self).__name__}.initialize")
+            if len(sample) < SAMPLE_DOCS and len(example.reference):
+                sample.append(example.reference)
+            elif len(sample) == SAMPLE_DOCS and not count:
+                break
+            if count:
+                counts.update(span.label_ for span in example.reference.ents)
+        if not n_examples:
+            raise ValueError(
+                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
+                "that its Docs are not empty."
+            )
+        return sample, counts, n_examples
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "SettingsPipe":
         """Raises ValueError, naming the folder, where a file is damaged."""

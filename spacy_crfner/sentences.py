@@ -26,6 +26,9 @@ def batch_lengths(docs: Iterable[Doc], per_sentence: bool) -> List[int]:
 WEAK = "weak"
 """The label of a sentence in the span group of a router in which it expects a weak label."""
 
+STRONG = "strong"
+"""The label of a sentence in which it expects none."""
+
 
 def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
     """(start, end) of the sentences that a router has flagged, in tokens of the Doc.

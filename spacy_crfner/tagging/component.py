@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
 from .model import CRFScores
-from .pipe import CRFPipe
+from .pipe import LABEL_KINDS, CRFPipe
 from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import empty_predictions, read_predictions
 from .segments import Segments
@@ -45,7 +45,8 @@ class CRFEntityRecognizer(CRFPipe):
         r_drop: float = 0.5,
         router: Optional[str] = None,
         train_on: str = "all",
-        label_filter: Optional[Sequence[str]] = None,
+        predict_on: str = "all",
+        label_filter: Union[Sequence[str], str, None] = None,
         spans_key: Optional[str] = None,
         threshold: float = 0.0,
         annotate: Sequence[str] = ("confidence",),
@@ -69,8 +70,12 @@ class CRFEntityRecognizer(CRFPipe):
             raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
         if train_on not in SELECTIONS:
             raise ValueError(f"{name!r} cannot train on {train_on!r}: choose from {', '.join(SELECTIONS)}.")
-        if train_on == "routed" and router is None:
-            raise ValueError(f"{name!r} trains on routed sentences, so it needs the name of a router's span group.")
+        if predict_on not in ("all", "routed"):
+            raise ValueError(f"{name!r} cannot predict on {predict_on!r}: choose from all, routed.")
+        if isinstance(label_filter, str) and label_filter not in LABEL_KINDS:
+            raise ValueError(f"The label_filter of {name!r} is a list of labels, or one of {', '.join(LABEL_KINDS)}.")
+        if router is None and (label_filter in LABEL_KINDS or "routed" in (train_on, predict_on)):
+            raise ValueError(f"{name!r} asks a router for labels or sentences: name its span group in `router`.")
         super().__init__(
             vocab,
             model,
@@ -81,7 +86,8 @@ class CRFEntityRecognizer(CRFPipe):
                 "r_drop": r_drop,
                 "router": router,
                 "train_on": train_on,
-                "label_filter": None if label_filter is None else list(check_labels(label_filter)),
+                "predict_on": predict_on,
+                "label_filter": _labels(label_filter),
                 "spans_key": spans_key,
                 "threshold": threshold,
                 "annotate": list(annotate),
@@ -201,11 +207,7 @@ class CRFEntityRecognizer(CRFPipe):
         losses.setdefault(self.name, 0.0)
         if self._rehearsal_model is None:
             return losses
-        if self.listens:
-            raise ValueError(
-                f"{self.name!r} listens to a shared tok2vec, which nlp.rehearse() cannot train: give the component an "
-                "encoder of its own (nlp.replace_listeners)."
-            )
+        self._refuse_listeners("nlp.rehearse()")
         docs = [example.predicted for example in examples]
         segments = Segments.build(docs, self.cfg["per_sentence"])
         if not segments.lengths:
@@ -226,11 +228,12 @@ class CRFEntityRecognizer(CRFPipe):
     def predict(self, docs: Iterable[Doc]) -> List[DocPrediction]:
         """What the model finds in each Doc; the Docs are not changed.
 
-        Raises ValueError before the component is initialized, and with a `router` for a Doc that it has not seen.
+        Raises ValueError before the component is initialized,
+        and with `predict_on = "routed"` where no router has read a Doc.
         """
         docs = list(docs)
         router = self.cfg["router"]
-        if router is None:
+        if self.cfg["predict_on"] == "all":
             predictions = self._predict(docs)
         elif self.listens:
             chosen = [routed_sequences(doc, router, self.cfg["per_sentence"]) for doc in docs]
@@ -334,6 +337,10 @@ class CRFEntityRecognizer(CRFPipe):
     def skipped_sentences(self) -> int:
         """Sentences that training has left out so far because their gold tags were impossible."""
         return self._skipped
+
+
+def _labels(label_filter: Union[Sequence[str], str, None]) -> Union[List[str], str, None]:
+    return label_filter if label_filter is None or label_filter in LABEL_KINDS else list(check_labels(label_filter))
 
 
 _DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."

@@ -1,6 +1,6 @@
 """The factory of `bcrf_ner`, with its default model."""
 
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -46,6 +46,7 @@ DEFAULT_MODEL = {
         "r_drop": 0.5,
         "router": None,
         "train_on": "all",
+        "predict_on": "all",
         "label_filter": None,
         "spans_key": None,
         "threshold": 0.0,
@@ -68,7 +69,8 @@ def make_bcrf_ner(
     r_drop: float,
     router: Optional[str],
     train_on: str,
-    label_filter: Optional[List[str]],
+    predict_on: str,
+    label_filter: Union[List[str], str, None],
     spans_key: Optional[str],
     threshold: float,
     annotate: List[str],
@@ -87,10 +89,12 @@ def make_bcrf_ner(
     r_drop: weight of the divergence between two predictions for each sentence under different dropout (R-Drop, Liang et
         al. 2021, https://arxiv.org/abs/2106.14448), over all tag sequences. Training takes twice the time. 0: none.
         Left out where the model listens to a shared tok2vec, which can give a batch only one dropout.
-    router: the span group of a `weak_class_router` in front: only sentences that it flags are read. None reads all.
+    router: the span group of a `weak_class_router` in front, for the next three settings.
     train_on: `all` sentences; `routed`: those that the router flags and those that hold an entity; `balanced`: those
         that hold an entity and as many others of the batch, drawn at random.
-    label_filter: the only labels that are learned and found; entities of others count as no entities.
+    predict_on: `all` sentences, or those that the router flags (`routed`).
+    label_filter: the only labels that are learned and found; entities of others count as no entities. `weak` and
+        `strong` are the weak labels of the router, and all others.
     spans_key: write doc.spans[spans_key] and leave doc.ents alone; None writes doc.ents.
     threshold: drop entities whose probability is below this.
     annotate: what doc.spans[...].attrs holds: `confidence` (`scores`, one probability an entity),
@@ -111,6 +115,7 @@ def make_bcrf_ner(
         r_drop=r_drop,
         router=router,
         train_on=train_on,
+        predict_on=predict_on,
         label_filter=label_filter,
         spans_key=spans_key,
         threshold=threshold,

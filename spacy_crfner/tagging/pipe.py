@@ -6,13 +6,17 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..pipes import SAMPLE_DOCS, SettingsPipe
+from ..pipes import SettingsPipe
+from ..sentences import STRONG, WEAK
 from ..tags import TagSet, check_labels
 from .model import CRFScores, clear_head, is_initialized, resize_output
+
+LABEL_KINDS = (STRONG, WEAK)
+"""What `label_filter` may be in the place of a list of labels."""
 
 
 class CRFPipe(SettingsPipe):
@@ -48,11 +52,6 @@ class CRFPipe(SettingsPipe):
         """Tag names, in the order of emissions and marginals."""
         return self.tag_set.names
 
-    @property
-    def listens(self) -> bool:
-        """Whether the model gets its vectors from a tok2vec that other components share."""
-        return any(hasattr(node, "upstream_name") for node in self.model.walk())
-
     def add_label(self, label: str) -> int:
         """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
 
@@ -82,28 +81,11 @@ class CRFPipe(SettingsPipe):
         labels: the entity labels, as `spacy init labels` writes them.
         Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
         """
-        if not callable(get_examples):
-            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         if isinstance(labels, (str, bytes)):
             raise ValueError(f"The labels of {self.name!r} must be a list such as ['PER', 'LOC'], not {labels!r}.")
-        sample: List[Doc] = []
-        found: Dict[str, None] = {}
-        n_examples = 0
-        for example in get_examples():
-            n_examples += 1
-            validate_examples([example], f"{type(self).__name__}.initialize")
-            if len(sample) < SAMPLE_DOCS and len(example.reference):
-                sample.append(example.reference)
-            elif len(sample) == SAMPLE_DOCS and labels is not None:
-                break
-            if labels is None:
-                found.update(dict.fromkeys(span.label_ for span in example.reference.ents))
-        if not n_examples:
-            raise ValueError(
-                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
-                "that its Docs are not empty."
-            )
+        sample, found, n_examples = self._look_at(get_examples, count=labels is None)
         wanted = sorted(found) if labels is None else list(labels)
+        self._filter_by_router(nlp)
         if self.cfg["label_filter"] is not None:
             absent = [label for label in self.cfg["label_filter"] if label not in wanted]
             if absent:
@@ -134,10 +116,30 @@ class CRFPipe(SettingsPipe):
         self._resize()
         self.model.initialize(X=sample)
 
+    def _filter_by_router(self, nlp: Optional[Language]) -> None:
+        """Put the labels in the place of a `label_filter` that says which kind of label a router is to tell.
+
+        Raises ValueError where there is no such router.
+        """
+        kind, key = self.cfg["label_filter"], self.cfg["router"]
+        if kind not in LABEL_KINDS:
+            return
+        pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
+        for _, pipe in pipeline:
+            if pipe is not self and getattr(pipe, "cfg", {}).get("spans_key") == key and hasattr(pipe, "weak_labels"):
+                self.cfg["label_filter"] = list(pipe.weak_labels if kind == WEAK else pipe.strong_labels)
+                return
+        raise ValueError(
+            f"{self.name!r} takes its labels from the router {key!r}, but no weak_class_router before it writes this "
+            "span group: add one, or name the labels in label_filter."
+        )
+
     def _check_score_weights(self, nlp: Optional[Language]) -> None:
         """A score that no component returns counts as 0, and spaCy would choose between models at random."""
         key = self.cfg["spans_key"]
-        weights = {} if nlp is None or key is None else nlp.config["training"].get("score_weights", {})
+        if nlp is None or key is None or any(_writes_ents(nlp, name) for name in nlp.pipe_names):
+            return
+        weights = nlp.config["training"].get("score_weights", {})
         if weights.get("ents_f") and not weights.get(f"spans_{key}_f"):
             warnings.warn(
                 f"{self.name!r} writes doc.spans[{key!r}], but [training.score_weights] has no weight for "
@@ -164,3 +166,8 @@ class CRFPipe(SettingsPipe):
     def _require_weights(self) -> None:
         if not is_initialized(self.model):
             raise ValueError(Errors.E109.format(name=self.name))
+
+
+def _writes_ents(nlp: Language, name: str) -> bool:
+    settings = getattr(nlp.get_pipe(name), "cfg", {})
+    return "doc.ents" in nlp.get_pipe_meta(name).assigns and settings.get("spans_key") is None

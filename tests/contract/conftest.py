@@ -22,6 +22,6 @@ def nlp(setup: Setup) -> Language:
     if setup.name not in _TRAINED:
         fix_random_seed(0)
         nlp = setup.blank()
-        _TRAINED[setup.name] = trained(nlp, setup.examples(nlp)).to_bytes()
+        _TRAINED[setup.name] = trained(nlp, setup.examples(nlp), setup.updates).to_bytes()
     nlp = setup.blank()
     return nlp.from_bytes(_TRAINED[setup.name])

@@ -9,6 +9,7 @@ from samples import SMALL_MODEL, TRAIN
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from thinc.api import Model
 
 ENCODER = {
     "@architectures": "spacy.HashEmbedCNN.v2",
@@ -31,6 +32,10 @@ class Setup:
     pipes: (factory, config) of every pipe, in order.
     score: the score key that tells whether it has learned.
     label: one that is not in the training data.
+    labels: those that the component finds in it.
+    writes_ents: whether it writes doc.ents; a router writes sentences.
+    trainable: whether it learns; a vote does not.
+    updates: after which it knows the training sentences.
     """
 
     name: str
@@ -38,16 +43,25 @@ class Setup:
     pipes: Tuple[Tuple[str, Dict[str, Any]], ...]
     score: str = "ents_f"
     label: str = "EVENT"
+    labels: Tuple[str, ...] = ("LOC", "ORG", "PER")
+    writes_ents: bool = True
+    trainable: bool = True
+    updates: int = 60
 
     def blank(self) -> Language:
         nlp = spacy.blank("en")
         for factory, config in self.pipes:
-            nlp.add_pipe(factory, config=config)
+            nlp.add_pipe(factory, name=config.get("spans_key"), config=config)
         return nlp
 
     @property
     def listens(self) -> bool:
         return any(factory == "tok2vec" for factory, _ in self.pipes)
+
+    @property
+    def listener(self) -> str:
+        """Where the listener stands in the config of the component."""
+        return "model.tok2vec.tok2vec" if self.component == "bcrf_ner" else "model.tok2vec"
 
     def examples(self, nlp: Language) -> List[Example]:
         return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
@@ -56,17 +70,22 @@ class Setup:
         """Everything that the component writes, in comparable form."""
         written: List[Any] = [[(ent.start, ent.end, ent.label_) for ent in doc.ents]]
         for key, group in sorted(doc.spans.items()):
-            scores = np.round(np.asarray(group.attrs.get("scores", []), dtype=float), 4).tolist()
+            scores = np.round(np.asarray(group.attrs.get("scores", []), dtype=float), 3).tolist()
             written.append((key, [(span.start, span.end, span.label_) for span in group], scores))
         return written
 
+    def nodes(self, nlp: Language) -> List[Model]:
+        """The layers of the component's model, or of all the pipes that it gets its input from."""
+        pipes = [nlp.get_pipe(self.component)] if self.trainable else [pipe for _, pipe in nlp.pipeline]
+        return [node for pipe in pipes if hasattr(pipe, "model") for node in pipe.model.walk()]
+
     def params(self, nlp: Language) -> Callable[[], List[np.ndarray]]:
         """Every weight of the component's model, native and torch, as copies."""
-        model = nlp.get_pipe(self.component).model
+        nodes = self.nodes(nlp)
 
         def read() -> List[np.ndarray]:
             arrays = []
-            for node in model.walk():
+            for node in nodes:
                 arrays += [np.array(node.get_param(name)) for name in node.param_names if node.has_param(name)]
                 for shim in node.shims:
                     arrays += [p.detach().cpu().numpy().copy() for p in shim._model.parameters()]
@@ -77,6 +96,16 @@ class Setup:
 
 def _bcrf(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
     return {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": tok2vec}}
+
+
+def _router(tok2vec: Dict[str, Any], **config: Any) -> Dict[str, Any]:
+    model = {"@architectures": "spacy_crfner.RCNN.v1", "width": 32, "hidden_width": 32, "per_sentence": True}
+    return {"model": {**model, "tok2vec": tok2vec}, "weak_labels": ["ORG"], **config}
+
+
+def _taggers(**weak: Any) -> Tuple[Tuple[str, Dict[str, Any]], ...]:
+    strong = {**SMALL_MODEL, "label_filter": ["LOC", "PER"], "spans_key": "strong"}
+    return ("bcrf_ner", strong), ("bcrf_ner", {**SMALL_MODEL, "label_filter": ["ORG"], "spans_key": "weak", **weak})
 
 
 SETUPS = [
@@ -100,5 +129,33 @@ SETUPS = [
                 ),
             ),
         ),
+    ),
+    Setup(
+        "router",
+        "weak_class_router",
+        (("weak_class_router", _router(ENCODER)),),
+        score="weak_ap",
+        labels=("ORG",),
+        writes_ents=False,
+    ),
+    Setup(
+        "router_listener",
+        "weak_class_router",
+        (("tok2vec", {"model": ENCODER}), ("weak_class_router", _router(LISTENER))),
+        score="weak_ap",
+        labels=("ORG",),
+        writes_ents=False,
+    ),
+    Setup("vote", "ner_vote", (*_taggers(), ("ner_vote", {})), trainable=False, updates=100),
+    Setup(
+        "routed",
+        "ner_vote",
+        (
+            ("weak_class_router", _router(ENCODER)),
+            *_taggers(router="weak_class_router", predict_on="routed", train_on="balanced"),
+            ("ner_vote", {"router": "weak_class_router", "gated": ["weak"]}),
+        ),
+        trainable=False,
+        updates=100,
     ),
 ]

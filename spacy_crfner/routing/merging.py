@@ -1,0 +1,89 @@
+"""The rules by which the entities of several taggers become one set without overlaps. No Docs in here."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..tags import LabelledSpan, iob_to_spans
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entity that a tagger has found: tokens from `start` to before `end`, and how probable it is."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class TagProbabilities:
+    """How probable a tagger finds each tag of each word of a Doc.
+
+    marginals: (tokens, K). tags: the names of the K tags.
+    """
+
+    marginals: np.ndarray
+    tags: Sequence[str]
+
+    def of(self, token: int, tag: str) -> float:
+        return float(self.marginals[token, self.tags.index(tag)])
+
+
+def best_spans(groups: Sequence[Sequence[Found]]) -> List[Found]:
+    """The span-level rule: of all entities the most probable one, then the most probable one that does not overlap it,
+    and so on. Of equals, the longer one goes first, then that of the earlier group. In order of the text."""
+    candidates = [(-one.score, one.start - one.end, place, one) for place, group in enumerate(groups) for one in group]
+    taken: Dict[int, None] = {}
+    kept: List[Found] = []
+    for _, _, _, one in sorted(candidates, key=lambda candidate: candidate[:3]):
+        tokens = range(one.start, one.end)
+        if not any(token in taken for token in tokens):
+            taken.update(dict.fromkeys(tokens))
+            kept.append(one)
+    return sorted(kept, key=lambda one: one.start)
+
+
+def best_words(groups: Sequence[Sequence[Found]], probabilities: Sequence[TagProbabilities]) -> List[Found]:
+    """The word-level rule (Saarland report 2020, eqs. 8-9): at every word a tag beats O, and of several tags the one
+    that its tagger finds more probable wins. Of equals, that of the earlier group.
+
+    groups: the entities of each tagger; probabilities: of its tags, in BIOES or BIO.
+    Words in a row whose tags have the same label form an entity, which a B or S tag, or the end of one (E or S), parts:
+    merging words may break entities. An entity that a tagger found as it is keeps its score; a broken one has the mean
+    probability of its tags.
+    """
+    votes: Dict[int, Tuple[float, str]] = {}
+    for group, tagger in zip(groups, probabilities, strict=True):
+        bioes = any(tag.startswith(("S-", "E-")) for tag in tagger.tags)
+        for one in group:
+            for token in range(one.start, one.end):
+                tag = f"{_role(token, one, bioes)}-{one.label}"
+                probability = tagger.of(token, tag)
+                if token not in votes or probability > votes[token][0]:
+                    votes[token] = (probability, tag)
+    scores: Dict[LabelledSpan, float] = {}
+    for group in groups:
+        for one in group:
+            key = (one.start, one.end, one.label)
+            scores[key] = max(one.score, scores.get(key, 0.0))
+    tags = [votes[token][1] if token in votes else "O" for token in range(max(votes, default=-1) + 1)]
+    return [
+        Found(start, end, label, _score(scores.get((start, end, label)), [votes[t][0] for t in range(start, end)]))
+        for start, end, label in iob_to_spans(tags)
+    ]
+
+
+def _score(exact: Optional[float], of_words: List[float]) -> float:
+    return sum(of_words) / len(of_words) if exact is None else exact
+
+
+def _role(token: int, one: Found, bioes: bool) -> str:
+    first, last = token == one.start, token == one.end - 1
+    if not bioes:
+        return "B" if first else "I"
+    if first and last:
+        return "S"
+    return "B" if first else "E" if last else "I"

@@ -1,0 +1,96 @@
+"""How well a router tells sentences with weak labels from the others."""
+
+from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
+
+import numpy as np
+from spacy.training import Example
+
+from ..sentences import WEAK
+from ..tagging.selection import UNANNOTATED, WITH, entity_sentences
+
+
+def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:
+    """Scores of a router, over annotated sentences.
+
+    `weak_p`, `weak_r`, `weak_f`: precision, recall and F1 of the flagged sentences; `strong_r`: the recall of the
+    others, which is called the accuracy on class 0 in the paper; `weak_ap`: average precision, the area under the curve
+    of precision over recall, which needs no threshold; `weak_best_f` and `weak_best_threshold`: the best F1 that any
+    threshold gives, and that threshold.
+    """
+    return score_sentences
+
+
+def score_sentences(
+    examples: Iterable[Example], *, spans_key: str, labels: Collection[str], per_sentence: bool, **cfg: Any
+) -> Dict[str, Any]:
+    """Scores of predicted Docs against their references; None where nothing is annotated or no sentence is weak.
+
+    spans_key: the router's span group. labels: the weak labels.
+    """
+    truth, probabilities, flagged = collect(examples, spans_key=spans_key, labels=labels, per_sentence=per_sentence)
+    weak = int(truth.sum())
+    if not len(truth) or not weak:
+        keys = ("weak_p", "weak_r", "weak_f", "strong_r", "weak_ap", "weak_best_f", "weak_best_threshold")
+        return dict.fromkeys(keys)
+    hits = int((truth & flagged).sum())
+    rejected = int((~truth & ~flagged).sum())
+    best_f, best_threshold = best_threshold_of(truth, probabilities)
+    return {
+        "weak_p": hits / max(int(flagged.sum()), 1),
+        "weak_r": hits / weak,
+        "weak_f": 2 * hits / (weak + int(flagged.sum())),
+        "strong_r": rejected / max(len(truth) - weak, 1),
+        "weak_ap": average_precision(truth, probabilities),
+        "weak_best_f": best_f,
+        "weak_best_threshold": best_threshold,
+    }
+
+
+def collect(
+    examples: Iterable[Example], *, spans_key: str, labels: Collection[str], per_sentence: bool
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(sentences,) truth, probability and flag of every annotated sentence that a router has read."""
+    truth: List[bool] = []
+    probabilities: List[float] = []
+    flagged: List[bool] = []
+    for example in examples:
+        group = example.predicted.spans.get(spans_key)
+        if group is None:
+            continue
+        states = entity_sentences(example, labels, per_sentence).tolist()
+        for state, span, score in zip(states, group, group.attrs["scores"], strict=True):
+            if state != UNANNOTATED:
+                truth.append(state == WITH)
+                probabilities.append(float(score))
+                flagged.append(span.label_ == WEAK)
+    return np.array(truth, dtype=bool), np.array(probabilities), np.array(flagged, dtype=bool)
+
+
+def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The mean, over the positive cases, of the precision at the threshold that just finds the case.
+
+    truth: (n,) booleans, at least one of them True; probabilities: (n,). Equal cases are found together.
+    """
+    hits, found = _curve(truth, probabilities)[:2]
+    gained = np.diff(hits, prepend=0)
+    return float((gained * hits / found).sum() / hits[-1])
+
+
+def best_threshold_of(truth: np.ndarray, probabilities: np.ndarray, beta: float = 1.0) -> Tuple[float, float]:
+    """The best F score that a threshold gives, and a threshold that gives it, in the middle of its range.
+
+    truth: (n,) booleans, at least one of them True; probabilities: (n,).
+    beta: how many times as much recall counts as precision.
+    """
+    hits, found, values = _curve(truth, probabilities)
+    scores = (1 + beta**2) * hits / (beta**2 * hits[-1] + found)
+    place = int(scores.argmax())
+    below = values[place + 1] if place + 1 < len(values) else 0.0
+    return float(scores[place]), float((values[place] + below) / 2)
+
+
+def _curve(truth: np.ndarray, probabilities: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every distinct probability, from the highest: hits and cases found at this threshold, and the probability."""
+    order = np.argsort(-probabilities, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
+    return np.cumsum(truth[order])[last], last + 1, probabilities[order][last]

@@ -1,0 +1,394 @@
+"""Router, taggers and vote in one pipeline."""
+
+import numpy as np
+import pytest
+import spacy
+from samples import SMALL_MODEL, TRAIN, trained
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from spacy_crfner.corpora import CorpusError
+from spacy_crfner.corpora.sampling import make_balanced_corpus_v1
+from spacy_crfner.routing.threshold import make_tune_threshold_v1
+from spacy_crfner.sentences import weak_sentences
+from spacy_crfner.tagging.selection import training_sequences
+
+SMALL_ROUTER = {
+    "@architectures": "spacy_crfner.RCNN.v1",
+    "width": 32,
+    "hidden_width": 32,
+    "tok2vec": {
+        "@architectures": "spacy_crfner.WordCharEmbed.v1",
+        "layout": "char20",
+        "char_rows": 1100,
+        "hash_rows": [500] * 4,
+        "hash_width": 32,
+        "hash_noise": 0.0,
+    },
+}
+
+
+def examples(nlp):
+    return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+
+
+def pipeline(weak=None, strong=None, vote=None, router=None):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"], **(router or {})})
+    asks = {**SMALL_MODEL, "router": "weak_class_router"}
+    strong = {**asks, "label_filter": "strong", "spans_key": "strong", **(strong or {})}
+    weak = {**asks, "label_filter": "weak", "spans_key": "weak", "predict_on": "routed", **(weak or {})}
+    nlp.add_pipe("bcrf_ner", name="strong", config=strong)
+    nlp.add_pipe("bcrf_ner", name="weak", config=weak)
+    nlp.add_pipe("ner_vote", config=vote or {})
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    """Do not change it."""
+    fix_random_seed(0)
+    nlp = pipeline(weak={"annotate": ["confidence", "marginals", "n_best"]}, strong={"annotate": ["confidence"]})
+    return trained(nlp, examples(nlp), 100)
+
+
+def spans(group):
+    return [(span.start, span.end, span.label_) for span in group]
+
+
+def probabilities(doc):
+    return doc.spans["weak_class_router"].attrs["scores"]
+
+
+def flag(nlp, doc, places):
+    """Let the router have flagged the sentences that begin at these tokens."""
+    sentences = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    labels = ["weak" if sentence.start in places else "strong" for sentence in sentences]
+    pairs = zip(sentences, labels, strict=True)
+    doc.spans["weak_class_router"] = [Span(doc, s.start, s.end, label=label) for s, label in pairs]
+    return doc
+
+
+def three_sentences(nlp):
+    texts = [TRAIN[1][0], TRAIN[0][0], TRAIN[8][0]]
+    words = [text.split() for text in texts]
+    starts = [k == 0 for sentence in words for k in range(len(sentence))]
+    return Doc(nlp.vocab, words=[word for sentence in words for word in sentence], sent_starts=starts)
+
+
+# The router
+
+
+def test_every_sentence_has_its_probability(nlp):
+    doc = nlp.get_pipe("weak_class_router")(three_sentences(nlp))
+    group = doc.spans["weak_class_router"]
+    assert spans(group) == [(0, 8, "weak"), (8, 15, "strong"), (15, 23, "weak")]
+    scores = group.attrs["scores"]
+    alone = [nlp.get_pipe("weak_class_router")(sentence.as_doc()) for sentence in doc.sents]
+    np.testing.assert_allclose(scores, np.concatenate([probabilities(one) for one in alone]), atol=1e-5)
+    assert doc[9:10]._.weak_probability == pytest.approx(float(scores[1]))
+    assert weak_sentences(doc, "weak_class_router") == [(0, 8), (15, 23)]
+
+
+def test_one_probability_for_a_doc_without_boundaries(nlp):
+    doc = nlp.get_pipe("weak_class_router")(nlp.make_doc(TRAIN[1][0]))
+    assert spans(doc.spans["weak_class_router"]) == [(0, len(doc), "weak")]
+
+
+def test_probabilities_survive_docbin_and_processes(nlp):
+    docs = list(nlp.pipe([text for text, _ in TRAIN], n_process=2, batch_size=4))
+    again = list(DocBin().from_bytes(DocBin(docs=docs).to_bytes()).get_docs(nlp.vocab))
+    for doc, other, (text, _) in zip(docs, again, TRAIN, strict=True):
+        np.testing.assert_array_equal(probabilities(doc), probabilities(other))
+        np.testing.assert_allclose(probabilities(doc), probabilities(nlp(text)), atol=1e-5)
+
+
+def test_rare_labels_are_chosen_and_logged(caplog):
+    nlp = spacy.blank("en")
+    router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "rare": 0.3})
+    with caplog.at_level("INFO", logger="spacy"):
+        nlp.initialize(lambda: examples(nlp))
+    counts = {label: sum(label == ent[2] for _, ents in TRAIN for ent in ents) for label in ("LOC", "ORG", "PER")}
+    total = sum(counts.values())
+    expected = [label for label in sorted(counts, key=counts.get) if counts[label] < 0.3 * total]
+    assert expected and list(router.labels) == expected
+    assert all(f"{label} ({counts[label]})" in caplog.text for label in expected)
+    with_weak = sum(any(ent[2] in expected for ent in ents) for _, ents in TRAIN)
+    assert router.cfg["share"] == with_weak / len(TRAIN)
+    assert set(router.weak_labels) | set(router.strong_labels) == set(counts)
+
+
+def test_weights_follow_the_class_frequency():
+    """Twice as rare, the same sentence weighs twice as much against the others."""
+    nlp = spacy.blank("en")
+    router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
+    nlp.initialize(lambda: examples(nlp))
+    scores = router.model.predict([example.predicted for example in examples(nlp)])
+    gradients = []
+    for share in (0.1, 0.2):
+        router.cfg["share"] = share
+        gradients.append(router.get_loss(examples(nlp), scores)[1].logits)
+    weak = np.array([any(ent[2] == "ORG" for ent in ents) for _, ents in TRAIN])
+    np.testing.assert_allclose(gradients[0][weak] / gradients[1][weak], 0.9 / 0.8, rtol=1e-5)
+    np.testing.assert_allclose(gradients[0][~weak] / gradients[1][~weak], 0.5, rtol=1e-5)
+
+
+def test_the_penalty_is_in_the_loss_and_its_gradient():
+    nlp = spacy.blank("en")
+    model = {**SMALL_ROUTER, "@architectures": "spacy_crfner.StructuredSelfAttention.v1", "hidden_width": 16}
+    router = nlp.add_pipe("weak_class_router", config={"model": model, "weak_labels": ["ORG"], "penalty": 0.3})
+    nlp.initialize(lambda: examples(nlp))
+    scores = router.model.predict([example.predicted for example in examples(nlp)])
+    assert (scores.penalties > 0).all()
+    loss, gradient = router.get_loss(examples(nlp), scores)
+    np.testing.assert_allclose(gradient.penalties, 0.3 / len(TRAIN), rtol=1e-5)
+    router.cfg["penalty"] = 0.0
+    assert loss - router.get_loss(examples(nlp), scores)[0] == pytest.approx(0.3 * scores.penalties.mean(), rel=1e-5)
+    router.cfg["penalty"] = 0.3
+    before = scores.penalties.mean()
+    for _ in range(20):
+        nlp.update(examples(nlp), sgd=Adam(0.005))
+    assert router.model.predict([example.predicted for example in examples(nlp)]).penalties.mean() < before
+
+
+def test_threshold_is_tuned_where_the_model_is_saved(nlp, tmp_path):
+    copied = pipeline().from_bytes(nlp.to_bytes())
+    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
+    router = copied.get_pipe("weak_class_router")
+    router.cfg["threshold"] = 1.0
+    assert copied.evaluate(examples(copied))["weak_r"] == 0.0
+    assert make_tune_threshold_v1(tmp_path / "dev.spacy")(copied) is copied
+    assert copied.evaluate(examples(copied))["weak_f"] == 1.0
+    copied.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model").get_pipe("weak_class_router")
+    assert again.cfg["threshold"] == pytest.approx(router.cfg["threshold"])
+    with pytest.raises(ValueError, match="no weak_class_router named 'strong'"):
+        make_tune_threshold_v1(tmp_path / "dev.spacy", component="strong")(copied)
+
+
+# Taggers behind a router
+
+
+@pytest.mark.parametrize("flagged", [(), (0,), (8,), (0, 15), (0, 8, 15)])
+def test_only_flagged_sentences_are_read(nlp, flagged):
+    """In them, all is as it is where every sentence is read."""
+    weak = nlp.get_pipe("weak")
+    whole, part = (flag(nlp, three_sentences(nlp), places) for places in ((0, 8, 15), flagged))
+    for doc in (whole, part):
+        weak(doc)
+    tokens = {token.i for sentence in part.sents if sentence.start in flagged for token in sentence}
+    expected = [place for place, span in enumerate(whole.spans["weak"]) if span.start in tokens]
+    assert spans(part.spans["weak"]) == [spans(whole.spans["weak"])[place] for place in expected]
+    attrs, all_attrs = part.spans["weak"].attrs, whole.spans["weak"].attrs
+    np.testing.assert_allclose(attrs["scores"], np.array(all_attrs["scores"])[expected], atol=1e-5)
+    for token in range(len(part)):
+        row = all_attrs["marginals"][token] if token in tokens else np.eye(len(weak.tags))[0]
+        np.testing.assert_allclose(attrs["marginals"][token], row, atol=1e-4)
+    paths = [
+        paths for paths, sentence in zip(all_attrs["n_best"], whole.sents, strict=True) if sentence.start in tokens
+    ]
+    assert [[path["ents"] for path in found] for found in attrs["n_best"]] == [
+        [path["ents"] for path in found] for found in paths
+    ]
+
+
+def test_behind_a_shared_encoder_sentences_are_masked():
+    """The same is found as with an encoder of its own, which only runs over what is flagged."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    encoder = {"@architectures": "spacy_crfner.BiLSTM.v1", "width": 32, "tok2vec": SMALL_ROUTER["tok2vec"]}
+    nlp.add_pipe("tok2vec", config={"model": encoder})
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 32, "upstream": "tok2vec"}
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}
+    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "spans_key": "weak", "r_drop": 0.0}
+    weak = nlp.add_pipe("bcrf_ner", config=config)
+    trained(nlp, examples(nlp), 150)
+    found = []
+    for _ in range(2):
+        doc = flag(nlp, three_sentences(nlp), (15,))
+        for _, pipe in nlp.pipeline:
+            pipe(doc)
+        found.append((spans(doc.spans["weak"]), doc.spans["weak"].attrs["scores"].tolist()))
+        if weak.listens:
+            nlp.replace_listeners("tok2vec", "bcrf_ner", ["model.tok2vec"])
+    assert found[0][0] == found[1][0] != [] and all(start >= 15 for start, _, _ in found[0][0])
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
+
+
+def test_training_takes_the_sentences_it_is_told_to(nlp):
+    data = examples(nlp)
+    with_org = [any(ent[2] == "ORG" for ent in ents) for _, ents in TRAIN]
+    balanced = [bool(chosen.any()) for chosen in training_sequences(data, "balanced", ["ORG"], None, True)]
+    assert sum(balanced) == 2 * sum(with_org) and all(b for b, org in zip(balanced, with_org, strict=True) if org)
+    for place, example in enumerate(data):
+        flag(nlp, example.predicted, (0,) if place == 3 else ())
+    routed = [bool(chosen.any()) for chosen in training_sequences(data, "routed", ["ORG"], "weak_class_router", True)]
+    assert routed == [org or place == 3 for place, org in enumerate(with_org)]
+
+
+def test_sentences_that_are_not_taken_teach_nothing():
+    for own_encoder in (True, False):
+        fix_random_seed(0)
+        nlp = spacy.blank("en")
+        nlp.add_pipe("tok2vec")
+        listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
+        listening = {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}, "r_drop": 0.0}
+        config = {"label_filter": ["ORG"], "train_on": "balanced", **(SMALL_MODEL if own_encoder else listening)}
+        nlp.add_pipe("bcrf_ner", config=config)
+        nlp.initialize(lambda nlp=nlp: examples(nlp))
+        without = [example for example, (_, ents) in zip(examples(nlp), TRAIN, strict=True) if not ents]
+        before = nlp.get_pipe("bcrf_ner").model.to_bytes()
+        losses = nlp.update(without, sgd=Adam(0.01, L2=0.0))
+        assert losses["bcrf_ner"] == 0.0
+        assert nlp.get_pipe("bcrf_ner").model.to_bytes() == before
+
+
+def test_labels_come_from_the_router(nlp):
+    assert nlp.get_pipe("weak").labels == ("ORG",)
+    assert nlp.get_pipe("strong").labels == ("LOC", "PER")
+
+
+# The vote
+
+
+def test_the_vote_finds_what_the_taggers_found(nlp):
+    scores = nlp.evaluate(examples(nlp))
+    assert scores["ents_f"] == scores["ents_macro_f"] == 1.0
+    doc = nlp(TRAIN[11][0])
+    merged = sorted(spans(doc.spans["strong"]) + spans(doc.spans["weak"]))
+    assert spans(doc.ents) == merged
+    for ent, score in zip(doc.ents, doc.spans["ner_vote"].attrs["scores"], strict=True):
+        assert ent._.confidence == pytest.approx(float(score))
+
+
+def voted(config, router=(), ents=(), **groups):
+    """doc.ents after a vote on spans (start, end, label, score) of six words in two sentences."""
+    nlp = spacy.blank("en")
+    vote = nlp.add_pipe("ner_vote", config=config)
+    doc = Doc(nlp.vocab, words=list("abcdef"), sent_starts=[True, False, False] * 2)
+    for key, found in groups.items():
+        doc.spans[key] = [Span(doc, start, end, label=label) for start, end, label, _ in found]
+        doc.spans[key].attrs["scores"] = np.array([score for *_, score in found])
+    doc.set_ents([Span(doc, *ent) for ent in ents])
+    flag(nlp, doc, router)
+    return spans(vote(vote(doc)).ents)
+
+
+STRONG = [(0, 2, "A", 0.6), (3, 4, "A", 0.9)]
+WEAK = [(1, 3, "B", 0.8), (4, 6, "B", 0.3)]
+
+
+def test_gated_groups_vote_in_flagged_sentences_only():
+    gated = {"router": "weak_class_router", "gated": ["weak"]}
+    assert voted({}, strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 4, "A"), (4, 6, "B")]
+    assert voted(gated, strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A")]
+    assert voted(gated, router=(0,), strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 4, "A")]
+    assert voted(gated, router=(3,), strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A"), (4, 6, "B")]
+
+
+def test_entities_of_others_stay():
+    given = [(3, 5, "C")]
+    assert voted({}, ents=given, strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 5, "C")]
+    assert (3, 5, "C") not in voted({"overwrite_ents": True}, ents=given, strong=STRONG, weak=WEAK)
+
+
+def test_any_number_of_groups():
+    groups = {"groups": ["x", "y", "z"]}
+    assert voted(groups, x=STRONG, y=WEAK, z=[(0, 6, "C", 0.95)]) == [(0, 6, "C")]
+
+
+def test_what_a_vote_cannot_do_without():
+    with pytest.raises(ValueError, match=r"no entities with probabilities in doc\.spans\['weak'\]"):
+        voted({}, strong=STRONG)
+    with pytest.raises(ValueError, match="needs the marginals of 'strong': set annotate"):
+        voted({"rule": "word"}, strong=STRONG, weak=WEAK)
+    for config, message in (
+        ({"rule": "majority"}, "choose from span, word"),
+        ({"groups": []}, "no groups"),
+        ({"gated": ["other"]}, "cannot gate other"),
+        ({"gated": ["weak"]}, "name of a router"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            voted(config, strong=STRONG, weak=WEAK)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"router": {"weak_labels": []}}, "weak_labels of 'weak_class_router' are empty"),
+        ({"router": {"threshold": 2.0}}, "threshold of 'weak_class_router' is a number from 0 to 1"),
+        ({"router": {"penalty": -1.0}}, "penalty"),
+        ({"weak": {"train_on": "some"}}, "cannot train on 'some'"),
+        ({"weak": {"predict_on": "some"}}, "cannot predict on 'some'"),
+        ({"weak": {"label_filter": "rare"}}, "label_filter of 'weak' is a list of labels"),
+        ({"weak": {"router": None}}, "name its span group in `router`"),
+    ],
+)
+def test_settings_that_make_no_sense(options, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline(**options)
+
+
+def test_labels_that_are_not_there():
+    nlp = pipeline(router={"weak_labels": ["NOPE"]})
+    with pytest.raises(ValueError, match="weak_labels NOPE, but the training data has only LOC, ORG, PER"):
+        nlp.initialize(lambda: examples(nlp))
+    nlp = pipeline(router={"weak_labels": None, "rare": 0.01})
+    with pytest.raises(ValueError, match=r"no label that less than 1\.0% of the \d+ entities have"):
+        nlp.initialize(lambda: examples(nlp))
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "router": "elsewhere", "label_filter": "weak"})
+    with pytest.raises(ValueError, match="no weak_class_router before it writes this span group"):
+        nlp.initialize(lambda: examples(nlp))
+
+
+def test_a_doc_that_no_router_has_read(nlp):
+    with pytest.raises(ValueError, match=r"has no doc\.spans\['weak_class_router'\]: put a weak_class_router"):
+        nlp.get_pipe("weak")(nlp.make_doc("Anna left ."))
+
+
+# Balanced reading
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Twenty Docs, one of them with the label RARE."""
+    nlp = spacy.blank("en")
+    docs = [example.reference for example in examples(nlp)]
+    docs[3].set_ents([Span(docs[3], 0, 1, label="RARE")])
+    path = tmp_path_factory.mktemp("balanced") / "train.spacy"
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+@pytest.mark.parametrize(("method", "weak", "others"), [("repeat", 19, 19), ("drop", 1, 1)])
+def test_balanced_corpus(corpus, method, weak, others):
+    nlp = spacy.blank("en")
+    for labels in (["RARE"], None):
+        found = list(make_balanced_corpus_v1(corpus, labels=labels, rare=0.05, share=0.5, method=method)(nlp))
+        rare = [example.text for example in found if any(ent.label_ == "RARE" for ent in example.reference.ents)]
+        assert (len(rare), len(found) - len(rare)) == (weak, others)
+        assert len({id(example.predicted) for example in found}) == len(found)
+    assert len({example.text for example in found} - set(rare)) == others
+
+
+def test_balanced_corpus_never_has_fewer_rare_docs(corpus):
+    found = list(make_balanced_corpus_v1(corpus, labels=["PER"], share=0.01)(spacy.blank("en")))
+    assert len(found) == 20
+
+
+def test_balanced_corpus_says_what_is_wrong(corpus):
+    nlp = spacy.blank("en")
+    with pytest.raises(CorpusError, match="no Doc has a rare label"):
+        list(make_balanced_corpus_v1(corpus, labels=["NOPE"])(nlp))
+    with pytest.raises(CorpusError, match=r"--paths\.train"):
+        list(make_balanced_corpus_v1(None)(nlp))
+    with pytest.raises(ValueError, match="share between 0 and 1"):
+        make_balanced_corpus_v1(corpus, share=1.0)
+    with pytest.raises(ValueError, match="choose from repeat, drop"):
+        make_balanced_corpus_v1(corpus, method="none")
