@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 import srsly
 from spacy.pipeline import TrainablePipe
@@ -60,13 +60,14 @@ class SettingsPipe(TrainablePipe):
     ) -> Tuple[List[Doc], "Counter[str]", int]:
         """A few Docs to initialize the model with, how often each entity label occurs, and the number of examples.
 
-        count: False reads no more examples than the sample needs.
+        count: False reads no more examples than the sample needs. A text that a reader repeats is counted once.
         Raises ValueError where there are no examples.
         """
         if not callable(get_examples):
             validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         sample: List[Doc] = []
         counts: Counter[str] = Counter()
+        texts: Set[int] = set()
         n_examples = 0
         for example in get_examples():
             n_examples += 1
@@ -75,7 +76,8 @@ class SettingsPipe(TrainablePipe):
                 sample.append(example.reference)
             elif len(sample) == SAMPLE_DOCS and not count:
                 break
-            if count:
+            if count and hash(example.reference.text) not in texts:
+                texts.add(hash(example.reference.text))
                 counts.update(span.label_ for span in example.reference.ents)
         if not n_examples:
             raise ValueError(

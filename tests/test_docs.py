@@ -1,11 +1,14 @@
 """The code blocks of the README and the docs run; their links lead somewhere; their configs resolve."""
 
+import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 
 import pytest
+import spacy
 from samples import ROOT
 from thinc.api import Config
 
@@ -80,22 +83,28 @@ def test_tables_of_results_are_what_the_results_say():
 
 
 def test_documented_defaults_are_the_real_ones():
-    import inspect
-    import json
-
-    from spacy.language import Language
-
     from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
     from spacy_crfner.tagging import factory
 
-    text = (ROOT / "docs" / "components.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)`", text, re.MULTILINE))
+    rows = documented("Arguments of `spacy_crfner.WordCharEmbed.v1`:")
     for name, parameter in inspect.signature(build_word_char_embed_v1).parameters.items():
         value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         assert json.loads(rows[name]) == value, name
         assert factory.DEFAULT_MODEL["tok2vec"]["tok2vec"][name] == value, name
-    config = Language.get_factory_meta("bcrf_ner").default_config
+
+
+@pytest.mark.parametrize("factory", ["bcrf_ner", "weak_class_router", "ner_vote"])
+def test_documented_arguments_are_those_of_the_factory(factory):
+    rows = documented(f"## `{factory}`\n")
+    config = spacy.blank("en").get_factory_meta(factory).default_config
+    assert list(rows) == list(config)
     for name, value in config.items():
-        assert f"| `{name}` |" in text
         if not isinstance(value, dict):
             assert json.loads(rows[name]) == value, name
+
+
+def documented(heading):
+    """Argument -> default of the first table after a heading of docs/components.md."""
+    text = (ROOT / "docs" / "components.md").read_text(encoding="utf-8")
+    table = text.split(heading, 1)[1].split("|---|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    return {name: value.strip("`") for name, value in re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", table, re.MULTILINE)}

@@ -44,10 +44,13 @@ def test_workflows_name_commands_in_an_order_that_works(project):
             }
             assert needed <= made, step
             made |= set(commands[step].get("outputs", []))
-    assert project["workflows"]["all"] == ["convert", "train", "evaluate", "package", "install", "check", "render"]
+    assert project["workflows"]["all"] == [
+        *("convert", "train", "evaluate", "package", "install", "check", "render"),
+        *project["workflows"]["weak-class"],
+    ]
 
 
-@pytest.mark.parametrize("corpus", ["conll2003", "bc5cdr"])
+@pytest.mark.parametrize("corpus", ["conll2003", "bc5cdr", "gmb"])
 def test_missing_corpus_is_one_readable_sentence(root, project, tmp_path, corpus):
     result = run(root, "convert", tmp_path / project["vars"][corpus], "--to", tmp_path / "corpus")
     assert result.returncode == 1 and "Traceback" not in result.stderr

@@ -148,12 +148,14 @@ class WeakClassRouter(SettingsPipe):
                 f"{self.name!r} found no label that less than {self.cfg['rare']:.1%} of the {total} entities have: "
                 "name the weak_labels, or raise `rare`."
             )
-        LOGGER.info(
-            "%s: weak labels are %s (each less than %.1f%% of %d entities).",
+        # spaCy shows warnings only, and this choice is one to look at.
+        LOGGER.warning(
+            "%s takes as weak the labels that each less than %.1f%% of the %d entities have: %s. Name them in "
+            "weak_labels to choose others.",
             self.name,
-            ", ".join(f"{label} ({counts[label]})" for label in weak),
             100 * self.cfg["rare"],
             total,
+            ", ".join(f"{label} ({counts[label]})" for label in weak),
         )
         return weak
 

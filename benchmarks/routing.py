@@ -1,0 +1,216 @@
+"""Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
+
+Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
+part. All methods are scored on dev, and on test with --test, which is for the end.
+
+Example:
+    python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
+"""
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import spacy
+from documents import convert_corpus, find_sources, read_docs
+from record import RESULTS, BenchmarkError, clear_errors, write_result
+from routing_parts import make_parts, with_paths
+from spacy.language import Language
+from spacy.training import Corpus
+from spacy.vocab import Vocab
+
+from spacy_crfner.corpora.sampling import rare_labels
+from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
+from spacy_crfner.tagging.scorer import score_averages
+
+ROUTER = "router RCNN, weighted"
+
+FIELDS = ("corpus", "seeds", "labels", "router", "routers", "methods")
+"""The fields of a result beside those of every benchmark."""
+
+
+def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
+    parser.add_argument("--vectors", required=True, metavar="PATH|NAME", help="a pipeline with word vectors")
+    parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="train these parts alone (default: all)")
+    parser.add_argument("--router", default=ROUTER, metavar="PART", help=f"of the routed methods (default: {ROUTER!r})")
+    parser.add_argument("--test", action="store_true", help="score on the test split too")
+    parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
+    parser.add_argument("--name", help="stem of the result file (default: routing-<corpus>)")
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    return parser.parse_args(arguments)
+
+
+def train_part(config: Any, folder: Path) -> None:
+    """`spacy train` in a process of its own, unless it is done already."""
+    if (folder / "done").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    config.to_disk(folder / "config.cfg")
+    with (folder / "log.txt").open("w", encoding="utf8") as log:
+        command = [sys.executable, "-m", "spacy", "train", str(folder / "config.cfg"), "--output", str(folder)]
+        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+    if code:
+        raise BenchmarkError(f"{folder / 'log.txt'}: training failed ({code}), for the reason given there.")
+    (folder / "done").touch()
+
+
+def routed(
+    work: Callable[[str], Path],
+    weak: str,
+    router: str = "",
+    rule: str = "span",
+) -> Language:
+    """Strong tagger, weak tagger and, unless it is empty, router, merged by a vote."""
+    nlp = spacy.load(work("strong"))
+    nlp.rename_pipe("bcrf_ner", "strong")
+    nlp.add_pipe("bcrf_ner", source=spacy.load(work(weak)), name="weak")
+    config: Dict[str, Any] = {"rule": rule}
+    if router:
+        nlp.add_pipe("weak_class_router", source=spacy.load(work(router)), first=True)
+        nlp.get_pipe("weak").cfg.update(router="weak_class_router", predict_on="routed")
+        config.update(router="weak_class_router", gated=["weak"])
+    if rule == "word":
+        for name in ("strong", "weak"):
+            nlp.get_pipe(name).cfg["annotate"] = ["confidence", "marginals"]
+    nlp.add_pipe("ner_vote", config=config)
+    return nlp
+
+
+def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Callable[[str], Path]], Language]]]:
+    """Name -> the parts that it needs, and the pipeline that they make."""
+
+    def alone(part: str) -> Tuple[List[str], Callable]:
+        return [part], lambda work: spacy.load(work(part))
+
+    def double(weak: str, **settings: Any) -> Tuple[List[str], Callable]:
+        parts = ["strong", weak, *([settings["router"]] if "router" in settings else [])]
+        return parts, lambda work: routed(work, weak, **settings)
+
+    methods = {
+        name: alone(name)
+        for name in (
+            "single",
+            "single, missed entities dearer",
+            "single, rare repeated",
+            "single, balanced",
+            "without context",
+        )
+    }
+    for weak in ("weak", "weak, rare repeated", "weak, balanced"):
+        how = weak.partition(", ")[2] or "all sentences"
+        methods[f"double, {how}"] = double(weak)
+        methods[f"routed, {how}"] = double(weak, router=router)
+        methods[f"routed, {how}, by words"] = double(weak, router=router, rule="word")
+    return methods
+
+
+def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
+    """Entity scores from 0 to 1, and words per second."""
+    examples = list(Corpus(path)(nlp))
+    speed = nlp.evaluate(examples)["speed"]
+    found = score_averages(examples)
+    scores = {key: round(found[f"ents_{key}"], 4) for key in ("p", "r", "f", "weighted_f", "macro_f")}
+    per_type = {label: round(found["ents_per_type"][label]["f"], 4) for label in sorted(found["ents_per_type"])}
+    return {**scores, "per_type": per_type, "words_per_second": round(speed)}
+
+
+def score_router(nlp: Language, path: Path, threshold: float) -> Dict[str, Any]:
+    """How well a router tells the classes apart at 0.5 and at a threshold that was tuned on dev."""
+    router = nlp.get_pipe("weak_class_router")
+    examples = list(Corpus(path)(nlp))
+    for example, doc in zip(examples, nlp.pipe([example.predicted for example in examples]), strict=True):
+        example.predicted = doc
+    truth, probabilities, _ = collect(
+        examples, spans_key=router.cfg["spans_key"], labels=router.labels, per_sentence=router.per_sentence
+    )
+    found: Dict[str, Any] = {"average_precision": round(average_precision(truth, probabilities), 4)}
+    for name, value in (("at 0.5", 0.5), ("tuned", threshold or best_threshold_of(truth, probabilities)[1])):
+        flagged = probabilities >= value
+        hits = int((truth & flagged).sum())
+        found[name] = {
+            "threshold": round(value, 4),
+            "recall of strong": round(float((~truth & ~flagged).sum() / (~truth).sum()), 4),
+            "recall of weak": round(hits / int(truth.sum()), 4),
+            "precision": round(hits / max(int(flagged.sum()), 1), 4),
+            "f": round(2 * hits / (int(truth.sum()) + int(flagged.sum())), 4),
+        }
+    return found
+
+
+def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+    sources = find_sources(args.corpus, None, {})
+    name = args.name or f"routing-{args.corpus}"
+    splits = ["dev", "test"] if args.test else ["dev"]
+    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
+        files = convert_corpus(sources, Path(temporary), "en", None)
+        counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
+        weak = rare_labels(counts, 0.02)
+        strong = [label for label in sorted(counts) if label not in weak]
+        names = list(make_parts(strong, weak))
+        unknown = sorted({*(args.only or ()), args.router} - set(names))
+        if unknown:
+            raise BenchmarkError(f"There is no part {', '.join(unknown)}: choose from {'; '.join(names)}.")
+        for seed in args.seeds:
+            for part in args.only or names:
+                print(f"Seed {seed}: {part}", flush=True)
+                config = with_paths(make_parts(strong, weak)[part], files, args.vectors, seed)
+                train_part(config, args.work / f"{part}-{seed}")
+        if args.train_only:
+            return args.work
+        routers: Dict[str, Any] = {}
+        methods: Dict[str, Any] = {}
+        for seed in args.seeds:
+
+            def work(part: str, seed: int = seed) -> Path:
+                return args.work / f"{part}-{seed}" / "model-best"
+
+            def done(part: str, seed: int = seed) -> bool:
+                return (args.work / f"{part}-{seed}" / "done").exists()
+
+            for part in filter(done, (part for part in names if part.startswith("router"))):
+                nlp, threshold = spacy.load(work(part)), 0.0
+                for split in splits:
+                    found = score_router(nlp, files[split], threshold)
+                    threshold = found["tuned"]["threshold"]
+                    routers.setdefault(part.removeprefix("router "), {}).setdefault(split, {})[str(seed)] = found
+            for method, (parts, make) in make_methods(args.router).items():
+                if not all(done(part) for part in parts):
+                    continue
+                nlp = make(work)
+                for split in splits:
+                    found = score_method(nlp, files[split])
+                    methods.setdefault(method, {}).setdefault(split, {})[str(seed)] = found
+                    print(f"{method}, {split}, seed {seed}: {found['f']:.4f}, macro {found['macro_f']:.4f}", flush=True)
+    labels = {"strong": strong, "weak": weak, "entities": dict(counts)}
+    return write_result(
+        args.to,
+        benchmark="routing",
+        name=name,
+        arguments=command,
+        corpus=args.corpus,
+        seeds=args.seeds,
+        labels=labels,
+        router=args.router,
+        routers=routers,
+        methods=methods,
+    )
+
+
+def main(command: Sequence[str]) -> None:
+    """command: the script and its arguments."""
+    with clear_errors():
+        print(run(parse_args(command[1:]), command))
+
+
+if __name__ == "__main__":
+    main(sys.argv)

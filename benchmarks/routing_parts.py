@@ -1,0 +1,108 @@
+"""What routing.py trains: taggers and routers, each by itself, so that they can be put together in many ways."""
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+from record import ROOT
+from thinc.api import Config
+
+TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
+ROUTED = ROOT / "configs" / "weak_class.cfg"
+
+ARCHITECTURES = {
+    "RCNN": {"@architectures": "spacy_crfner.RCNN.v1", "hidden_width": 100},
+    "LSTM attention": {"@architectures": "spacy_crfner.LSTMAttention.v1"},
+    "self-attention": {
+        "@architectures": "spacy_crfner.StructuredSelfAttention.v1",
+        "attention_width": 100,
+        "hops": 30,
+        "hidden_width": 100,
+    },
+}
+LOSSES = {
+    "plain": {"@misc": "spacy_crfner.cross_entropy.v1"},
+    "weighted": {"@misc": "spacy_crfner.weighted_cross_entropy.v1", "weak": None, "strong": None},
+}
+
+# A tagger that sees each word by itself: layers after the features, and no CRF.
+WITHOUT_CONTEXT = {
+    "loss": {"@misc": "spacy_crfner.softmax.v1"},
+    "decoder": {"@misc": "spacy_crfner.softmax_decoder.v1"},
+}
+
+
+def tagger_config(**settings: Any) -> Config:
+    """The default recipe with other settings of the component."""
+    config = Config().from_disk(TAGGER, interpolate=False)
+    config["components"]["bcrf_ner"].update(settings)
+    key = settings.get("spans_key")
+    if key is not None:
+        config["training"]["score_weights"] = {f"spans_{key}_f": 1.0}
+    return config
+
+
+def router_config(architecture: str, loss: str, weak: List[str]) -> Config:
+    """The router of the shipped config by itself."""
+    config = Config().from_disk(ROUTED, interpolate=False)
+    router = config["components"]["weak_class_router"]
+    model = {**ARCHITECTURES[architecture], "width": 200, "per_sentence": True, "tok2vec": router["model"]["tok2vec"]}
+    router.update(model=model, loss=LOSSES[loss], penalty=0.1 if architecture == "self-attention" else 0.0)
+    config["routing"]["weak_labels"] = weak
+    config["components"] = {"weak_class_router": router}
+    config["nlp"]["pipeline"] = ["weak_class_router"]
+    config["corpora"]["train"] = Config().from_disk(TAGGER, interpolate=False)["corpora"]["train"]
+    config["training"]["score_weights"] = {"weak_ap": 1.0}
+    return config
+
+
+def balanced(config: Config, weak: List[str], method: str, share: float) -> Config:
+    """The same config with a balanced training corpus."""
+    reader = {"@readers": "spacy_crfner.BalancedCorpus.v1", "path": "${paths.train}", "labels": weak, "rare": 0.02}
+    config["corpora"]["train"] = {**reader, "share": share, "method": method, "seed": "${system.seed}"}
+    return config
+
+
+def without_context() -> Config:
+    """A feed-forward tagger over the same features."""
+    config = tagger_config(**WITHOUT_CONTEXT)
+    model = config["components"]["bcrf_ner"]["model"]
+    layers = {"@architectures": "spacy.MaxoutWindowEncoder.v2", "width": 400, "window_size": 0, "maxout_pieces": 3}
+    model["tok2vec"] = {
+        "@architectures": "spacy.Tok2Vec.v2",
+        "embed": model["tok2vec"]["tok2vec"],
+        "encode": {**layers, "depth": 2},
+    }
+    return config
+
+
+def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
+    """Name -> config of everything that can be trained."""
+    weak_tagger = {"label_filter": weak, "spans_key": "weak"}
+    parts = {
+        "single": tagger_config(),
+        "single, missed entities dearer": tagger_config(loss=_bernoulli(P_missed=0.05)),
+        "single, rare repeated": balanced(tagger_config(), weak, "repeat", 0.2),
+        "single, balanced": balanced(tagger_config(), weak, "drop", 0.5),
+        "without context": without_context(),
+        "strong": tagger_config(label_filter=strong, spans_key="strong"),
+        "weak": tagger_config(**weak_tagger),
+        "weak, rare repeated": balanced(tagger_config(**weak_tagger), weak, "repeat", 0.2),
+        "weak, balanced": balanced(tagger_config(**weak_tagger), weak, "drop", 0.5),
+    }
+    for architecture in ARCHITECTURES:
+        for loss in LOSSES:
+            parts[f"router {architecture}, {loss}"] = router_config(architecture, loss, weak)
+        parts[f"router {architecture}, balanced"] = balanced(
+            router_config(architecture, "plain", weak), weak, "drop", 0.5
+        )
+    return parts
+
+
+def _bernoulli(**parameters: float) -> Dict[str, Any]:
+    return {"@misc": "spacy_crfner.bernoulli.v1", "P": 0.2, "P_missed": None, "P_invented": None, **parameters}
+
+
+def with_paths(config: Config, files: Dict[str, Path], vectors: str, seed: int) -> Config:
+    config["paths"].update(train=str(files["train"]), dev=str(files["dev"]), vectors=vectors)
+    config["system"]["seed"] = seed
+    return config

@@ -1,0 +1,60 @@
+"""The benchmark of routing: what it trains can be trained, and what it scores is what the parts find."""
+
+import json
+import sys
+
+import pytest
+import spacy
+from samples import ROOT
+from spacy.util import load_model_from_config
+from test_benchmarks import write_corpus
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import record
+import routing
+import routing_parts
+
+
+def test_every_part_is_a_config_that_loads():
+    parts = routing_parts.make_parts(["LOC", "PER"], ["ORG"])
+    for name, config in parts.items():
+        nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
+        weights = {key for key, value in config["training"]["score_weights"].items() if value}
+        returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
+        spans = {f"spans_{nlp.get_pipe(pipe).cfg['spans_key']}_f" for pipe in nlp.pipe_names}
+        assert weights and weights <= returned | spans, name
+    for method, (needed, _) in routing.make_methods(routing.ROUTER).items():
+        assert set(needed) <= set(parts), method
+
+
+@pytest.mark.slow
+def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
+    write_corpus(tmp_path / "rare", {"train": 60, "dev": 10, "test": 10})
+    monkeypatch.setenv(record.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(routing, "rare_labels", lambda counts, rare: ["PER"])
+    with_paths = routing.with_paths
+
+    def brief(*arguments):
+        config = with_paths(*arguments)
+        config["training"].update(max_steps=20, eval_frequency=20)
+        return config
+
+    monkeypatch.setattr(routing, "with_paths", brief)
+    spacy.blank("en").to_disk(tmp_path / "vectors")
+    command = ["benchmarks/routing.py", "--corpus", "rare", "--vectors", str(tmp_path / "vectors")]
+    command += ["--work", str(tmp_path / "work"), "--to", str(tmp_path)]
+    command += ["--only", "single", "strong", "weak", routing.ROUTER]
+    routing.main([*command, "--train-only"])
+    monkeypatch.setattr(routing.subprocess, "run", None)  # nothing is trained again
+    routing.main([*command, "--test"])
+    result = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
+    assert {*record.COMMON_FIELDS, *routing.FIELDS} <= set(result)
+    kinds = ("double", ""), ("routed", ""), ("routed", ", by words")
+    expected = {"single", *(f"{kind}, all sentences{rule}" for kind, rule in kinds)}
+    assert set(result["methods"]) == expected
+    for method in result["methods"].values():
+        for split in ("dev", "test"):
+            assert all(0 <= method[split]["0"][key] <= 1 for key in ("f", "macro_f", "weighted_f"))
+    (router,) = result["routers"].values()
+    assert router["test"]["0"]["tuned"]["threshold"] == router["dev"]["0"]["tuned"]["threshold"]
