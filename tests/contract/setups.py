@@ -1,7 +1,7 @@
 """The pipelines that the contract is run over: add one for each component and each way to feed it."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import spacy
@@ -58,10 +58,12 @@ class Setup:
     def listens(self) -> bool:
         return any(factory == "tok2vec" for factory, _ in self.pipes)
 
-    @property
-    def listener(self) -> str:
-        """Where the listener stands in the config of the component."""
-        return "model.tok2vec.tok2vec" if self.component == "bcrf_ner" else "model.tok2vec"
+    def own_encoders(self, nlp: Language) -> None:
+        """Give every component that listens to a shared tok2vec one of its own."""
+        for name in nlp.pipe_names:
+            path = _find_listener(nlp.config["components"][name].get("model"), "model")
+            if path is not None:
+                nlp.replace_listeners("tok2vec", name, [path])
 
     def examples(self, nlp: Language) -> List[Example]:
         return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
@@ -94,6 +96,15 @@ class Setup:
         return read
 
 
+def _find_listener(block: Any, path: str) -> Optional[str]:
+    """Where the listener stands in the config of a model."""
+    if not isinstance(block, dict):
+        return None
+    if "Tok2VecListener" in block.get("@architectures", ""):
+        return path
+    return next(filter(None, (_find_listener(value, f"{path}.{key}") for key, value in block.items())), None)
+
+
 def _bcrf(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
     return {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": tok2vec}}
 
@@ -103,9 +114,12 @@ def _router(tok2vec: Dict[str, Any], **config: Any) -> Dict[str, Any]:
     return {"model": {**model, "tok2vec": tok2vec}, "weak_labels": ["ORG"], **config}
 
 
-def _taggers(**weak: Any) -> Tuple[Tuple[str, Dict[str, Any]], ...]:
-    strong = {**SMALL_MODEL, "label_filter": ["LOC", "PER"], "spans_key": "strong"}
-    return ("bcrf_ner", strong), ("bcrf_ner", {**SMALL_MODEL, "label_filter": ["ORG"], "spans_key": "weak", **weak})
+ROUTED = {"router": "weak_class_router", "predict_on": "routed", "train_on": "balanced"}
+
+
+def _taggers(model: Dict[str, Any] = SMALL_MODEL, **weak: Any) -> Tuple[Tuple[str, Dict[str, Any]], ...]:
+    strong = {**model, "label_filter": ["LOC", "PER"], "spans_key": "strong"}
+    return ("bcrf_ner", strong), ("bcrf_ner", {**model, "label_filter": ["ORG"], "spans_key": "weak", **weak})
 
 
 SETUPS = [
@@ -152,7 +166,19 @@ SETUPS = [
         "ner_vote",
         (
             ("weak_class_router", _router(ENCODER)),
-            *_taggers(router="weak_class_router", predict_on="routed", train_on="balanced"),
+            *_taggers(**ROUTED),
+            ("ner_vote", {"router": "weak_class_router", "gated": ["weak"]}),
+        ),
+        trainable=False,
+        updates=100,
+    ),
+    Setup(
+        "routed_shared",
+        "ner_vote",
+        (
+            ("tok2vec", {"model": ENCODER}),
+            ("weak_class_router", _router(LISTENER)),
+            *_taggers({**_bcrf(LISTENER), "r_drop": 0.0}, **ROUTED),
             ("ner_vote", {"router": "weak_class_router", "gated": ["weak"]}),
         ),
         trainable=False,

@@ -133,7 +133,7 @@ def test_resume_training_and_rehearse(setup, nlp):
     if setup.listens:
         with pytest.raises(ValueError, match="replace_listeners"):
             nlp.rehearse(setup.examples(nlp), sgd=optimizer)
-        nlp.replace_listeners("tok2vec", setup.component, [setup.listener])
+        setup.own_encoders(nlp)
         optimizer = nlp.resume_training()
     # Away from the remembered model, the divergence grows; rehearsal pulls it back.
     for _ in range(3):
@@ -219,7 +219,7 @@ def test_loads_in_a_fresh_process(setup, nlp, tmp_path):
 @pytest.mark.usefixtures("learns")
 def test_sourced_into_another_pipeline(setup, nlp, tmp_path):
     if setup.listens:
-        nlp.replace_listeners("tok2vec", setup.component, [setup.listener])
+        setup.own_encoders(nlp)
     other = spacy.blank("en")
     other.add_pipe("sentencizer")
     with warnings.catch_warnings():
@@ -292,7 +292,7 @@ def test_four_threads_at_once(setup, nlp):
             errors.append(error)
 
     if setup.listens:
-        nlp.replace_listeners("tok2vec", setup.component, [setup.listener])
+        setup.own_encoders(nlp)
         nlp.remove_pipe("tok2vec")
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
