@@ -118,6 +118,41 @@ def recipe_table(folder: Path) -> str:
     return table(["Variant", *(result["corpus"] for result in results)], rows)
 
 
+def methods_table(folder: Path) -> str:
+    """F1 of every method of each routing result: on dev, then by label on test where it was scored."""
+    rows: List[List[str]] = []
+    labels: List[str] = []
+    for result in read_results(folder, "routing").values():
+        labels = [*result["labels"]["weak"], *result["labels"]["strong"]]
+        for name, found in result["methods"].items():
+            split = "test" if "test" in found else "dev"
+            keys = [("dev", "f"), ("dev", "macro_f"), *((split, key) for key in ("f", "weighted_f", "macro_f"))]
+            cells = [_mean([run[key] for run in found[place].values()]) for place, key in keys]
+            by_label = [_mean([run["per_type"].get(label, 0.0) for run in found[split].values()]) for label in labels]
+            rows.append([name, str(len(found[split])), *cells, *by_label])
+    header = ["Method", "Seeds", "dev global", "dev macro", "global", "weighted", "macro", *labels]
+    return table(header, rows)
+
+
+def _mean(values: List[float]) -> str:
+    return f"{100 * sum(values) / len(values):.1f}"
+
+
+def routers_table(folder: Path) -> str:
+    """How well each router tells the classes apart, at 0.5 and at the threshold with the best F1 on dev."""
+    header = ["Router", "average precision", "recall of strong", "recall of weak", "precision", "tuned: strong", "weak"]
+    rows = []
+    for result in read_results(folder, "routing").values():
+        for name, found in result["routers"].items():
+            runs = list(found.get("test", found["dev"]).values())
+            cells = [_mean([run["average_precision"] for run in runs])]
+            for at in ("at 0.5", "tuned"):
+                for key in ("recall of strong", "recall of weak", "precision"):
+                    cells.append(_mean([run[at][key] for run in runs]))
+            rows.append([name, *cells])
+    return table([*header, "precision"], rows)
+
+
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("README.md", "accuracy"): accuracy_table,
     ("README.md", "speed"): speed_table,
@@ -126,6 +161,8 @@ TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("docs/measurements.md", "ratios"): ratio_table,
     ("docs/measurements.md", "memory"): memory_table,
     ("docs/measurements.md", "recipe"): recipe_table,
+    ("docs/measurements.md", "methods"): methods_table,
+    ("docs/measurements.md", "routers"): routers_table,
 }
 """(page, mark in it) -> what stands there."""
 
