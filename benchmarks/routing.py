@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import spacy
 from documents import convert_corpus, find_sources, read_docs
@@ -124,21 +124,21 @@ def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
     return {**scores, "per_type": per_type, "words_per_second": round(speed)}
 
 
-def score_router(nlp: Language, path: Path, threshold: float) -> Dict[str, Any]:
-    """How well a router tells the classes apart at 0.5 and at a threshold that was tuned on dev."""
+def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[str, Any]:
+    """How well a router tells the classes apart at 0.5, and at a threshold tuned on dev; None tunes it here."""
     router = nlp.get_pipe("weak_class_router")
     examples = list(Corpus(path)(nlp))
     for example, doc in zip(examples, nlp.pipe([example.predicted for example in examples]), strict=True):
         example.predicted = doc
-    truth, probabilities, _ = collect(
-        examples, spans_key=router.cfg["spans_key"], labels=router.labels, per_sentence=router.per_sentence
-    )
+    truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
     found: Dict[str, Any] = {"average_precision": round(average_precision(truth, probabilities), 4)}
-    for name, value in (("at 0.5", 0.5), ("tuned", threshold or best_threshold_of(truth, probabilities)[1])):
+    if threshold is None:
+        threshold = best_threshold_of(truth, probabilities)[1]
+    for name, value in (("at 0.5", 0.5), ("tuned", threshold)):
         flagged = probabilities >= value
         hits = int((truth & flagged).sum())
         found[name] = {
-            "threshold": round(value, 4),
+            "threshold": value,
             "recall of strong": round(float((~truth & ~flagged).sum() / (~truth).sum()), 4),
             "recall of weak": round(hits / int(truth.sum()), 4),
             "precision": round(hits / max(int(flagged.sum()), 1), 4),
@@ -178,7 +178,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 return (args.work / f"{part}-{seed}" / "done").exists()
 
             for part in filter(done, (part for part in names if part.startswith("router"))):
-                nlp, threshold = spacy.load(work(part)), 0.0
+                nlp, threshold = spacy.load(work(part)), None
                 for split in splits:
                     found = score_router(nlp, files[split], threshold)
                     threshold = found["tuned"]["threshold"]

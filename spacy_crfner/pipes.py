@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import srsly
 from spacy.pipeline import TrainablePipe
@@ -17,14 +17,45 @@ SAMPLE_DOCS = 10
 _DAMAGE = (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData)
 
 
-class SettingsPipe(TrainablePipe):
-    """A trainable pipe whose settings are saved with it.
+class Settings:
+    """What a component keeps in `cfg`: its settings, beside what it has found out.
 
-    settings: what the config says, kept in `cfg` beside `state` and saved with the pipe. A setting that was changed
-        after training is kept when the pipe is loaded, unless the config says otherwise than the one it was saved with.
-    state: what training finds out, such as labels.
-    fixed: the settings that belong to the weights, which a config cannot change any more.
+    A setting that was changed after training is kept when the component is loaded, unless the config says otherwise
+    than the one that the component was saved with.
     """
+
+    cfg: Dict[str, Any]
+
+    def _keep(
+        self, settings: Dict[str, Any], state: Optional[Dict[str, Any]] = None, fixed: Iterable[str] = ()
+    ) -> None:
+        """settings: what the config says. state: what training finds out, such as labels. fixed: the settings that
+        belong to the weights, which a config cannot change any more."""
+        self._configured = _as_saved(settings)
+        self._fixed = tuple(fixed)
+        self.cfg = {**(state or {}), **settings, "configured": self._configured}
+
+    def configure(self, key: str, value: Any) -> None:
+        """Change a setting as if the config had said so."""
+        self.cfg[key] = value
+        self._configured.update(_as_saved({key: value}))
+
+    def _after_loading(self) -> None:
+        saved = self.cfg["configured"]
+        for key, value in self._configured.items():
+            if key not in self._fixed and key in saved and saved[key] != value:
+                self.cfg[key] = value
+        kept = {key: self.cfg[key] for key in self._fixed}
+        self.cfg["configured"] = self._configured = {**self._configured, **kept}
+
+
+def _as_saved(settings: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings as they come back from a file, where numbers have fewer digits."""
+    return srsly.json_loads(srsly.json_dumps(settings))
+
+
+class SettingsPipe(Settings, TrainablePipe):
+    """A trainable pipe whose settings are saved with it; see `Settings` for the last three arguments."""
 
     def __init__(
         self,
@@ -39,9 +70,7 @@ class SettingsPipe(TrainablePipe):
         self.model = model
         self.name = name
         self._rehearsal_model: Optional[Model] = None
-        self._configured = settings
-        self._fixed = tuple(fixed)
-        self.cfg: Dict[str, Any] = {**state, **settings, "configured": settings}
+        self._keep(settings, state, fixed)
 
     @property
     def listens(self) -> bool:
@@ -60,14 +89,15 @@ class SettingsPipe(TrainablePipe):
     ) -> Tuple[List[Doc], "Counter[str]", int]:
         """A few Docs to initialize the model with, how often each entity label occurs, and the number of examples.
 
-        count: False reads no more examples than the sample needs. A text that a reader repeats is counted once.
+        count: False reads no more examples than the sample needs. A reference that a reader repeats is counted once.
         Raises ValueError where there are no examples.
         """
         if not callable(get_examples):
             validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         sample: List[Doc] = []
         counts: Counter[str] = Counter()
-        texts: Set[int] = set()
+        # Kept, so that no other Doc can take the id of one.
+        counted: Dict[int, Doc] = {}
         n_examples = 0
         for example in get_examples():
             n_examples += 1
@@ -76,8 +106,8 @@ class SettingsPipe(TrainablePipe):
                 sample.append(example.reference)
             elif len(sample) == SAMPLE_DOCS and not count:
                 break
-            if count and hash(example.reference.text) not in texts:
-                texts.add(hash(example.reference.text))
+            if count and id(example.reference) not in counted:
+                counted[id(example.reference)] = example.reference
                 counts.update(span.label_ for span in example.reference.ents)
         if not n_examples:
             raise ValueError(
@@ -108,14 +138,6 @@ class SettingsPipe(TrainablePipe):
 
     def _before_loading(self, exclude: Iterable[str]) -> None:
         """Make room for the weights that come, unless `exclude` names the model."""
-
-    def _after_loading(self) -> None:
-        saved = self.cfg["configured"]
-        for key, value in self._configured.items():
-            if key not in self._fixed and key in saved and saved[key] != value:
-                self.cfg[key] = value
-        kept = {key: self.cfg[key] for key in self._fixed}
-        self.cfg["configured"] = self._configured = {**self._configured, **kept}
 
 
 def _damaged(name: str, where: str, error: Exception) -> str:

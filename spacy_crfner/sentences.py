@@ -38,6 +38,12 @@ def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
     if router not in doc.spans:
         raise ValueError(
             f"The Doc {doc.text[:40]!r} has no doc.spans[{router!r}]: put a weak_class_router that writes it in front, "
-            "in training also into [training.annotating_components]."
+            "in training also into [training.annotating_components], with the tok2vec that it listens to."
         )
-    return [(span.start, span.end) for span in doc.spans[router] if span.label_ == WEAK]
+    try:
+        return [(span.start, span.end) for span in doc.spans[router] if span.label_ == WEAK]
+    except IndexError:
+        raise ValueError(
+            f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more: merge or split "
+            "tokens after the taggers."
+        ) from None

@@ -53,17 +53,19 @@ def read_balanced(
     if path is None:
         raise CorpusError("spacy_crfner.BalancedCorpus.v1 has no path: give --paths.train.")
     examples = list(Corpus(path)(nlp))
+    counts = Counter(span.label_ for e in examples for span in e.reference.ents)
     if labels is None:
-        labels = rare_labels(Counter(span.label_ for e in examples for span in e.reference.ents), rare)
+        labels = rare_labels(counts, rare)
     wanted = set(labels)
     weak: List[Example] = []
     others: List[Example] = []
     for example in examples:
         (weak if any(span.label_ in wanted for span in example.reference.ents) else others).append(example)
     if not weak:
+        wanted_by = ", ".join(sorted(wanted)) or f"less than {rare:.1%} of the entities"
         raise CorpusError(
-            f"{path}: no Doc has a rare label ({', '.join(sorted(wanted)) or 'none is rare enough'}): "
-            "name the labels, or use spacy.Corpus.v1."
+            f"{path}: no Doc has a rare label ({wanted_by}): the labels are {', '.join(sorted(counts)) or 'none'}. "
+            "Correct the names, or use spacy.Corpus.v1."
         )
     # So many Docs with a rare label, to as many others, are the wanted share.
     odds = share / (1.0 - share)

@@ -27,15 +27,18 @@ def write_sentences(
 def weak_probability(span: Span) -> Optional[float]:
     """The probability that a sentence holds a weak label, by the first router that has read it; None if none has.
 
-    Any span of tokens of the sentence may ask.
+    None too where the Doc's tokens have been merged or split since. Any span of tokens of the sentence may ask.
     """
     for group in span.doc.spans.values():
         scores = group.attrs.get("scores")
         if scores is None or "threshold" not in group.attrs or len(scores) != len(group):
             continue
-        for sentence, score in zip(group, scores, strict=True):
-            if sentence.start <= span.start and span.end <= sentence.end:
-                return float(score)
+        try:
+            for sentence, score in zip(group, scores, strict=True):
+                if sentence.start <= span.start and span.end <= sentence.end:
+                    return float(score)
+        except IndexError:
+            continue  # stale after retokenization, as in span_confidence
     return None
 
 

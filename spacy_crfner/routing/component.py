@@ -1,6 +1,7 @@
 """The `weak_class_router` pipeline component."""
 
 import logging
+import warnings
 from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
@@ -15,6 +16,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..corpora.sampling import rare_labels
 from ..pipes import SettingsPipe
 from ..sentences import batch_lengths
+from ..tagging.blocks import check_block
 from ..tagging.selection import UNANNOTATED, WITH, entity_sentences
 from ..tags import check_labels
 from ..wrapping import shim_of
@@ -45,6 +47,7 @@ class WeakClassRouter(SettingsPipe):
         spans_key: str = "weak_class_router",
         scorer: Optional[Callable] = None,
     ):
+        check_block(loss, 3, "loss", name, "spacy_crfner.weighted_cross_entropy.v1")
         if weak_labels is not None and not weak_labels:
             raise ValueError(f"The weak_labels of {name!r} are empty: name labels, or give null to take the rare ones.")
         for key, value in (("threshold", threshold), ("rare", rare)):
@@ -103,6 +106,7 @@ class WeakClassRouter(SettingsPipe):
         if label in self.labels:
             return 0
         self.cfg["labels"] = list(check_labels([*self.labels, label]))
+        self.cfg["strong_labels"] = [other for other in self.strong_labels if other != label]
         return 1
 
     # Training
@@ -120,6 +124,8 @@ class WeakClassRouter(SettingsPipe):
         labels: as `spacy init labels` writes them; then the examples are not counted.
         Raises ValueError where there are no examples, or where no label is weak.
         """
+        if isinstance(labels, (str, bytes)):
+            raise ValueError(f"The labels of {self.name!r} must be a list such as ['ART', 'EVE'], not {labels!r}.")
         given = labels if isinstance(labels, dict) else None
         sample, counts, _ = self._look_at(get_examples, count=given is None)
         wanted = given["labels"] if given is not None else labels
@@ -136,11 +142,14 @@ class WeakClassRouter(SettingsPipe):
         weak = self.cfg["weak_labels"]
         if weak is not None:
             absent = [label for label in weak if not counts[label]]
+            message = (
+                f"{self.name!r} has the weak_labels {', '.join(absent)}, but the training data has only "
+                f"{', '.join(sorted(counts)) or 'none'}: correct the names."
+            )
             if len(absent) == len(weak):
-                raise ValueError(
-                    f"{self.name!r} has the weak_labels {', '.join(weak)}, but the training data has only "
-                    f"{', '.join(sorted(counts)) or 'none'}: correct the names."
-                )
+                raise ValueError(message)
+            if absent:
+                warnings.warn(message, UserWarning, stacklevel=3)
             return list(weak)
         weak = rare_labels(counts, self.cfg["rare"])
         if not weak:
@@ -151,7 +160,7 @@ class WeakClassRouter(SettingsPipe):
         # spaCy shows warnings only, and this choice is one to look at.
         LOGGER.warning(
             "%s takes as weak the labels that each less than %.1f%% of the %d entities have: %s. Name them in "
-            "weak_labels to choose others.",
+            "weak_labels ([routing] in the shipped configs) to choose others.",
             self.name,
             100 * self.cfg["rare"],
             total,
@@ -160,16 +169,31 @@ class WeakClassRouter(SettingsPipe):
         return weak
 
     def _count(self, examples: Iterable[Example]) -> float:
-        """The share of the annotated sentences that hold a weak label."""
-        states = [entity_sentences(example, self.labels, self.per_sentence) for example in examples]
-        known = [state for doc_states in states for state in doc_states.tolist() if state != UNANNOTATED]
-        weak = sum(state == WITH for state in known)
-        LOGGER.info("%s: %d of %d sentences hold a weak label.", self.name, weak, len(known))
-        return weak / max(len(known), 1)
+        """The share of the annotated sentences that hold a weak label, as far as the references say where they begin.
+
+        Smoothed, so that no class is ever without weight.
+        """
+        weak, known = 0, 0
+        for example in examples:
+            lengths = batch_lengths([example.reference], self.per_sentence)
+            states = entity_sentences(Example(example.reference, example.reference), self.labels, lengths)
+            weak += int((states == WITH).sum())
+            known += int((states != UNANNOTATED).sum())
+        LOGGER.info("%s: %d of %d sentences hold a weak label.", self.name, weak, known)
+        if weak in (0, known):
+            warnings.warn(
+                f"{self.name!r} sees {'no sentence' if not weak else 'only sentences'} with a weak label "
+                f"({', '.join(self.labels)}) in {known} annotated ones: there is nothing to tell apart.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return (weak + 1) / (known + 2)
 
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """The mean loss a sentence, and its gradient by the scores; sentences without annotation count as 0."""
-        states = [entity_sentences(example, self.labels, self.per_sentence) for example in examples]
+        examples = list(examples)
+        lengths = [batch_lengths([example.predicted], self.per_sentence) for example in examples]
+        states = [entity_sentences(e, self.labels, sizes) for e, sizes in zip(examples, lengths, strict=True)]
         truth = np.concatenate([*states, np.zeros(0, dtype=np.int64)])
         ops = self.model.ops
         known = truth != UNANNOTATED
@@ -248,12 +272,6 @@ class WeakClassRouter(SettingsPipe):
                 spans_key=self.cfg["spans_key"],
                 per_sentence=self.per_sentence,
             )
-
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
-        """See `spacy_crfner.sentence_scorer.v1`."""
-        if self.scorer is None:
-            return {}
-        return self.scorer(examples, **{**kwargs, **self.cfg, "per_sentence": self.per_sentence})
 
     def _array(self, values: Any) -> Any:
         return self.model.ops.asarray(values, dtype="float32")

@@ -1,5 +1,6 @@
 """The rules by which the entities of several taggers become one set without overlaps. No Docs in here."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -46,11 +47,14 @@ def best_spans(groups: Sequence[Sequence[Found]]) -> List[Found]:
     return sorted(kept, key=lambda one: one.start)
 
 
-def best_words(groups: Sequence[Sequence[Found]], probabilities: Sequence[TagProbabilities]) -> List[Found]:
+def best_words(
+    groups: Sequence[Sequence[Found]], probabilities: Sequence[TagProbabilities], words: Sequence[int]
+) -> List[Found]:
     """The word-level rule (Saarland report 2020, eqs. 8-9): at every word a tag beats O, and of several tags the one
     that its tagger finds more probable wins. Of equals, that of the earlier group.
 
     groups: the entities of each tagger; probabilities: of its tags, in BIOES or BIO.
+    words: the tokens that have a vote, in order: all but white space.
     Words in a row whose tags have the same label form an entity, which a B or S tag, or the end of one (E or S), parts:
     merging words may break entities. An entity that a tagger found as it is keeps its score; a broken one has the mean
     probability of its tags.
@@ -59,21 +63,24 @@ def best_words(groups: Sequence[Sequence[Found]], probabilities: Sequence[TagPro
     for group, tagger in zip(groups, probabilities, strict=True):
         bioes = any(tag.startswith(("S-", "E-")) for tag in tagger.tags)
         for one in group:
-            for token in range(one.start, one.end):
+            for place in range(bisect_left(words, one.start), bisect_left(words, one.end)):
+                token = words[place]
                 tag = f"{_role(token, one, bioes)}-{one.label}"
                 probability = tagger.of(token, tag)
-                if token not in votes or probability > votes[token][0]:
-                    votes[token] = (probability, tag)
+                if place not in votes or probability > votes[place][0]:
+                    votes[place] = (probability, tag)
     scores: Dict[LabelledSpan, float] = {}
     for group in groups:
         for one in group:
             key = (one.start, one.end, one.label)
             scores[key] = max(one.score, scores.get(key, 0.0))
-    tags = [votes[token][1] if token in votes else "O" for token in range(max(votes, default=-1) + 1)]
-    return [
-        Found(start, end, label, _score(scores.get((start, end, label)), [votes[t][0] for t in range(start, end)]))
-        for start, end, label in iob_to_spans(tags)
-    ]
+    tags = [votes[place][1] if place in votes else "O" for place in range(max(votes, default=-1) + 1)]
+    merged = []
+    for first, last, label in iob_to_spans(tags):
+        start, end = words[first], words[last - 1] + 1
+        of_words = [votes[place][0] for place in range(first, last)]
+        merged.append(Found(start, end, label, _score(scores.get((start, end, label)), of_words)))
+    return merged
 
 
 def _score(exact: Optional[float], of_words: List[float]) -> float:

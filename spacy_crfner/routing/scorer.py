@@ -21,13 +21,13 @@ def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:
 
 
 def score_sentences(
-    examples: Iterable[Example], *, spans_key: str, labels: Collection[str], per_sentence: bool, **cfg: Any
+    examples: Iterable[Example], *, spans_key: str, labels: Collection[str], **cfg: Any
 ) -> Dict[str, Any]:
     """Scores of predicted Docs against their references; None where nothing is annotated or no sentence is weak.
 
     spans_key: the router's span group. labels: the weak labels.
     """
-    truth, probabilities, flagged = collect(examples, spans_key=spans_key, labels=labels, per_sentence=per_sentence)
+    truth, probabilities, flagged = collect(examples, spans_key=spans_key, labels=labels)
     weak = int(truth.sum())
     if not len(truth) or not weak:
         keys = ("weak_p", "weak_r", "weak_f", "strong_r", "weak_ap", "weak_best_f", "weak_best_threshold")
@@ -47,7 +47,7 @@ def score_sentences(
 
 
 def collect(
-    examples: Iterable[Example], *, spans_key: str, labels: Collection[str], per_sentence: bool
+    examples: Iterable[Example], *, spans_key: str, labels: Collection[str]
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(sentences,) truth, probability and flag of every annotated sentence that a router has read."""
     truth: List[bool] = []
@@ -57,7 +57,7 @@ def collect(
         group = example.predicted.spans.get(spans_key)
         if group is None:
             continue
-        states = entity_sentences(example, labels, per_sentence).tolist()
+        states = entity_sentences(example, labels, [len(span) for span in group]).tolist()
         for state, span, score in zip(states, group, group.attrs["scores"], strict=True):
             if state != UNANNOTATED:
                 truth.append(state == WITH)

@@ -1,11 +1,16 @@
 """The `ner_vote` pipeline component."""
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set
+from pathlib import Path
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
+import srsly
+from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, SpanGroup
+from spacy.util import from_bytes, from_disk, to_bytes, to_disk
 
+from ..pipes import Settings
 from ..sentences import weak_sentences
 from ..tagging.annotation import DocPrediction, own_entities, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
@@ -14,7 +19,7 @@ from .merging import Found, TagProbabilities, best_spans, best_words
 RULES = ("span", "word")
 
 
-class NERVote(Pipe):
+class NERVote(Settings, Pipe):
     """Makes the entities of several taggers, which stand in span groups, one set without overlaps.
 
     Arguments and defaults: see `make_ner_vote`.
@@ -41,13 +46,15 @@ class NERVote(Pipe):
         if gated and router is None:
             raise ValueError(f"{name!r} gates {', '.join(gated)}, so it needs the name of a router's span group.")
         self.name = name
-        self.cfg: Dict[str, Any] = {
-            "groups": list(groups),
-            "rule": rule,
-            "router": router,
-            "gated": list(gated),
-            "overwrite_ents": overwrite_ents,
-        }
+        self._keep(
+            {
+                "groups": list(groups),
+                "rule": rule,
+                "router": router,
+                "gated": list(gated),
+                "overwrite_ents": overwrite_ents,
+            }
+        )
         self.scorer = scorer
         register_extensions()
 
@@ -57,7 +64,7 @@ class NERVote(Pipe):
         Raises ValueError where the Doc lacks a group, or what the rule needs of it.
         """
         cfg = self.cfg
-        flagged = None if cfg["router"] is None else _tokens(weak_sentences(doc, cfg["router"]) if len(doc) else [])
+        flagged = _tokens(weak_sentences(doc, cfg["router"])) if cfg["gated"] and len(doc) else set()
         groups = [self._group(doc, key) for key in cfg["groups"]]
         found = [
             _entities(group, flagged if key in cfg["gated"] else None)
@@ -66,25 +73,54 @@ class NERVote(Pipe):
         if cfg["rule"] == "span":
             merged = best_spans(found)
         else:
-            merged = best_words(found, [self._probabilities(group) for group in groups])
+            merged = best_words(found, [self._probabilities(group) for group in groups], words_of(doc))
         prediction = DocPrediction(
             spans=[(one.start, one.end, one.label) for one in merged],
             attrs={"scores": np.array([one.score for one in merged], dtype=np.float32)},
         )
         given = []
         if not cfg["overwrite_ents"]:
-            own = {span for key in (self.name, *cfg["groups"]) for span in own_entities(doc, key)}
+            own = own_entities(doc, self.name)
             given = [(e.start, e.end, e.label_) for e in doc.ents if (e.start, e.end, e.label_) not in own]
         prediction.keep(given, blocked_tokens(doc))
         write_prediction(doc, prediction, component=self.name, spans_key=None)
         return doc
 
+    def initialize(self, get_examples: Callable, *, nlp: Optional[Language] = None) -> None:
+        """Raises ValueError where a tagger of the pipeline does not annotate what the rule needs."""
+        needed = {"confidence", "marginals"} if self.cfg["rule"] == "word" else {"confidence"}
+        pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
+        for name, pipe in pipeline:
+            settings = getattr(pipe, "cfg", {})
+            missing = needed - set(settings.get("annotate", needed))
+            if settings.get("spans_key") in self.cfg["groups"] and missing:
+                raise ValueError(
+                    f"{self.name!r} with the rule {self.cfg['rule']!r} needs {', '.join(sorted(needed))} of {name!r}: "
+                    f"set annotate = {srsly.json_dumps(sorted(needed))} there."
+                )
+
     def score(self, examples: Iterable[Any], **kwargs: Any) -> dict:
         return {} if self.scorer is None else self.scorer(examples, **kwargs)
 
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg)}, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "NERVote":
+        from_bytes(bytes_data, {"cfg": lambda data: self.cfg.update(srsly.json_loads(data))}, exclude)
+        self._after_loading()
+        return self
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg)}, exclude)
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "NERVote":
+        from_disk(path, {"cfg": lambda file: self.cfg.update(srsly.read_json(file))}, exclude)
+        self._after_loading()
+        return self
+
     def _group(self, doc: Doc, key: str) -> SpanGroup:
         group = doc.spans.get(key)
-        if group is None or len(group.attrs.get("scores", ())) != len(group):
+        if group is None or len(group.attrs.get("scores", [None])) != len(group):
             raise ValueError(
                 f"{self.name!r} finds no entities with probabilities in doc.spans[{key!r}] of the Doc "
                 f"{doc.text[:40]!r}: put a bcrf_ner with this spans_key, which annotates confidence, in front."
@@ -98,6 +134,11 @@ class NERVote(Pipe):
                 '["confidence", "marginals"] in that tagger, or rule = "span" here.'
             )
         return TagProbabilities(group.attrs["marginals"], group.attrs["tags"])
+
+
+def words_of(doc: Doc) -> List[int]:
+    """The tokens of a Doc that are not white space."""
+    return [token.i for token in doc if not token.is_space]
 
 
 def _tokens(spans: Iterable[tuple]) -> Set[int]:

@@ -70,6 +70,14 @@ def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
         return set()
 
 
+def copy_own_entities(doc: Doc, piece: Doc, start: int, component: str) -> None:
+    """Let a piece of a Doc, which begins at a token of it, say which of its entities a component has found before."""
+    inside = [span for span in own_entities(doc, component) if start <= span[0] and span[1] <= start + len(piece)]
+    if inside:
+        spans = [Span(piece, first - start, end - start, label=label) for first, end, label in inside]
+        piece.spans[component] = SpanGroup(piece, name=component, spans=spans, attrs={SOURCE: component})
+
+
 def span_confidence(span: Span) -> Optional[float]:
     """The posterior of a span in the first span group of a component of this package that holds it; None if none
     does, or if the Doc's tokens have been merged or split since."""

@@ -58,8 +58,8 @@ class CRFEntityRecognizer(CRFPipe):
         unknown = sorted(set(annotate) - set(ANNOTATIONS))
         if unknown:
             raise ValueError(f"{name!r} cannot annotate {', '.join(unknown)}: choose from {', '.join(ANNOTATIONS)}.")
-        check_block(loss, 1, "loss", name)
-        check_block(decoder, 2, "decoder", name)
+        check_block(loss, 1, "loss", name, "spacy_crfner.bernoulli.v1")
+        check_block(decoder, 2, "decoder", name, "spacy_crfner.viterbi_decoder.v1")
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
         if label_filter is not None and not label_filter:
@@ -239,7 +239,7 @@ class CRFEntityRecognizer(CRFPipe):
             chosen = [routed_sequences(doc, router, self.cfg["per_sentence"]) for doc in docs]
             predictions = self._predict(docs, chosen)
         else:
-            pieces = cut_out(docs, router, self.cfg["per_sentence"])
+            pieces = cut_out(docs, router, self.cfg["per_sentence"], self.name)
             predictions = empty_predictions(docs, self.tag_set, self.cfg["annotate"])
             put_together(predictions, pieces, self._predict([piece for _, _, piece in pieces]))
         for doc, prediction in zip(docs, predictions, strict=True):
@@ -293,7 +293,7 @@ class CRFEntityRecognizer(CRFPipe):
         return [span for span in spans if span not in own]
 
     def _gold_tags(self, examples: Sequence[Example], segments: Segments) -> Tuple[np.ndarray, np.ndarray]:
-        unlisted = UNKNOWN if self.cfg["label_filter"] is None else NO_ENTITY
+        unlisted = UNKNOWN if self.label_filter is None else NO_ENTITY
         runs = [EntityRuns.from_example(example) for example in examples]
         places = label_places(self.tag_set, self.vocab.strings)
         return runs_to_tags(runs, places, self.tag_set, segments, unlisted=unlisted)
@@ -320,7 +320,7 @@ class CRFEntityRecognizer(CRFPipe):
         self._skipped += skipped
 
     def _warn_of_unlisted(self, examples: Sequence[Example]) -> None:
-        if self.cfg["label_filter"] is not None:
+        if self.label_filter is not None:
             return
         found = {span.label_ for example in examples for span in example.reference.ents}
         new = found - set(self.labels) - self._unlisted

@@ -27,7 +27,7 @@ class CRFPipe(SettingsPipe):
     """
 
     def __init__(self, vocab: Vocab, model: Model[List[Doc], CRFScores], name: str, settings: Dict[str, Any]):
-        super().__init__(vocab, model, name, settings, {"labels": []}, fixed=("scheme",))
+        super().__init__(vocab, model, name, settings, {"labels": [], "filtered": None}, fixed=("scheme",))
         self._tag_set = TagSet((), settings["scheme"])
 
     @property
@@ -52,6 +52,11 @@ class CRFPipe(SettingsPipe):
         """Tag names, in the order of emissions and marginals."""
         return self.tag_set.names
 
+    @property
+    def label_filter(self) -> Optional[List[str]]:
+        """The only labels that count, once they are known; None for all."""
+        return self.cfg["filtered"] if self.cfg["label_filter"] in LABEL_KINDS else self.cfg["label_filter"]
+
     def add_label(self, label: str) -> int:
         """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
 
@@ -60,8 +65,13 @@ class CRFPipe(SettingsPipe):
         if label in self.labels:
             return 0
         check_labels([*self.labels, label])
-        if self.cfg["label_filter"] is not None and label not in self.cfg["label_filter"]:
-            raise ValueError(f"{self.name!r} has the label_filter {self.cfg['label_filter']}: it cannot add {label!r}.")
+        if self.cfg["label_filter"] in LABEL_KINDS:
+            self.cfg["filtered"] = [*(self.cfg["filtered"] or ()), label]
+        elif self.label_filter is not None and label not in self.label_filter:
+            raise ValueError(
+                f"{self.name!r} has the label_filter {self.label_filter}: it cannot add {label!r}, unless you add it "
+                "to cfg['label_filter'] first."
+            )
         self.vocab.strings.add(label)
         self.cfg["labels"] = [*self.labels, label]
         self._resize()
@@ -86,8 +96,8 @@ class CRFPipe(SettingsPipe):
         sample, found, n_examples = self._look_at(get_examples, count=labels is None)
         wanted = sorted(found) if labels is None else list(labels)
         self._filter_by_router(nlp)
-        if self.cfg["label_filter"] is not None:
-            absent = [label for label in self.cfg["label_filter"] if label not in wanted]
+        if self.label_filter is not None:
+            absent = [label for label in self.label_filter if label not in wanted]
             if absent:
                 warnings.warn(
                     f"The label_filter of {self.name!r} names {', '.join(absent)}, which the training data does not "
@@ -95,7 +105,10 @@ class CRFPipe(SettingsPipe):
                     UserWarning,
                     stacklevel=2,
                 )
-            wanted = list(self.cfg["label_filter"])
+            wanted = list(self.label_filter)
+        if self.label_filter is not None:
+            # A second initialization may find other labels weak.
+            self.cfg["labels"] = [label for label in self.labels if label in self.label_filter]
         wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
         if not wanted:
             raise ValueError(
@@ -124,15 +137,18 @@ class CRFPipe(SettingsPipe):
         kind, key = self.cfg["label_filter"], self.cfg["router"]
         if kind not in LABEL_KINDS:
             return
-        pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
-        for _, pipe in pipeline:
-            if pipe is not self and getattr(pipe, "cfg", {}).get("spans_key") == key and hasattr(pipe, "weak_labels"):
-                self.cfg["label_filter"] = list(pipe.weak_labels if kind == WEAK else pipe.strong_labels)
-                return
-        raise ValueError(
-            f"{self.name!r} takes its labels from the router {key!r}, but no weak_class_router before it writes this "
-            "span group: add one, or name the labels in label_filter."
-        )
+        pipes: List[Any] = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
+        before = pipes[: pipes.index(self)] if self in pipes else pipes
+        routers = [pipe for pipe in before if hasattr(pipe, "weak_labels") and pipe.cfg["spans_key"] == key]
+        if not routers:
+            raise ValueError(
+                f"{self.name!r} takes its labels from the router {key!r}, but no weak_class_router before it writes "
+                "this span group: put one in front, or name the labels in label_filter."
+            )
+        found = list(routers[-1].weak_labels if kind == WEAK else routers[-1].strong_labels)
+        if not found:
+            raise ValueError(f"{self.name!r} has no labels: the router {key!r} takes none of the labels as {kind}.")
+        self.cfg["filtered"] = found
 
     def _check_score_weights(self, nlp: Optional[Language]) -> None:
         """A score that no component returns counts as 0, and spaCy would choose between models at random."""
@@ -147,6 +163,10 @@ class CRFPipe(SettingsPipe):
                 UserWarning,
                 stacklevel=3,
             )
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """See TrainablePipe.score."""
+        return super().score(examples, label_filter=self.label_filter, **kwargs)
 
     def _resize(self) -> None:
         for model in (self.model, self._rehearsal_model):

@@ -84,13 +84,15 @@ def _count(
         if not example.reference.has_annotation("ENT_IOB"):
             continue
         annotated = True
-        known = example.get_aligned("ENT_IOB")
+        reference, to_reference = example.reference, example.alignment.x2y
+        gold = {(s.label_, s.start, s.end) for s in reference.ents}
+        found = set()
         spans = example.predicted.ents if spans_key is None else example.predicted.spans.get(spans_key, [])
-        gold = {(s.label_, s.start, s.end) for s in example.get_aligned_spans_y2x(example.reference.ents)}
-        # As in spaCy's own score, predictions on tokens without annotation do not count.
-        found = {
-            (s.label_, s.start, s.end) for s in spans if all(known[i] not in (None, 0) for i in range(s.start, s.end))
-        }
+        for span in spans:
+            tokens = to_reference[span.start : span.end]
+            # As in spaCy's own score, predictions on tokens without annotation do not count.
+            if len(tokens) and all(token.ent_iob for token in reference[int(tokens[0]) : int(tokens[-1]) + 1]):
+                found.add((span.label_, int(tokens[0]), int(tokens[-1]) + 1))
         for label in {span[0] for span in found | gold}:
             if wanted is None or label in wanted:
                 counts[label].score_set({s for s in found if s[0] == label}, {s for s in gold if s[0] == label})

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..sentences import batch_lengths, weak_sentences
-from .annotation import DocPrediction
+from .annotation import DocPrediction, copy_own_entities
 from .gold import UNKNOWN, EntityRuns
 
 SELECTIONS = ("all", "routed", "balanced")
@@ -18,11 +18,13 @@ SELECTIONS = ("all", "routed", "balanced")
 WITH, WITHOUT, UNANNOTATED = 1, 0, -1
 
 
-def entity_sentences(example: Example, labels: Collection[str], per_sentence: bool) -> np.ndarray:
+def entity_sentences(example: Example, labels: Collection[str], lengths: Sequence[int]) -> np.ndarray:
     """(sentences,) of the predicted Doc: WITH where an entity has one of the labels, UNANNOTATED where none has and the
-    annotation of a word is missing, WITHOUT elsewhere."""
-    lengths = batch_lengths([example.predicted], per_sentence)
-    if not lengths:
+    annotation of a word is missing, WITHOUT elsewhere.
+
+    lengths: tokens of each sentence.
+    """
+    if not len(lengths):
         return np.zeros(0, dtype=np.int64)
     runs, strings = EntityRuns.from_example(example), example.reference.vocab.strings
     wanted = np.array([strings[label] in labels for label in runs.labels.tolist()], dtype=bool)
@@ -36,16 +38,17 @@ def entity_sentences(example: Example, labels: Collection[str], per_sentence: bo
 
 
 def routed_sequences(doc: Doc, router: str, per_sentence: bool) -> np.ndarray:
-    """(sequences,) whether a router flagged the sentence, or without `per_sentence` any sentence of the Doc.
+    """(sequences,) whether a router flagged any token of the sentence, or without `per_sentence` of the Doc.
 
     Raises ValueError for a Doc that the router has not seen.
     """
     if not len(doc):
         return np.zeros(0, dtype=bool)
-    weak = [start for start, _ in weak_sentences(doc, router)]
-    if not per_sentence:
-        return np.array([bool(weak)])
-    return np.isin(np.cumsum([0, *batch_lengths([doc], True)[:-1]]), weak)
+    flagged = np.zeros(len(doc), dtype=bool)
+    for start, end in weak_sentences(doc, router):
+        flagged[start:end] = True
+    lengths = batch_lengths([doc], per_sentence)
+    return np.logical_or.reduceat(flagged, np.cumsum([0, *lengths[:-1]]))
 
 
 def training_sequences(
@@ -56,12 +59,13 @@ def training_sequences(
     train_on: `routed` takes those that the router flags, and those with an entity; `balanced` takes those with an
         entity, and as many others of the batch, drawn at random.
     """
-    chosen = [entity_sentences(example, labels, per_sentence) == WITH for example in examples]
+    states = [entity_sentences(e, labels, batch_lengths([e.predicted], per_sentence)) for e in examples]
+    chosen = [found == WITH for found in states]
     if train_on == "routed" and router is not None:
         routed = [routed_sequences(example.predicted, router, per_sentence) for example in examples]
         return [one | other for one, other in zip(chosen, routed, strict=True)]
-    others = [(place, k) for place, states in enumerate(chosen) for k in np.flatnonzero(~states).tolist()]
-    for place, k in random.sample(others, min(sum(int(states.sum()) for states in chosen), len(others))):
+    others = [(place, k) for place, found in enumerate(states) for k in np.flatnonzero(found == WITHOUT).tolist()]
+    for place, k in random.sample(others, min(sum(int(found.sum()) for found in chosen), len(others))):
         chosen[place][k] = True
     return chosen
 
@@ -70,17 +74,23 @@ Piece = Tuple[int, int, Doc]
 """The place of a Doc in its batch, the token of it that a piece begins with, and the piece as a Doc of its own."""
 
 
-def cut_out(docs: Sequence[Doc], router: str, per_sentence: bool) -> List[Piece]:
-    """The sentences that a router flagged, as Docs of their own; a Doc as it is where all of it is taken."""
+def cut_out(docs: Sequence[Doc], router: str, per_sentence: bool, component: str) -> List[Piece]:
+    """The sentences that a router flagged, as Docs of their own; a Doc as it is where all of it is taken.
+
+    component: the name of the component that reads them; what it found before is still known to be its own.
+    """
     pieces: List[Piece] = []
     for place, doc in enumerate(docs):
-        weak = weak_sentences(doc, router) if len(doc) else []
-        if not weak:
+        chosen = routed_sequences(doc, router, per_sentence)
+        if chosen.all():
+            pieces += [(place, 0, doc)] if len(doc) else []
             continue
-        if not per_sentence or sum(end - start for start, end in weak) == len(doc):
-            pieces.append((place, 0, doc))
-        else:
-            pieces += [(place, start, doc[start:end].as_doc()) for start, end in weak]
+        lengths = batch_lengths([doc], per_sentence)
+        for start, length, wanted in zip(np.cumsum([0, *lengths[:-1]]).tolist(), lengths, chosen, strict=True):
+            if wanted:
+                piece = doc[start : start + length].as_doc()
+                copy_own_entities(doc, piece, start, component)
+                pieces.append((place, start, piece))
     return pieces
 
 

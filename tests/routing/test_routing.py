@@ -116,7 +116,7 @@ def test_rare_labels_are_chosen_and_logged(caplog):
     assert expected and list(router.labels) == expected
     assert all(f"{label} ({counts[label]})" in caplog.text for label in expected)
     with_weak = sum(any(ent[2] in expected for ent in ents) for _, ents in TRAIN)
-    assert router.cfg["share"] == with_weak / len(TRAIN)
+    assert router.cfg["share"] == (with_weak + 1) / (len(TRAIN) + 2)
     assert set(router.weak_labels) | set(router.strong_labels) == set(counts)
 
 
@@ -168,6 +168,68 @@ def test_threshold_is_tuned_where_the_model_is_saved(nlp, tmp_path):
         make_tune_threshold_v1(tmp_path / "dev.spacy", component="strong")(copied)
 
 
+def test_a_threshold_can_be_set_again_when_the_pipeline_is_loaded(nlp, tmp_path):
+    copied = pipeline().from_bytes(nlp.to_bytes())
+    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
+    make_tune_threshold_v1(tmp_path / "dev.spacy")(copied)
+    tuned = copied.get_pipe("weak_class_router").cfg["threshold"]
+    assert tuned != 0.5
+    copied.to_disk(tmp_path / "model")
+    path = "components.weak_class_router.threshold"
+    for given, expected in (({}, tuned), ({path: 0.5}, 0.5), ({path: 0.3}, 0.3)):
+        loaded = spacy.load(tmp_path / "model", config=given)
+        assert loaded.get_pipe("weak_class_router").cfg["threshold"] == pytest.approx(expected)
+
+
+def test_sentences_are_counted_as_the_references_have_them():
+    nlp = spacy.blank("en")
+    router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
+    reference = three_sentences(nlp)
+    reference.set_ents([Span(reference, 0, 1, label="ORG"), Span(reference, 8, 9, label="PER")])
+    nlp.initialize(lambda: [Example(nlp.make_doc(reference.text), reference)] * 6)
+    assert router.cfg["share"] == (6 + 1) / (18 + 2)
+
+
+def test_repeated_references_are_counted_once_and_other_docs_always():
+    nlp = spacy.blank("en")
+    tagger = nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, x)]}) for x in "AB"])
+    assert tagger.labels == ("A", "B")
+    nlp = spacy.blank("en")
+    router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "rare": 0.3})
+    once = [Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, x)]}) for x in "AABBB"]
+    rare = Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, "C")]})
+    nlp.initialize(lambda: [*once, *[Example(nlp.make_doc("Ilm fell ."), rare.reference) for _ in range(9)]])
+    assert router.labels == ("C",)
+
+
+def test_boundaries_that_come_after_the_router_do_no_harm(nlp):
+    doc = three_sentences(nlp)
+    reference = Doc(nlp.vocab, words=[token.text for token in doc], ents=["O"] * len(doc))
+    predicted = nlp.get_pipe("weak_class_router")(Doc(nlp.vocab, words=[token.text for token in doc]))
+    probability = probabilities(predicted)
+    for token in doc:
+        predicted[token.i].is_sent_start = token.is_sent_start
+    nlp.get_pipe("weak_class_router").score([Example(predicted, reference)])
+    predicted.spans["weak_class_router"] = [Span(predicted, 0, len(doc), label="weak")]
+    predicted.spans["weak_class_router"].attrs["scores"] = probability
+    weak = nlp.get_pipe("weak")
+    whole = flag(nlp, three_sentences(nlp), (0, 8, 15))
+    assert spans(weak(predicted).spans["weak"]) == spans(weak(whole).spans["weak"])
+
+
+def test_merged_tokens():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
+    nlp.initialize(lambda: examples(nlp))
+    doc = nlp(three_sentences(nlp))
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[4:7])
+    assert doc[20:21]._.weak_probability is None
+    with pytest.raises(ValueError, match="merge or split tokens after the taggers"):
+        weak_sentences(doc, "weak_class_router")
+
+
 # Taggers behind a router
 
 
@@ -192,6 +254,35 @@ def test_only_flagged_sentences_are_read(nlp, flagged):
     assert [[path["ents"] for path in found] for found in attrs["n_best"]] == [
         [path["ents"] for path in found] for found in paths
     ]
+
+
+def test_a_second_run_finds_the_same(nlp):
+    """What a tagger found before is not given to it, also in sentences that are cut out."""
+    tagger = pipeline(weak={"spans_key": None, "overwrite_ents": False}).get_pipe("weak")
+    tagger.from_bytes(nlp.get_pipe("weak").to_bytes())
+    doc = flag(nlp, three_sentences(nlp), (0, 15))
+    found = []
+    for _ in range(3):
+        tagger(doc)
+        found.append((spans(doc.ents), doc.spans["weak"].attrs["scores"].tolist()))
+    assert found[0][0]
+    for again in found[1:]:
+        assert again[0] == found[0][0]
+        np.testing.assert_allclose(again[1], found[0][1], atol=1e-5)
+
+
+def test_many_sentences_at_once(nlp, tmp_path):
+    """Docs of several sentences, in batches, in processes, saved: as one by one."""
+    nlp = pipeline().from_bytes(nlp.to_bytes())
+    nlp.add_pipe("sentencizer", first=True)
+    texts = [" ".join(text for text, _ in TRAIN[start : start + 5]) for start in range(0, 20, 5)]
+    expected = [[spans(doc.ents), *map(spans, doc.spans.values())] for doc in map(nlp, texts)]
+    assert all(found[0] for found in expected)
+    for options in ({"batch_size": 2}, {"n_process": 2, "batch_size": 1}):
+        docs = list(nlp.pipe(texts, **options))
+        assert [[spans(doc.ents), *map(spans, doc.spans.values())] for doc in docs] == expected
+    again = DocBin().from_bytes(DocBin(docs=docs).to_bytes()).get_docs(nlp.vocab)
+    assert [[spans(doc.ents), *map(spans, doc.spans.values())] for doc in again] == expected
 
 
 def test_behind_a_shared_encoder_sentences_are_masked():
@@ -224,6 +315,9 @@ def test_training_takes_the_sentences_it_is_told_to(nlp):
     assert sum(balanced) == 2 * sum(with_org) and all(b for b, org in zip(balanced, with_org, strict=True) if org)
     for place, example in enumerate(data):
         flag(nlp, example.predicted, (0,) if place == 3 else ())
+    unknown = [Example(nlp.make_doc("Nothing is known ."), nlp.make_doc("Nothing is known ."))] * 30
+    chosen = training_sequences([*unknown, *data], "balanced", ["ORG"], None, True)
+    assert not any(found.any() for found in chosen[:30])
     routed = [bool(chosen.any()) for chosen in training_sequences(data, "routed", ["ORG"], "weak_class_router", True)]
     assert routed == [org or place == 3 for place, org in enumerate(with_org)]
 
@@ -250,6 +344,26 @@ def test_labels_come_from_the_router(nlp):
     assert nlp.get_pipe("strong").labels == ("LOC", "PER")
 
 
+def test_labels_are_asked_for_at_every_initialization(nlp):
+    nlp = pipeline()
+    nlp.initialize(lambda: examples(nlp))
+    nlp.get_pipe("weak_class_router").cfg["weak_labels"] = ["LOC"]
+    nlp.initialize(lambda: examples(nlp))
+    assert nlp.get_pipe("weak").labels == ("LOC",)
+    assert sorted(nlp.get_pipe("strong").labels) == ["ORG", "PER"]
+
+
+def test_a_label_for_a_routed_pipeline(nlp):
+    nlp = pipeline().from_bytes(nlp.to_bytes())
+    for name in ("weak_class_router", "weak"):
+        assert nlp.get_pipe(name).add_label("EVENT") == 1
+    nlp.get_pipe("weak_class_router").add_label("PER")
+    assert nlp.get_pipe("weak_class_router").strong_labels == ("LOC",)
+    nlp.update(examples(nlp), sgd=Adam(0.001))
+    again = pipeline().from_bytes(nlp.to_bytes()).get_pipe("weak")
+    assert list(again.labels) == again.label_filter == ["ORG", "EVENT"]
+
+
 # The vote
 
 
@@ -261,6 +375,29 @@ def test_the_vote_finds_what_the_taggers_found(nlp):
     assert spans(doc.ents) == merged
     for ent, score in zip(doc.ents, doc.spans["ner_vote"].attrs["scores"], strict=True):
         assert ent._.confidence == pytest.approx(float(score))
+
+
+def test_words_are_merged_behind_trained_taggers(nlp):
+    both = {"annotate": ["confidence", "marginals"]}
+    words = pipeline(weak=both, strong=both, vote={"rule": "word"})
+    with pytest.raises(ValueError, match="needs confidence, marginals of 'strong': set annotate"):
+        pipeline(weak=both, vote={"rule": "word"}).initialize(lambda: examples(nlp))
+    for name in ("weak_class_router", "strong", "weak"):
+        words.get_pipe(name).from_bytes(nlp.get_pipe(name).to_bytes())
+        if name != "weak_class_router":
+            words.get_pipe(name).cfg.update(both)
+    for text, _ in TRAIN:
+        assert spans(words(text).ents) == spans(nlp(text).ents)
+    spaced = words(TRAIN[4][0].replace("Bank of", "Bank \n of"))
+    assert all(ent[0].text.strip() and ent[-1].text.strip() for ent in spaced.ents)
+
+
+def test_settings_of_the_vote_are_saved(tmp_path):
+    nlp = pipeline()
+    nlp.get_pipe("ner_vote").cfg["overwrite_ents"] = True
+    nlp.to_disk(tmp_path / "model")
+    assert spacy.load(tmp_path / "model").get_pipe("ner_vote").cfg["overwrite_ents"]
+    assert pipeline().from_bytes(nlp.to_bytes()).get_pipe("ner_vote").cfg["overwrite_ents"]
 
 
 def voted(config, router=(), ents=(), **groups):
@@ -292,6 +429,17 @@ def test_entities_of_others_stay():
     given = [(3, 5, "C")]
     assert voted({}, ents=given, strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 5, "C")]
     assert (3, 5, "C") not in voted({"overwrite_ents": True}, ents=given, strong=STRONG, weak=WEAK)
+
+
+def test_entities_that_a_tagger_found_too_stay():
+    """That a tagger found in its span group what was given is no reason to drop it."""
+    nlp = spacy.blank("en")
+    vote = nlp.add_pipe("ner_vote")
+    doc = Doc(nlp.vocab, words=list("abcdef"), ents=["B-A", "I-A", "O", "O", "O", "O"])
+    for key, found in (("strong", STRONG), ("weak", WEAK)):
+        doc.spans[key] = [Span(doc, start, end, label=label) for start, end, label, _ in found]
+        doc.spans[key].attrs.update(scores=np.array([score for *_, score in found]), component=key)
+    assert spans(vote(doc).ents) == [(0, 2, "A"), (3, 4, "A"), (4, 6, "B")]
 
 
 def test_any_number_of_groups():
@@ -327,6 +475,7 @@ def test_what_a_vote_cannot_do_without():
         ({"weak": {"predict_on": "some"}}, "cannot predict on 'some'"),
         ({"weak": {"label_filter": "rare"}}, "label_filter of 'weak' is a list of labels"),
         ({"weak": {"router": None}}, "name its span group in `router`"),
+        ({"router": {"loss": {"@misc": "spacy_crfner.nll.v1"}}}, "not a loss block of this component: choose one such"),
     ],
 )
 def test_settings_that_make_no_sense(options, message):
@@ -337,6 +486,12 @@ def test_settings_that_make_no_sense(options, message):
 def test_labels_that_are_not_there():
     nlp = pipeline(router={"weak_labels": ["NOPE"]})
     with pytest.raises(ValueError, match="weak_labels NOPE, but the training data has only LOC, ORG, PER"):
+        nlp.initialize(lambda: examples(nlp))
+    nlp = pipeline(router={"weak_labels": ["ORG", "NOPE"]})
+    with pytest.warns(UserWarning, match="weak_labels NOPE"):
+        nlp.initialize(lambda: examples(nlp))
+    nlp = pipeline(router={"weak_labels": ["ORG", "LOC", "PER"]})
+    with pytest.raises(ValueError, match="takes none of the labels as strong"):
         nlp.initialize(lambda: examples(nlp))
     nlp = pipeline(router={"weak_labels": None, "rare": 0.01})
     with pytest.raises(ValueError, match=r"no label that less than 1\.0% of the \d+ entities have"):

@@ -5,7 +5,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_crfner.routing.scorer import average_precision, best_threshold_of
@@ -57,3 +57,13 @@ def test_averages_over_labels():
     assert filtered["ents_macro_f"] == filtered["ents_f"] == pytest.approx(4 / 6)
     nothing = Example(nlp.make_doc("a b"), nlp.make_doc("a b"))
     assert make_average_scorer_v1()([nothing])["ents_macro_f"] is None
+
+
+def test_gold_entities_that_cannot_be_aligned_are_missed():
+    nlp = spacy.blank("en")
+    reference = Doc(nlp.vocab, words=["New", "York", "-based", "."], spaces=[True, False, True, False])
+    reference.set_ents([Span(reference, 0, 2, label="LOC")])
+    predicted = Doc(nlp.vocab, words=["New", "York-based", "."])
+    predicted.set_ents([])
+    scores = make_average_scorer_v1()([Example(predicted, reference)])
+    assert scores["ents_f"] == scores["ents_macro_f"] == scores["ents_weighted_f"] == 0.0
