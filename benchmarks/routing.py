@@ -1,13 +1,15 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
 Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
-part. All methods are scored on dev, and on test with --test, which is for the end.
+part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. All methods are scored on dev, and on test with --test, which is for the end.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
 """
 
 import argparse
+import hashlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -50,10 +52,15 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def train_part(config: Any, folder: Path) -> None:
-    """`spacy train` in a process of its own, unless it is done already."""
-    if (folder / "done").exists():
+def train_part(config: Any, folder: Path, made_of: str) -> None:
+    """`spacy train` in a process of its own, unless it was done with the same config and corpus.
+
+    made_of: a digest of both, kept beside the model.
+    """
+    done = folder / "done"
+    if done.exists() and done.read_text(encoding="utf8") == made_of:
         return
+    done.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     config.to_disk(folder / "config.cfg")
     with (folder / "log.txt").open("w", encoding="utf8") as log:
@@ -61,7 +68,15 @@ def train_part(config: Any, folder: Path) -> None:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
     if code:
         raise BenchmarkError(f"{folder / 'log.txt'}: training failed ({code}), for the reason given there.")
-    (folder / "done").touch()
+    done.write_text(made_of, encoding="utf8")
+
+
+def digest(config: Any, sources: Dict[str, Path], vectors: str, seed: int) -> str:
+    """Of all that a part is made of but the code."""
+    found = hashlib.sha256(json.dumps([config.to_str(), vectors, seed]).encode("utf8"))
+    for split in ("train", "dev"):
+        found.update(sources[split].read_bytes())
+    return found.hexdigest()
 
 
 def routed(
@@ -163,8 +178,9 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         for seed in args.seeds:
             for part in args.only or names:
                 print(f"Seed {seed}: {part}", flush=True)
-                config = with_paths(make_parts(strong, weak)[part], files, args.vectors, seed)
-                train_part(config, args.work / f"{part}-{seed}")
+                config = make_parts(strong, weak)[part]
+                made_of = digest(config, sources, args.vectors, seed)
+                train_part(with_paths(config, files, args.vectors, seed), args.work / f"{part}-{seed}", made_of)
         if args.train_only:
             return args.work
         routers: Dict[str, Any] = {}
