@@ -1,7 +1,8 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
 Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
-part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. All methods are scored on dev, and on test with --test, which is for the end.
+part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. All methods
+are scored on dev, and on test with --test, which is for the end.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
