@@ -2,8 +2,9 @@
 
 Documents are handled in memory zones, as spaCy advises for services: what it learned of their words is dropped.
 
-Example:
+Examples:
     python benchmarks/memory.py --model training/news/model-best --docs 1000000
+    python benchmarks/memory.py --model training/news/model-best --docs 1000000 --without bcrf_ner
 """
 
 import argparse
@@ -21,7 +22,7 @@ from spacy.tokens import Doc
 
 from spacy_crfner.corpora.columns import read_columns
 
-FIELDS = ("model", "docs", "words", "words_per_second", "memory_mb")
+FIELDS = ("model", "without", "docs", "words", "words_per_second", "memory_mb")
 """The fields of a result beside those of every benchmark."""
 
 WORDS_A_DOC = 5
@@ -36,7 +37,8 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--model", required=True, type=Path, metavar="PATH", help="a trained pipeline")
     parser.add_argument("--text", type=Path, default=text, metavar="PATH", help="where words come from (demo corpus)")
     parser.add_argument("--docs", type=int, default=1_000_000, metavar="N", help="documents (default: 1,000,000)")
-    parser.add_argument("--name", default="memory", help="stem of the result file (default: memory)")
+    parser.add_argument("--without", metavar="NAME", help="leave this component out, to see what spaCy itself needs")
+    parser.add_argument("--name", help="stem of the result file (default: memory, or memory-without-NAME)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
     if args.docs < 10:
@@ -80,10 +82,15 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     if not args.model.is_dir():
         raise BenchmarkError(f"{args.model}: there is no such pipeline: train one first, or check --model.")
     words = [word for sentence in read_columns(args.text) for word in sentence.words]
-    found = measure(spacy.load(args.model), words, args.docs)
-    return write_result(
-        args.to, benchmark="memory", name=args.name, arguments=command, model=shown_path(args.model), **found
-    )
+    nlp = spacy.load(args.model)
+    if args.without is not None:
+        if args.without not in nlp.pipe_names:
+            raise BenchmarkError(f"{args.model} has no component {args.without!r}: it has {', '.join(nlp.pipe_names)}.")
+        nlp.remove_pipe(args.without)
+    found = measure(nlp, words, args.docs)
+    name = args.name or ("memory" if args.without is None else f"memory-without-{args.without}")
+    model = {"model": shown_path(args.model), "without": args.without}
+    return write_result(args.to, benchmark="memory", name=name, arguments=command, **model, **found)
 
 
 def main(command: Sequence[str]) -> None:

@@ -93,13 +93,15 @@ def crf_table(folder: Path) -> str:
 
 
 def memory_table(folder: Path) -> str:
-    """Memory of the process after so many documents."""
-    rows = [
-        [f"{int(docs):,}", f"{memory:,.0f}"]
-        for result in read_results(folder, "memory").values()
-        for docs, memory in result["memory_mb"].items()
-    ]
-    return table(["Documents", "MB"], rows)
+    """Memory of the process after so many documents, a column for each result."""
+    results = list(read_results(folder, "memory").values())
+    names = [f"without {result['without']}, MB" if result["without"] else "MB" for result in results]
+    counts = list(dict.fromkeys(docs for result in results for docs in result["memory_mb"]))
+    rows = []
+    for docs in counts:
+        found = [result["memory_mb"].get(docs) for result in results]
+        rows.append([f"{int(docs):,}", *("" if memory is None else f"{memory:,.0f}" for memory in found)])
+    return table(["Documents", *names], rows)
 
 
 def recipe_table(folder: Path) -> str:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import crf  # noqa: E402
+import memory  # noqa: E402
 import recipe  # noqa: E402
 import record  # noqa: E402
 import speed  # noqa: E402
@@ -123,3 +124,18 @@ def test_recipe_names_unknown_variants(variants, capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         recipe.main(["benchmarks/recipe.py", "--corpus", "tiny", "--only", "other", "--to", str(tmp_path)])
     assert "has no other: choose from small, smaller" in capsys.readouterr().err
+
+
+def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, capsys):
+    small_nlp.to_disk(tmp_path / "model")
+    command = ["benchmarks/memory.py", "--model", str(tmp_path / "model"), "--docs", "40", "--to", str(tmp_path)]
+    memory.main(command)
+    memory.main([*command, "--without", "bcrf_ner"])
+    for name, without in (("memory", None), ("memory-without-bcrf_ner", "bcrf_ner")):
+        result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf8"))
+        assert {*record.COMMON_FIELDS, *memory.FIELDS} <= set(result)
+        assert list(map(int, result["memory_mb"])) == list(range(0, 41, 4)) and result["without"] == without
+        assert all(50 < megabytes < 20_000 for megabytes in result["memory_mb"].values())
+    with pytest.raises(SystemExit):
+        memory.main([*command, "--without", "tagger"])
+    assert "has no component 'tagger': it has bcrf_ner" in capsys.readouterr().err
