@@ -26,7 +26,7 @@ def build_bilstm_v1(
     width: output features a token, half of them for each direction.
     depth: stacked layers.
     per_sentence: read each sentence by itself where `doc.sents` is set; False always reads the whole Doc.
-    int8: predict with 8-bit weights, on a CPU: faster, at the cost of 0.1 to 0.2 points of F1.
+    int8: predict with 8-bit weights, on a CPU: faster, at a small cost in F1.
         The weights that are trained and saved stay as they are: what counts is the config a pipeline is loaded with.
     The dropout rate of the training config acts as variational dropout before every layer and after the last.
     Raises ValueError where width is odd or not positive, or depth is below 1.
