@@ -155,6 +155,17 @@ def routers_table(folder: Path) -> str:
     return table([*header, "precision"], rows)
 
 
+def pipelines_table(folder: Path) -> str:
+    """One row for each pipeline of each result, by result."""
+    header = ["Pipeline", "words/s", "slowest", "fastest", "ratio", "MB"]
+    rows = []
+    for result in read_results(folder, "pipelines").values():
+        for name, found in result["pipelines"].items():
+            speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
+            rows.append([name, *speeds, f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}"])
+    return table(header, rows)
+
+
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("README.md", "accuracy"): accuracy_table,
     ("README.md", "speed"): speed_table,
@@ -165,6 +176,7 @@ TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("docs/measurements.md", "recipe"): recipe_table,
     ("docs/measurements.md", "methods"): methods_table,
     ("docs/measurements.md", "routers"): routers_table,
+    ("docs/measurements.md", "pipelines"): pipelines_table,
 }
 """(page, mark in it) -> what stands there."""
 

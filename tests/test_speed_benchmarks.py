@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import crf  # noqa: E402
 import memory  # noqa: E402
+import pipelines  # noqa: E402
 import recipe  # noqa: E402
 import record  # noqa: E402
 import speed  # noqa: E402
@@ -139,3 +140,21 @@ def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, c
     with pytest.raises(SystemExit):
         memory.main([*command, "--without", "tagger"])
     assert "has no component 'tagger': it has bcrf_ner" in capsys.readouterr().err
+
+
+def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys):
+    for name in ("one", "other"):
+        small_nlp.to_disk(tmp_path / name)
+    corpus = write_corpus(tmp_path / "corpus", {"train": 5, "test": 5})
+    command = ["benchmarks/pipelines.py", "--rounds", "2", "--to", str(tmp_path)]
+    command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
+    pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
+    result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))
+    assert {*record.COMMON_FIELDS, *pipelines.FIELDS} <= set(result)
+    first, second = result["pipelines"].values()
+    assert first["ratio"] == 1.0 and 0 < first["slowest"] <= first["words_per_second"] <= first["fastest"]
+    assert second["ratio"] == pytest.approx(second["words_per_second"] / first["words_per_second"], rel=0.05)
+    for models, message in ([f"a={tmp_path}"], "no pipeline in this folder"), ([str(tmp_path)], "a name of its own"):
+        with pytest.raises(SystemExit):
+            pipelines.main([*command, "--models", *models])
+        assert message in capsys.readouterr().err
