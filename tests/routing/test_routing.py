@@ -532,6 +532,24 @@ def test_balanced_corpus(corpus, method, weak, others):
     assert len({example.text for example in found} - set(rare)) == others
 
 
+def test_balanced_corpus_has_the_options_of_spacys_own(corpus):
+    nlp, seen = spacy.blank("en"), []
+
+    def augmenter(nlp, example):
+        seen.append(example)
+        yield example
+        yield Example(nlp.make_doc("more"), nlp.make_doc("more"))
+
+    options = {"limit": 10, "augmenter": augmenter, "share": 0.5, "labels": ["RARE"]}
+    found = list(make_balanced_corpus_v1(corpus, **options)(nlp))
+    assert len(found) == 2 * len(seen) == 2 * (9 + 9)
+    assert len({id(example.predicted) for example in seen}) == len(seen)
+    longest = max(len(example.reference) for example in seen)
+    seen.clear()
+    list(make_balanced_corpus_v1(corpus, **options, max_length=longest - 1)(nlp))
+    assert seen and max(len(example.reference) for example in seen) < longest
+
+
 def test_balanced_corpus_never_has_fewer_rare_docs(corpus):
     found = list(make_balanced_corpus_v1(corpus, labels=["PER"], share=0.01)(spacy.blank("en")))
     assert len(found) == 20
