@@ -120,6 +120,8 @@ def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Callable[[
             "single, rare repeated",
             "single, balanced",
             "without context",
+            "shipped",
+            "shipped, one encoder",
         )
     }
     for weak in ("weak", "weak, rare repeated", "weak, balanced"):

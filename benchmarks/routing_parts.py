@@ -8,6 +8,7 @@ from thinc.api import Config
 
 TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
 ROUTED = ROOT / "configs" / "weak_class.cfg"
+SHARED = ROOT / "configs" / "weak_class_shared.cfg"
 
 ARCHITECTURES = {
     "RCNN": {"@architectures": "spacy_crfner.RCNN.v1", "hidden_width": 100},
@@ -89,6 +90,9 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
         "weak, rare repeated": balanced(tagger_config(**weak_tagger), weak, "repeat", 0.2),
         "weak, balanced": balanced(tagger_config(**weak_tagger), weak, "drop", 0.5),
     }
+    for name, path in (("shipped", ROUTED), ("shipped, one encoder", SHARED)):
+        parts[name] = Config().from_disk(path, interpolate=False)
+        parts[name]["routing"]["weak_labels"] = weak
     for architecture in ARCHITECTURES:
         for loss in LOSSES:
             parts[f"router {architecture}, {loss}"] = router_config(architecture, loss, weak)

@@ -22,7 +22,7 @@ def test_every_part_is_a_config_that_loads():
         nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
         weights = {key for key, value in config["training"]["score_weights"].items() if value}
         returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
-        spans = {f"spans_{nlp.get_pipe(pipe).cfg['spans_key']}_f" for pipe in nlp.pipe_names}
+        spans = {f"spans_{nlp.get_pipe(pipe).cfg.get('spans_key')}_f" for pipe in nlp.pipe_names}
         assert weights and weights <= returned | spans, name
     for method, (needed, _) in routing.make_methods(routing.ROUTER).items():
         assert set(needed) <= set(parts), method
