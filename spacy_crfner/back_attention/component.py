@@ -1,0 +1,248 @@
+"""The `back_attention` pipeline component."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
+
+import numpy as np
+import srsly
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.util import from_bytes, from_disk, minibatch, to_bytes, to_disk
+
+from ..pipes import Settings
+from ..sentences import batch_lengths
+from .alignment import NORMALISATIONS, carry
+from .cache import FeatureCache
+from .english import REPRESENTATIONS, EnglishNER
+from .features import FEATURES
+from .saving import digest_of, read_files, write_files
+from .translation import Translation, TranslationError, Translator
+from .translators import load_translator
+
+FIXED = ("representation", "normalisation", "per_sentence")
+"""Settings that features, and all that is trained on them, depend on."""
+
+
+class BackAttention(Settings, Pipe):
+    """Gives every word what an English NER knows of the words that translate it (Sun et al. 2019).
+
+    Arguments and defaults: see `make_back_attention`.
+    """
+
+    def __init__(
+        self,
+        name: str = "back_attention",
+        *,
+        representation: str = "states",
+        normalisation: str = "raw",
+        per_sentence: bool = True,
+        memory_mb: float = 500.0,
+    ):
+        for setting, value, known in (
+            ("representation", representation, REPRESENTATIONS),
+            ("normalisation", normalisation, NORMALISATIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name!r} has no {setting} {value!r}: choose from {', '.join(known)}.")
+        self.name = name
+        settings = {"representation": representation, "normalisation": normalisation, "per_sentence": per_sentence}
+        self._keep({**settings, "memory_mb": memory_mb}, {"translator": None, "digest": None}, fixed=FIXED)
+        self.translator: Optional[Translator] = None
+        self.english: Optional[EnglishNER] = None
+        self.cache = FeatureCache(None, memory_mb)
+
+    # Making features
+
+    @property
+    def width(self) -> int:
+        """Features a token. Raises ValueError before the component is initialized."""
+        _, english = self._parts()
+        return english.width + (self.cfg["normalisation"] == "row_normalised")
+
+    def __call__(self, doc: Doc) -> Doc:
+        self._annotate([doc])
+        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        handle = self.get_error_handler()
+        for batch in minibatch(stream, batch_size):
+            docs = list(batch)
+            try:
+                self._annotate(docs)
+            except Exception as error:
+                handle(self.name, self, docs, error)
+            else:
+                yield from docs
+
+    def _annotate(self, docs: Sequence[Doc]) -> None:
+        sentences = [words for doc in docs for _, _, words in self._sentences(doc)]
+        found = iter(self.features([[word for _, word in words] for words in sentences]))
+        for doc in docs:
+            array = np.zeros((len(doc), self.width), dtype=np.float16)
+            spans = []
+            for start, end, words in self._sentences(doc):
+                spans.append(Span(doc, start, end))
+                array[[place for place, _ in words]] = next(found)
+            doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=spans, attrs={FEATURES: array})
+
+    def _sentences(self, doc: Doc) -> Iterator[Tuple[int, int, List[Tuple[int, str]]]]:
+        """(start, end) of every sentence, and its words, without white space, with their tokens."""
+        start = 0
+        for length in batch_lengths([doc], self.cfg["per_sentence"]):
+            tokens = doc[start : start + length]
+            yield start, start + length, [(token.i, token.text) for token in tokens if not token.is_space]
+            start += length
+
+    def features(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
+        """(words, width) float16 for each sentence of words.
+
+        Raises TranslationError, naming the sentence, where the translator fails.
+        """
+        self._parts()
+        keys = [self._key(words) for words in sentences]
+        found = self.cache.get(keys)
+        missing = {key: words for key, words in zip(keys, sentences, strict=True) if key not in found}
+        if missing:
+            made = dict(zip(missing, self._make(list(missing.values())), strict=True))
+            self.cache.put(made)
+            found.update(made)
+        return [found[key] for key in keys]
+
+    def _make(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
+        _, english = self._parts()
+        translations = self.translate(sentences)
+        states = english.read([translation.words for translation in translations])
+        normalisation = self.cfg["normalisation"]
+        return [
+            carry(translation.attention, rows, normalisation).astype(np.float16)
+            for translation, rows in zip(translations, states, strict=True)
+        ]
+
+    def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        """The translation of each sentence; nothing for one without words."""
+        translator, _ = self._parts()
+        wanted = [words for words in sentences if words]
+        try:
+            found = translator.translate(wanted) if wanted else []
+        except Exception as error:
+            raise self._failure(translator, wanted, error) from error
+        for words, translation in zip(wanted, found, strict=True):
+            shape = (len(words), len(translation.words))
+            if translation.attention.shape != shape or not np.isfinite(translation.attention).all():
+                raise TranslationError(
+                    f"The translator of {self.name!r} gives no attention between {shape[0]} words and {shape[1]} for "
+                    f"{' '.join(words)[:80]!r}, but an array of {translation.attention.shape}."
+                )
+        results = iter(found)
+        nothing = Translation([], np.zeros((0, 0), dtype=np.float32))
+        return [next(results) if words else nothing for words in sentences]
+
+    def _failure(self, translator: Translator, sentences: Sequence[Sequence[str]], error: Exception) -> Exception:
+        """What to raise where a batch failed: the first sentence that fails by itself is the one to name."""
+        for words in sentences:
+            try:
+                translator.translate([words])
+            except Exception as own:
+                return TranslationError(f"The translator of {self.name!r} failed at {' '.join(words)[:80]!r}: {own}")
+        return TranslationError(f"The translator of {self.name!r} failed at a batch of {len(sentences)}: {error}")
+
+    def _key(self, words: Sequence[str]) -> bytes:
+        return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
+
+    def _parts(self) -> Tuple[Translator, EnglishNER]:
+        if self.translator is None or self.english is None:
+            raise ValueError(
+                f"{self.name!r} has no translator or no English pipeline: give both, `translator` and `english`, in "
+                f"[initialize.components.{self.name}]."
+            )
+        return self.translator, self.english
+
+    # Initializing and saving
+
+    def initialize(
+        self,
+        get_examples: Callable,
+        *,
+        nlp: Optional[Language] = None,
+        translator: Optional[Translator] = None,
+        english: Union[str, Path, None] = None,
+        cache: Union[str, Path, None] = None,
+    ) -> None:
+        """Load the translator and the English pipeline. Both are saved with the component, the cache is not.
+
+        translator: a block such as `spacy_crfner.ConvSeq2Seq.v1`; None keeps the one that there is.
+        english: folder or package of a pipeline with a `bcrf_ner`; None keeps the one that there is.
+        cache: a folder for features, which any number of processes and pipelines may share.
+        Raises ValueError where one is missing or cannot be used.
+        """
+        if english is not None:
+            self.english = EnglishNER.load(english, self.cfg["representation"])
+        if translator is not None:
+            self.translator = translator
+        made_by, english_ner = self._parts()
+        if english is not None or translator is not None:
+            self.cfg["translator"] = made_by.kind
+            parts = {**made_by.files(), "/english": english_ner.to_bytes(), "/kind": made_by.kind.encode("utf8")}
+            settings = srsly.json_dumps({key: self.cfg[key] for key in FIXED}, sort_keys=True)
+            self.cfg["digest"] = digest_of({**parts, "/settings": settings.encode("utf8")})
+        self.keep_features(cache)
+
+    def keep_features(self, folder: Union[str, Path, None]) -> None:
+        """Keep features in a folder from now on, beside memory; None keeps them in memory alone."""
+        self.cache = FeatureCache(None if folder is None else Path(folder), self.cfg["memory_mb"])
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg), "parts": self._save_parts}, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BackAttention":
+        saved: Dict[str, Any] = {}
+        getters = {
+            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
+            "parts": lambda data: saved.update(srsly.msgpack_loads(data)),
+        }
+        from_bytes(bytes_data, getters, exclude)
+        self._after_loading()
+        self._load_parts(saved)
+        return self
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg), "parts": self._write_parts}, exclude)
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "BackAttention":
+        getters = {"cfg": lambda file: self.cfg.update(srsly.read_json(file)), "parts": self._read_parts}
+        from_disk(path, getters, exclude)
+        self._after_loading()
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
+        return _rebuild, (type(self), self.name, settings, self.to_bytes())
+
+    def _save_parts(self) -> bytes:
+        if self.translator is None or self.english is None:
+            return srsly.msgpack_dumps({})
+        return srsly.msgpack_dumps({"translator": self.translator.files(), "english": self.english.to_bytes()})
+
+    def _load_parts(self, saved: Dict[str, Any]) -> None:
+        if saved:
+            self.translator = load_translator(self.cfg["translator"], saved["translator"])
+            self.english = EnglishNER.from_bytes(saved["english"], self.cfg["representation"])
+
+    def _write_parts(self, path: Path) -> None:
+        if self.translator is None or self.english is None:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        write_files(path / "translator", self.translator.files())
+        self.english.nlp.to_disk(path / "english")
+
+    def _read_parts(self, path: Path) -> None:
+        if self.cfg["translator"] is not None:
+            self.translator = load_translator(self.cfg["translator"], read_files(path / "translator"))
+            self.english = EnglishNER.load(path / "english", self.cfg["representation"])
+
+
+def _rebuild(cls: Type[BackAttention], name: str, settings: Dict[str, Any], data: bytes) -> BackAttention:
+    return cls(name, **settings).from_bytes(data)

@@ -1,0 +1,150 @@
+"""The translator that this package trains: ConvS2S over pieces, with names that stand for themselves."""
+
+import json
+from pathlib import Path
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+from safetensors.torch import load, save
+
+from .alignment import between_words, expand
+from .beam import Hypothesis, beam_search
+from .convs2s import ConvS2S
+from .names import PROTECT, protect
+from .pieces import Pieces, Word
+from .saving import Files, write_files
+from .translation import Translation, TranslationError, translate_in_parts
+
+ROWS = 64
+"""Texts that are translated at once."""
+
+ABOUT, PIECES, WEIGHTS = "translator.json", "pieces.json", "weights.safetensors"
+
+DEFAULTS: Dict[str, Any] = {"beams": 5, "length_power": 1.0, "longest": 30, "protect": "unknown", "names": []}
+
+
+class ConvTranslator:
+    """Translates sentences into English with a trained network.
+
+    model: without weight normalisation. known: words of the source language that it has learned from.
+    language: code of the source language, by which the text that it has learned from was split into words.
+    settings: see `make_conv_seq2seq_v1`.
+    """
+
+    kind = "spacy_crfner.saved_conv_seq2seq.v1"
+
+    def __init__(
+        self, model: ConvS2S, pieces: Pieces, known: Collection[str], language: str, settings: Mapping[str, Any]
+    ):
+        self.model = model
+        self.pieces = pieces
+        self.known = frozenset(known)
+        self.language = language
+        self.settings = {**DEFAULTS, **settings}
+        for name in ("beams", "longest"):
+            if self.settings[name] < 1:
+                raise ValueError(f"{name} of a translator must be 1 or more, not {self.settings[name]}.")
+        if self.settings["protect"] not in PROTECT:
+            raise ValueError(
+                f"A translator cannot protect {self.settings['protect']!r} words: choose from {', '.join(PROTECT)}."
+            )
+
+    def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        return translate_in_parts(sentences, self.settings["longest"], self._translate)
+
+    def _translate(self, parts: List[List[str]]) -> List[Translation]:
+        shown = [protect(part, self.known, self.settings["protect"], self.settings["names"]) for part in parts]
+        encoded = [self.pieces.encode(words) for words, _ in shown]
+        found: Dict[int, Translation] = {}
+        # Texts of a length together, so that there is little padding.
+        order = sorted(range(len(parts)), key=lambda place: len(encoded[place][0]))
+        for first in range(0, len(order), ROWS):
+            places = order[first : first + ROWS]
+            hypotheses = beam_search(
+                self.model,
+                [encoded[place][0] for place in places],
+                beams=self.settings["beams"],
+                length_power=self.settings["length_power"],
+            )
+            for place, hypothesis in zip(places, hypotheses, strict=True):
+                words, spans = shown[place]
+                found[place] = self._read(parts[place], words, spans, encoded[place][1], hypothesis)
+        return [found[place] for place in range(len(parts))]
+
+    def _read(
+        self,
+        words: Sequence[str],
+        shown: Sequence[Word],
+        spans: Sequence[Tuple[int, int]],
+        source: Sequence[int],
+        hypothesis: Hypothesis,
+    ) -> Translation:
+        """The words of a hypothesis, with the names in their places, and the attention between words.
+
+        words: of the source, of which the network was shown numbers for those in `spans`; source: the place of each
+        piece among what it was shown.
+        """
+        translated, target = self.pieces.decode(hypothesis.pieces)
+        # Without the END of the source, which is no word.
+        attention = hypothesis.attention[:, : len(source)].numpy()
+        if not np.isfinite(attention).all():
+            raise TranslationError(f"The translator's attention to {' '.join(words)[:80]!r} is not finite.")
+        between = between_words(attention, source, target, (len(shown), len(translated)))
+        english: List[str] = []
+        for word in translated:
+            english += words[slice(*spans[word])] if isinstance(word, int) else [word]
+        repeated = [spans[word] if isinstance(word, int) else (0, 0) for word in translated]
+        return Translation(english, expand(between, _behind(shown, spans), repeated))
+
+    def files(self) -> Files:
+        about = {
+            "kind": self.kind,
+            "language": self.language,
+            "network": self.model.settings,
+            "settings": self.settings,
+            "known": sorted(self.known),
+        }
+        weights = {name: weight.contiguous() for name, weight in self.model.state_dict().items()}
+        return {
+            ABOUT: json.dumps(about, ensure_ascii=False, indent=1).encode("utf8"),
+            PIECES: self.pieces.to_str().encode("utf8"),
+            WEIGHTS: save(weights),
+        }
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "ConvTranslator":
+        about = json.loads(files[ABOUT])
+        model = ConvS2S(**about["network"], normalised=False).eval()
+        model.load_state_dict(load(files[WEIGHTS]))
+        pieces = Pieces.from_str(files[PIECES].decode("utf8"))
+        return cls(model, pieces, about["known"], about["language"], about["settings"])
+
+    def to_disk(self, path: Union[str, Path]) -> None:
+        write_files(path, self.files())
+
+
+def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) -> ConvTranslator:
+    """A translator that `python -m spacy crfner train-translator` has written, with other settings.
+
+    Raises ValueError where the folder holds none.
+    """
+    names = (ABOUT, PIECES, WEIGHTS)
+    missing = [name for name in names if not (Path(path) / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{path}: there is no translator in this folder ({', '.join(missing)} missing): make one with "
+            "`python -m spacy crfner train-translator`."
+        )
+    files = {name: (Path(path) / name).read_bytes() for name in names}
+    about = json.loads(files[ABOUT])
+    about["settings"].update(settings)
+    return ConvTranslator.from_files({**files, ABOUT: json.dumps(about).encode("utf8")})
+
+
+def _behind(shown: Sequence[Word], spans: Sequence[Tuple[int, int]]) -> List[Tuple[int, int]]:
+    """The words behind each word or number that the network was shown."""
+    found: List[Tuple[int, int]] = []
+    for word in shown:
+        start = found[-1][1] if found else 0
+        found.append(spans[word] if isinstance(word, int) else (start, start + 1))
+    return found

@@ -1,0 +1,71 @@
+"""`spacy_crfner.BackAttentionFeatures.v1`: the layer that reads what `back_attention` has stored."""
+
+from typing import Callable, List, Optional, Tuple
+
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+FEATURES = "features"
+"""The key of a span group's attrs under which the features of a Doc's tokens stand: (tokens, width) float16."""
+
+
+def build_back_attention_features_v1(
+    width: int = 400, component: str = "back_attention", dropout: float = 0.0
+) -> Model[List[Doc], List[Floats2d]]:
+    """The features that `back_attention` has stored in each Doc. It learns nothing.
+
+    width: features a token: those of the English tagger, 400 for the states of configs/bcrf_ner.cfg, and one more for
+        `row_normalised`.
+    component: the name of the `back_attention` component.
+    dropout: the share of the words whose features are set to zero in training, so that the layers behind it do not
+        rely on them alone.
+    Raises ValueError where the features of a Doc are missing or have another width. Only before the first training
+    update, while spaCy finds out the widths of the layers behind it, missing features are zeros.
+    """
+    return Model(
+        "back_attention_features",
+        forward,
+        init=init,
+        dims={"nO": width},
+        attrs={"component": component, "word_dropout": dropout, "has_seen": False},
+    )
+
+
+def init(
+    model: Model[List[Doc], List[Floats2d]], X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None
+) -> None:
+    model.attrs["has_seen"] = False
+
+
+def forward(
+    model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    required = is_train or model.attrs["has_seen"]
+    features = [_read(model, doc, required) for doc in docs]
+    if is_train:
+        model.attrs["has_seen"] = True
+        rate = model.attrs["word_dropout"]
+        if rate:
+            features = [rows * (model.ops.xp.random.uniform(size=(len(rows), 1)) >= rate) for rows in features]
+    return [model.ops.asarray2f(rows) for rows in features], lambda gradient: docs
+
+
+def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> Floats2d:
+    name, width = model.attrs["component"], model.get_dim("nO")
+    group = doc.spans.get(name)
+    if group is None or FEATURES not in group.attrs:
+        if required and len(doc):
+            raise ValueError(
+                f"The Doc {doc.text[:40]!r} has no features in doc.spans[{name!r}]: put a back_attention component "
+                f"of this name in front, in training also into [training.annotating_components]."
+            )
+        return model.ops.alloc2f(len(doc), width)
+    rows = group.attrs[FEATURES]
+    if rows.shape != (len(doc), width):
+        raise ValueError(
+            f"{name!r} has stored features of {rows.shape[0]} tokens, {rows.shape[1]} each, in the Doc "
+            f"{doc.text[:40]!r} of {len(doc)} tokens, where BackAttentionFeatures.v1 expects {width} each: set its "
+            "width to the former, and merge or split tokens after the tagger."
+        )
+    return model.ops.asarray2f(rows)

@@ -1,0 +1,94 @@
+"""Names stand for themselves: a translator sees the place of a name and repeats it, so that no name is lost."""
+
+import random
+from typing import Collection, List, Sequence, Tuple
+
+from .pieces import NAMES, Word
+
+LONGEST = 5
+"""Most words of one name."""
+
+PROTECT = ("unknown", "capitalised", "none")
+
+
+def looks_like_name(word: str) -> bool:
+    """Whether a word has a capital letter or a digit, and is longer than a letter."""
+    return len(word) > 1 and any(character.isupper() or character.isdigit() for character in word)
+
+
+def shared_names(
+    source: Sequence[str], target: Sequence[str], chance: float, random_state: random.Random
+) -> Tuple[List[Word], List[Word]]:
+    """A pair of sentences in which some of the names that are the same in both are replaced by a number.
+
+    chance: of every name to be replaced.
+    """
+    numbers = random_state.sample(range(NAMES), NAMES)
+    new_source: List[Word] = list(source)
+    new_target: List[Word] = list(target)
+    first = len(new_source) - 1
+    # From the back, so that places in front stay what they are.
+    while first >= 0 and numbers:
+        start, end = _run(new_source, first)
+        first = min(first, start) - 1
+        if end - start == 0 or random_state.random() >= chance:
+            continue
+        name = new_source[start:end]
+        place = _find(new_target, name)
+        if place is not None:
+            number = numbers.pop()
+            new_source[start:end] = [number]
+            new_target[place : place + len(name)] = [number]
+    return new_source, new_target
+
+
+def protect(
+    words: Sequence[str], known: Collection[str], how: str = "unknown", names: Collection[str] = ()
+) -> Tuple[List[Word], List[Tuple[int, int]]]:
+    """A sentence in which names in a row are replaced by one number, and the words (start, end) behind each number.
+
+    known: the words that the translator knows. how: `unknown` takes words that look like names and are not known,
+        `capitalised` also those that are, but for the first word; `none` only those in `names`.
+    """
+    chosen = [word in names or _is_name(word, place == 0, known, how) for place, word in enumerate(words)]
+    shown: List[Word] = []
+    spans: List[Tuple[int, int]] = []
+    place = 0
+    while place < len(words):
+        end = place
+        while end < len(words) and chosen[end] and end - place < LONGEST:
+            end += 1
+        if end == place or len(spans) == NAMES:
+            shown.append(words[place])
+            place += 1
+        else:
+            shown.append(len(spans))
+            spans.append((place, end))
+            place = end
+    return shown, spans
+
+
+def _is_name(word: str, first: bool, known: Collection[str], how: str) -> bool:
+    if how == "none" or not looks_like_name(word):
+        return False
+    is_known = word in known or (first and word.lower() in known)
+    return not is_known or (how == "capitalised" and not first)
+
+
+def _run(words: Sequence[Word], last: int) -> Tuple[int, int]:
+    """The words in a row that look like names, up to `last`; empty where that one does not."""
+    start = last + 1
+    while start > 0 and last + 1 - start < LONGEST:
+        word = words[start - 1]
+        if isinstance(word, int) or not looks_like_name(word):
+            break
+        start -= 1
+    return start, last + 1
+
+
+def _find(words: Sequence[Word], wanted: Sequence[Word]) -> "int | None":
+    """Where a sequence of words stands for the first time."""
+    for place in range(len(words) - len(wanted) + 1):
+        if words[place : place + len(wanted)] == wanted:
+            return place
+    return None

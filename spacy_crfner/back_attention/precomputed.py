@@ -1,0 +1,102 @@
+"""Translations that somebody else has made."""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+
+from .saving import Files
+from .translation import Translation, TranslationError
+
+FILE = "translations.jsonl"
+
+
+class PrecomputedTranslator:
+    """Looks translations up by the words of the sentence.
+
+    lines: a JSON text for each sentence; see `make_precomputed_v1`.
+    name: of the file that they come from, for messages.
+    Raises ValueError, naming the line, where one cannot be used.
+    """
+
+    kind = "spacy_crfner.saved_precomputed.v1"
+
+    def __init__(self, lines: Sequence[str], name: str = FILE):
+        self.lines = list(lines)
+        self.translations: Dict[Tuple[str, ...], Translation] = {}
+        for number, line in enumerate(self.lines, start=1):
+            if line.strip():
+                words, translation = _read(line, f"{name}, line {number}")
+                self.translations[words] = translation
+
+    def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        """Raises TranslationError for a sentence that has none."""
+        for words in sentences:
+            if tuple(words) not in self.translations:
+                raise TranslationError(
+                    f"There is no translation of {' '.join(words)[:80]!r}: add a line with exactly these "
+                    f"{len(words)} words to the file of translations."
+                )
+        return [self.translations[tuple(words)] for words in sentences]
+
+    def files(self) -> Files:
+        return {FILE: "\n".join(self.lines).encode("utf8")}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "PrecomputedTranslator":
+        return cls(files[FILE].decode("utf8").split("\n"))
+
+
+def read_precomputed(path: Union[str, Path]) -> PrecomputedTranslator:
+    try:
+        text = Path(path).read_text(encoding="utf8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: the translations cannot be read ({error}).") from None
+    return PrecomputedTranslator(text.split("\n"), name=str(path))
+
+
+def _read(line: str, where: str) -> Tuple[Tuple[str, ...], Translation]:
+    try:
+        found = json.loads(line)
+        words, english = _words(found, "words"), _words(found, "translation")
+        if ("alignment" in found) == ("attention" in found):
+            raise ValueError("it needs an alignment or an attention, and not both")
+        shape = (len(words), len(english))
+        matrix = _aligned(found["alignment"], shape) if "alignment" in found else _matrix(found["attention"], shape)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{where} is no translation: {error}.") from None
+    return tuple(words), Translation(english, matrix)
+
+
+def _words(found: Mapping[str, Any], key: str) -> List[str]:
+    words = found.get(key)
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ValueError(f"{key!r} must be a list of words")
+    return words
+
+
+def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
+    """The columns of Pharaoh pairs: an English word's attention is divided among the source words it is aligned to."""
+    matrix = np.zeros(shape, dtype=np.float32)
+    for pair in pairs.split():
+        source, dash, target = pair.partition("-")
+        if not (source.isdecimal() and dash and target.isdecimal()):
+            raise ValueError(f"{pair!r} is no pair such as 0-1")
+        if int(source) >= shape[0] or int(target) >= shape[1]:
+            raise ValueError(
+                f"{pair!r} names a word that there is not ({shape[0]} words, {shape[1]} in the translation)"
+            )
+        matrix[int(source), int(target)] = 1.0
+    return matrix / np.maximum(matrix.sum(axis=0, keepdims=True), 1.0)
+
+
+def _matrix(rows: Any, shape: Tuple[int, int]) -> np.ndarray:
+    matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float32)
+    if matrix.shape != shape and matrix.size + shape[0] * shape[1]:
+        raise ValueError(
+            f"the attention has {matrix.shape[0]} rows and {matrix.shape[1]} columns, not {shape[0]} and {shape[1]}"
+        )
+    if not np.isfinite(matrix).all() or (matrix < 0).any():
+        raise ValueError("the attention must be of finite numbers from 0")
+    return matrix.reshape(shape)

@@ -1,0 +1,61 @@
+"""The translators that a config can name, and how a saved one is loaded."""
+
+from pathlib import Path
+from typing import Any, Mapping, Sequence, Union
+
+from spacy.util import registry
+
+from .conv_translator import ConvTranslator, read_conv_translator
+from .precomputed import PrecomputedTranslator, read_precomputed
+from .translation import Translator
+from .untranslated import Untranslated
+
+
+def make_conv_seq2seq_v1(
+    path: Union[str, Path],
+    beams: int = 5,
+    length_power: float = 1.0,
+    longest: int = 30,
+    protect: str = "unknown",
+    names: Sequence[str] = (),
+) -> ConvTranslator:
+    """The convolutional translator of Gehring et al. 2017, as `python -m spacy crfner train-translator` trains it.
+
+    path: its folder.
+    beams: translations that are followed at once.
+    length_power: the log probability of a translation is divided by this power of its length in pieces.
+    longest: words of a part; longer sentences are cut, after punctuation where there is some.
+    protect: words that are not translated but repeated: `unknown` words with a capital letter or a digit, all
+        `capitalised` ones but the first of a sentence, or `none`.
+    names: words that are repeated too.
+    Raises ValueError where the folder holds no translator, or for a setting that does not exist.
+    """
+    settings = {"beams": beams, "length_power": length_power, "longest": longest, "protect": protect}
+    return read_conv_translator(path, {**settings, "names": list(names)})
+
+
+def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
+    """Translations that somebody else has made, with word alignments or attention matrices.
+
+    path: a JSON lines file: `{"words": [...], "translation": [...], "alignment": "0-0 1-2"}` with pairs of source word
+        and English word, counted from 0 (Pharaoh format), or `"attention": [[...], ...]`, a row for each source word.
+    Raises ValueError, naming the line, where the file says something else.
+    """
+    return read_precomputed(path)
+
+
+def make_untranslated_v1() -> Untranslated:
+    """No translation: the English pipeline reads the words as they are, each aligned to itself.
+
+    A control, and all that is needed where the names are what the languages share.
+    """
+    return Untranslated()
+
+
+def load_translator(kind: str, files: Mapping[str, bytes]) -> Translator:
+    """A translator from what its `files()` gave.
+
+    kind: the registered function (in `registry.misc`) that makes it of them.
+    """
+    load: Any = registry.misc.get(kind)
+    return load(dict(files))
