@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Callable, List, Protocol, Sequence
+from typing import Callable, List, Protocol, Sequence, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Translation:
     attention: np.ndarray
 
 
+@runtime_checkable
 class Translator(Protocol):
     """Translates into English and says which word comes from where."""
 
