@@ -1,10 +1,16 @@
 """Training sentences, and pipelines made of them, that tests share."""
 
+import atexit
+import shutil
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import List, Tuple
 
+import spacy
 from spacy.language import Language
 from spacy.training import Example
+from spacy.util import fix_random_seed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +60,20 @@ SMALL_MODEL = {
 def trained(nlp: Language, examples: List[Example], updates: int = 60) -> Language:
     """Initialize and train; the pipeline."""
     optimizer = nlp.initialize(lambda: examples)
+    annotates = [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "back_attention"]
     for _ in range(updates):
-        nlp.update(examples, sgd=optimizer, drop=0.1)
+        nlp.update(examples, sgd=optimizer, drop=0.1, annotates=annotates)
     return nlp
+
+
+@lru_cache(maxsize=1)
+def english_ner() -> str:
+    """The folder of an English pipeline whose bcrf_ner has learned the training sentences."""
+    folder = tempfile.mkdtemp(prefix="spacy-crfner-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    fix_random_seed(0)
+    trained(nlp, examples).to_disk(folder)
+    return folder

@@ -67,8 +67,8 @@ def _encode(
     pairs: Iterator[Pair], pieces: Pieces, batching: Batching, random_state: random.Random
 ) -> Iterator[Encoded]:
     for source, target in pairs:
-        shown = shared_names(source, target, batching.names, random_state)
-        (ids, _), (english, _) = (pieces.encode(words) for words in shown)
+        shown_source, shown_target, _ = shared_names(source, target, batching.names, random_state)
+        ids, english = pieces.encode(shown_source)[0], pieces.encode(shown_target)[0]
         if max(len(ids), len(english)) <= batching.longest:
             yield ids, [BEGIN, *english]
 

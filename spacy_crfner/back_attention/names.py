@@ -1,7 +1,7 @@
 """Names stand for themselves: a translator sees the place of a name and repeats it, so that no name is lost."""
 
 import random
-from typing import Collection, List, Sequence, Tuple
+from typing import Collection, Dict, List, Optional, Sequence, Tuple
 
 from .pieces import NAMES, Word
 
@@ -18,14 +18,16 @@ def looks_like_name(word: str) -> bool:
 
 def shared_names(
     source: Sequence[str], target: Sequence[str], chance: float, random_state: random.Random
-) -> Tuple[List[Word], List[Word]]:
-    """A pair of sentences in which some of the names that are the same in both are replaced by a number.
+) -> Tuple[List[Word], List[Word], Dict[int, List[str]]]:
+    """A pair of sentences in which some of the names that are the same in both are replaced by a number, and the words
+    behind each number.
 
     chance: of every name to be replaced.
     """
     numbers = random_state.sample(range(NAMES), NAMES)
     new_source: List[Word] = list(source)
     new_target: List[Word] = list(target)
+    names: Dict[int, List[str]] = {}
     first = len(new_source) - 1
     # From the back, so that places in front stay what they are.
     while first >= 0 and numbers:
@@ -33,13 +35,14 @@ def shared_names(
         first = min(first, start) - 1
         if end - start == 0 or random_state.random() >= chance:
             continue
-        name = new_source[start:end]
+        name = list(source[start:end])
         place = _find(new_target, name)
         if place is not None:
             number = numbers.pop()
             new_source[start:end] = [number]
             new_target[place : place + len(name)] = [number]
-    return new_source, new_target
+            names[number] = name
+    return new_source, new_target, names
 
 
 def protect(
@@ -86,9 +89,9 @@ def _run(words: Sequence[Word], last: int) -> Tuple[int, int]:
     return start, last + 1
 
 
-def _find(words: Sequence[Word], wanted: Sequence[Word]) -> "int | None":
+def _find(words: Sequence[Word], wanted: Sequence[str]) -> Optional[int]:
     """Where a sequence of words stands for the first time."""
     for place in range(len(words) - len(wanted) + 1):
-        if words[place : place + len(wanted)] == wanted:
+        if list(words[place : place + len(wanted)]) == list(wanted):
             return place
     return None

@@ -94,9 +94,8 @@ def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
 def _matrix(rows: Any, shape: Tuple[int, int]) -> np.ndarray:
     matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float32)
     if matrix.shape != shape and matrix.size + shape[0] * shape[1]:
-        raise ValueError(
-            f"the attention has {matrix.shape[0]} rows and {matrix.shape[1]} columns, not {shape[0]} and {shape[1]}"
-        )
+        found = " by ".join(map(str, matrix.shape))
+        raise ValueError(f"the attention is {found}, not {shape[0]} words by {shape[1]} English words")
     if not np.isfinite(matrix).all() or (matrix < 0).any():
         raise ValueError("the attention must be of finite numbers from 0")
     return matrix.reshape(shape)

@@ -1,11 +1,12 @@
 """The translators that a config can name, and how a saved one is loaded."""
 
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Union
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from spacy.util import registry
 
 from .conv_translator import ConvTranslator, read_conv_translator
+from .hugging_face import HFTranslator, read_hf_translator
 from .precomputed import PrecomputedTranslator, read_precomputed
 from .translation import Translator
 from .untranslated import Untranslated
@@ -32,6 +33,30 @@ def make_conv_seq2seq_v1(
     """
     settings = {"beams": beams, "length_power": length_power, "longest": longest, "protect": protect}
     return read_conv_translator(path, {**settings, "names": list(names)})
+
+
+def make_hf_translator_v1(
+    name: Union[str, Path],
+    source: Optional[str] = None,
+    target: str = "en",
+    layer: Optional[int] = None,
+    head: Optional[int] = None,
+    beams: int = 4,
+    longest: int = 100,
+    batch_size: int = 16,
+) -> HFTranslator:
+    """A translation model of the transformers library with cross-attention, such as MarianMT or M2M100.
+
+    name: a folder, or the name of a model of the hub, which transformers then downloads.
+    source, target: languages, as a model of many languages names them; a model of two needs none.
+    layer, head: whose attention is taken, counted from 0, or with -1 from the last; None takes the mean of all.
+    beams: translations that are followed at once.
+    longest: words of a part; longer sentences are cut, after punctuation where there is some.
+    batch_size: parts that are translated at once.
+    Raises ImportError without transformers, ValueError where there is no such model, layer, head or language.
+    """
+    settings = {"source": source, "target": target, "layer": layer, "head": head, "beams": beams}
+    return read_hf_translator(str(name), {**settings, "longest": longest, "batch_size": batch_size})
 
 
 def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:

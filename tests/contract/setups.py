@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import spacy
-from samples import SMALL_MODEL, TRAIN
+from samples import SMALL_MODEL, TRAIN, english_ner
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -36,6 +36,7 @@ class Setup:
     writes_ents: whether it writes doc.ents; a router writes sentences.
     trainable: whether it learns; a vote does not.
     updates: after which it knows the training sentences.
+    features: the component in front that gives it features, in training too; it is not trained itself.
     """
 
     name: str
@@ -47,12 +48,21 @@ class Setup:
     writes_ents: bool = True
     trainable: bool = True
     updates: int = 60
+    features: Optional[str] = None
 
     def blank(self) -> Language:
         nlp = spacy.blank("en")
         for factory, config in self.pipes:
             nlp.add_pipe(factory, name=config.get("spans_key"), config=config)
+        if self.features is not None:
+            nlp.config["initialize"]["components"] = {
+                self.features: {"translator": {"@misc": "spacy_crfner.Untranslated.v1"}, "english": english_ner()}
+            }
         return nlp
+
+    def update(self, nlp: Language, examples: List[Example], **options: Any) -> None:
+        """An update as `spacy train` makes it."""
+        nlp.update(examples, annotates=[] if self.features is None else [self.features], **options)
 
     @property
     def listens(self) -> bool:
@@ -66,7 +76,12 @@ class Setup:
                 nlp.replace_listeners("tok2vec", name, [path])
 
     def examples(self, nlp: Language) -> List[Example]:
-        return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+        """With features, where they can be made already."""
+        examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+        if self.features is not None and nlp.get_pipe(self.features).translator is not None:
+            for example in examples:
+                nlp.get_pipe(self.features)(example.predicted)
+        return examples
 
     def annotations(self, doc: Doc) -> List[Any]:
         """Everything that the component writes, in comparable form."""
@@ -113,6 +128,17 @@ def _router(tok2vec: Dict[str, Any], **config: Any) -> Dict[str, Any]:
     model = {"@architectures": "spacy_crfner.RCNN.v1", "width": 32, "hidden_width": 32, "per_sentence": True}
     return {"model": {**model, "tok2vec": tok2vec}, "weak_labels": ["ORG"], **config}
 
+
+BESIDE = {
+    "@architectures": "spacy_crfner.Concatenate.v1",
+    "first": ENCODER,
+    "second": {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "width": 64},
+}
+BELOW = {
+    "@architectures": "spacy_crfner.BiLSTM.v1",
+    "width": 64,
+    "tok2vec": {**BESIDE, "second": {**BESIDE["second"], "width": 65}},
+}
 
 ROUTED = {"router": "weak_class_router", "predict_on": "routed", "train_on": "balanced"}
 
@@ -183,5 +209,17 @@ SETUPS = [
         ),
         trainable=False,
         updates=100,
+    ),
+    Setup(
+        "back_attention",
+        "bcrf_ner",
+        (("back_attention", {}), ("bcrf_ner", _bcrf(BESIDE))),
+        features="back_attention",
+    ),
+    Setup(
+        "back_attention_input",
+        "bcrf_ner",
+        (("back_attention", {"normalisation": "row_normalised"}), ("bcrf_ner", _bcrf(BELOW))),
+        features="back_attention",
     ),
 ]

@@ -1,0 +1,179 @@
+"""Translators of the transformers library: any sequence-to-sequence model with cross-attention."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import spacy
+import torch
+from thinc.util import get_torch_default_device
+
+from ..extras import require
+from .alignment import between_words
+from .saving import Files
+from .translation import Translation, TranslationError, translate_in_parts
+
+SETTINGS = "spacy_crfner.json"
+WORD_STARTS = ("\u2581", "\u0120")
+"""How SentencePiece and byte-level tokenizers write the space in front of a word."""
+
+
+class HFTranslator:
+    """Translates with a model such as MarianMT or M2M100.
+
+    model, tokenizer: as `AutoModelForSeq2SeqLM` and `AutoTokenizer` load them, the model with `eager` attention.
+    settings: see `make_hf_translator_v1`.
+    Raises ValueError where the model has no such layer, head or language.
+    """
+
+    kind = "spacy_crfner.saved_hf_translator.v1"
+
+    def __init__(self, model: Any, tokenizer: Any, settings: Mapping[str, Any]):
+        self.model = model.eval().to(get_torch_default_device())
+        self.tokenizer = tokenizer
+        self.settings = dict(settings)
+        config = model.config
+        for name, count in (("layer", config.decoder_layers), ("head", config.decoder_attention_heads)):
+            chosen = self.settings[name]
+            if chosen is not None and not -count <= chosen < count:
+                raise ValueError(f"The translator has {count} {name}s in its decoder, so there is no {name} {chosen}.")
+        if self.settings["source"] is not None:
+            tokenizer.src_lang = self.settings["source"]
+        self._first = self._first_piece()
+        self._english = spacy.blank("en")
+
+    def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        return translate_in_parts(sentences, self.settings["longest"], self._translate)
+
+    def _translate(self, parts: List[List[str]]) -> List[Translation]:
+        found: Dict[int, Translation] = {}
+        order = sorted(range(len(parts)), key=lambda place: len(parts[place]))
+        for first in range(0, len(order), self.settings["batch_size"]):
+            places = order[first : first + self.settings["batch_size"]]
+            for place, translation in zip(places, self._translate_batch([parts[p] for p in places]), strict=True):
+                found[place] = translation
+        return [found[place] for place in range(len(parts))]
+
+    @torch.no_grad()
+    def _translate_batch(self, parts: Sequence[Sequence[str]]) -> List[Translation]:
+        encoded = [self._encode(words) for words in parts]
+        width = max(len(ids) for ids, _ in encoded)
+        most = getattr(self.model.config, "max_position_embeddings", 512)
+        if width > most:
+            words = next(words for words, (ids, _) in zip(parts, encoded, strict=True) if len(ids) == width)
+            raise TranslationError(
+                f"{' '.join(words)[:80]!r} has {width} pieces, and the model reads {most}: set `longest` of "
+                f"spacy_crfner.HFTranslator.v1 below {len(words)} words."
+            )
+        pad = self.tokenizer.pad_token_id
+        device = self.model.device
+        rows = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids, _ in encoded], device=device)
+        inputs = {"input_ids": rows, "attention_mask": (rows != pad).long()}
+        options = {} if self._first is None else {"forced_bos_token_id": self._first}
+        output = self.model.generate(
+            **inputs,
+            **options,
+            num_beams=self.settings["beams"],
+            do_sample=False,
+            max_new_tokens=min(2 * width + 10, most - 2),
+        )
+        # Once more over the finished translations: generating reorders attention with the beams.
+        attention = self._attention(inputs, output[:, :-1])
+        return [
+            self._read(words, places, ids[1:].tolist(), matrix)
+            for words, (_, places), ids, matrix in zip(parts, encoded, output, attention, strict=True)
+        ]
+
+    def _attention(self, inputs: Dict[str, torch.Tensor], decoded: torch.Tensor) -> np.ndarray:
+        """(batch, decoded, source), of the layer and the head that were chosen, or the mean of all."""
+        layers = self.model(**inputs, decoder_input_ids=decoded, output_attentions=True).cross_attentions
+        if not layers or layers[0] is None:
+            raise ValueError("The model gives no cross-attention: load it with attn_implementation='eager'.")
+        layer, head = self.settings["layer"], self.settings["head"]
+        chosen = torch.stack(list(layers)).mean(dim=0) if layer is None else layers[layer]
+        return (chosen.mean(dim=1) if head is None else chosen[:, head]).float().cpu().numpy()
+
+    def _encode(self, words: Sequence[str]) -> Tuple[List[int], List[int]]:
+        """The pieces of a sentence with its special ones, and for each the place of its word, -1 where it has none.
+
+        Word by word: what a tokenizer without offsets makes of a word does not depend on the words beside it.
+        """
+        ids: List[int] = []
+        places: List[int] = []
+        for place, word in enumerate(words):
+            pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(word))
+            ids += pieces
+            places += [place] * len(pieces)
+        whole = self.tokenizer.build_inputs_with_special_tokens(ids)
+        before = next(n for n in range(len(whole) - len(ids) + 1) if whole[n : n + len(ids)] == ids)
+        return whole, [-1] * before + places + [-1] * (len(whole) - before - len(ids))
+
+    def _read(self, words: Sequence[str], places: List[int], ids: List[int], attention: np.ndarray) -> Translation:
+        """ids: the pieces of the translation, with special ones; attention: a row for each."""
+        special = set(self.tokenizer.all_special_ids)
+        kept = [n for n, one in enumerate(ids) if one not in special]
+        texts = self.tokenizer.convert_ids_to_tokens([ids[n] for n in kept])
+        text, owners = _spell(texts)
+        doc = self._english.make_doc(text)
+        tokens = [token for token in doc if not token.is_space]
+        sources = [n for n, place in enumerate(places) if place >= 0]
+        pieces, targets = [], []
+        for number, token in enumerate(tokens):
+            # A piece may reach over several tokens, as in "dog."
+            for piece in sorted({owners[at] for at in range(token.idx, token.idx + len(token))}):
+                pieces.append(kept[piece])
+                targets.append(number)
+        chosen = attention[np.ix_(pieces, sources)] if pieces else np.zeros((0, len(sources)))
+        source = [places[n] for n in sources]
+        matrix = between_words(chosen, source, targets, (len(words), len(tokens)))
+        return Translation([token.text for token in tokens], matrix)
+
+    def _first_piece(self) -> Optional[int]:
+        """The piece that tells a model of many languages to write English; None for a model of two."""
+        ids = getattr(self.tokenizer, "lang_code_to_id", None) or {}
+        code = self.settings["target"]
+        if not ids:
+            return None
+        if code not in ids:
+            raise ValueError(f"The translator has no language {code!r}: choose `target` from {', '.join(sorted(ids))}.")
+        return int(ids[code])
+
+    def files(self) -> Files:
+        with TemporaryDirectory(prefix="spacy-crfner-") as folder:
+            self.model.save_pretrained(folder, safe_serialization=True)
+            self.tokenizer.save_pretrained(folder)
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+        return {**files, SETTINGS: json.dumps(self.settings).encode("utf8")}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "HFTranslator":
+        with TemporaryDirectory(prefix="spacy-crfner-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            return read_hf_translator(folder, json.loads(files[SETTINGS]))
+
+
+def read_hf_translator(name: str, settings: Mapping[str, Any]) -> HFTranslator:
+    """name: a folder, or the name of a model of the hub. Raises ValueError where there is none."""
+    transformers = require("transformers", "transformers", "spacy_crfner.HFTranslator.v1")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(name, attn_implementation="eager")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: no translation model can be loaded from there ({error}).") from None
+    return HFTranslator(model, tokenizer, settings)
+
+
+def _spell(pieces: Sequence[str]) -> Tuple[str, List[int]]:
+    """The text that pieces form, and for each of its characters the place of its piece."""
+    text, owners = "", []
+    for place, piece in enumerate(pieces):
+        for start in WORD_STARTS:
+            piece = piece.replace(start, " ")
+        if not text:
+            piece = piece.lstrip()
+        text += piece
+        owners += [place] * len(piece)
+    return text, owners

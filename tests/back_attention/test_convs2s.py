@@ -1,0 +1,180 @@
+"""The translator's network and its search, against plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_crfner.back_attention.beam import beam_search
+from spacy_crfner.back_attention.convs2s import ConvS2S
+from spacy_crfner.back_attention.pieces import BEGIN, END, FIRST_NAME, PAD, SPECIAL
+
+VOCAB = SPECIAL + 12
+SIZES = {"size": 8, "width": 6, "kernel": 3, "encoder_layers": 2, "decoder_layers": 2, "positions": 20}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = ConvS2S(VOCAB, **SIZES).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.3)
+    return model
+
+
+def arrays(model):
+    return {name: weight.double().numpy() for name, weight in model.without_norms().state_dict().items()}
+
+
+def glu(x):
+    half = len(x) // 2
+    return x[:half] / (1.0 + np.exp(-x[half:]))
+
+
+def plain_forward(w, source, target):
+    """Gehring et al. 2017, sections 3.1 to 3.3, for one pair, a word at a time."""
+    half = math.sqrt(0.5)
+
+    def embed(side, ids):
+        return [w[f"{side}.embed.pieces.weight"][i] + w[f"{side}.embed.positions.weight"][k] for k, i in enumerate(ids)]
+
+    def linear(name, x):
+        return w[f"{name}.weight"] @ x + w[f"{name}.bias"]
+
+    def convolve(name, columns):
+        kernel = w[f"{name}.weight"]
+        return glu(sum(kernel[:, :, k] @ column for k, column in enumerate(columns)) + w[f"{name}.bias"])
+
+    inputs = embed("encoder", source)
+    nothing = np.zeros(SIZES["width"])
+    states = [linear("encoder.enter", x) for x in inputs]
+    for layer in range(SIZES["encoder_layers"]):
+        around = [nothing, *states, nothing]
+        name = f"encoder.convolutions.{layer}"
+        states = [(convolve(name, around[k : k + 3]) + states[k]) * half for k in range(len(states))]
+    keys = [linear("encoder.leave", x) for x in states]
+    values = [(key + x) * half for key, x in zip(keys, inputs, strict=True)]
+
+    inputs = embed("decoder", target)
+    states = [linear("decoder.enter", x) for x in inputs]
+    attentions = []
+    for layer in range(SIZES["decoder_layers"]):
+        name, past = f"decoder.layers.{layer}", [nothing, nothing, *states]
+        following, rows = [], []
+        for k, state in enumerate(states):
+            hidden = convolve(f"{name}.convolution", past[k : k + 3])
+            query = (linear(f"{name}.query", hidden) + inputs[k]) * half
+            weights = np.exp([query @ key for key in keys])
+            weights /= weights.sum()
+            context = sum(a * value for a, value in zip(weights, values, strict=True)) * math.sqrt(len(keys))
+            hidden = (linear(f"{name}.out", context) + hidden) * half
+            following.append((hidden + state) * half)
+            rows.append(weights)
+        states = following
+        attentions.append(rows)
+    features = [linear("decoder.leave", state) for state in states]
+    scores = [w["decoder.embed.pieces.weight"] @ x + w["bias"] for x in features]
+    return np.array(scores), np.mean(attentions, axis=0)
+
+
+def test_the_network_is_that_of_the_paper(model):
+    source, target = [SPECIAL + 1, SPECIAL + 5, FIRST_NAME, END], [BEGIN, SPECIAL + 2, SPECIAL + 2]
+    scores, attention = plain_forward(arrays(model), source, target)
+    with torch.no_grad():
+        found, where = model(torch.tensor([source]), torch.tensor([target]))
+    np.testing.assert_allclose(found[0].numpy(), scores, atol=1e-4)
+    np.testing.assert_allclose(where[0].numpy(), attention, atol=1e-5)
+
+
+def test_what_stands_beside_a_text_does_not_matter(model):
+    texts = [[SPECIAL + 1, END], [SPECIAL + 2, SPECIAL + 3, SPECIAL + 4, SPECIAL, END]]
+    rows = torch.tensor([[*text, *[PAD] * (5 - len(text))] for text in texts])
+    target = torch.tensor([[BEGIN, SPECIAL + 6]] * 2)
+    with torch.no_grad():
+        together, attention = model(rows, target)
+        alone, own = model(torch.tensor(texts[:1]), target[:1])
+    torch.testing.assert_close(together[:1], alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(attention[:1, :, :2], own, atol=1e-6, rtol=0)
+    assert attention[0, :, 2:].abs().max() == 0.0
+
+
+def test_texts_longer_than_the_positions_can_be_read(model):
+    with torch.no_grad():
+        scores, _ = model(torch.full((1, 50), SPECIAL), torch.full((1, 40), SPECIAL))
+    assert torch.isfinite(scores).all()
+
+
+def test_the_copy_without_norms_computes_the_same(model):
+    source, target = torch.tensor([[SPECIAL, SPECIAL + 3, END]]), torch.tensor([[BEGIN, SPECIAL + 2]])
+    plain = model.without_norms()
+    assert not any("parametrizations" in name for name in plain.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(plain(source, target)[0], model(source, target)[0], atol=1e-6, rtol=0)
+
+
+def greedy(model, source):
+    """Piece by piece with the whole network each time."""
+    pieces, total = [BEGIN], 0.0
+    names = [one for one in source if FIRST_NAME <= one < SPECIAL]
+    while len(pieces) <= int(1.5 * len(source)) + 10:
+        scores = model(torch.tensor([source]), torch.tensor([pieces]))[0][0, -1].log_softmax(-1)
+        allowed = [END, *range(SPECIAL, VOCAB), *(one for one in names if one not in pieces)]
+        best = max(allowed, key=lambda one: float(scores[one]))
+        pieces.append(best)
+        total += float(scores[best])
+        if best == END:
+            break
+    return pieces[1:], total / (len(pieces) - 1)
+
+
+SOURCES = [
+    [SPECIAL + 1, END],
+    [SPECIAL + 4, FIRST_NAME + 2, SPECIAL + 2, SPECIAL + 2, END],
+    [SPECIAL + 7, SPECIAL + 3, SPECIAL + 9, END],
+]
+
+
+def test_one_beam_is_the_greedy_search(model):
+    with torch.no_grad():
+        for source, found in zip(SOURCES, beam_search(model, SOURCES, beams=1), strict=True):
+            pieces, score = greedy(model, source)
+            assert found.pieces == [one for one in pieces if one != END]
+            assert found.score == pytest.approx(score, abs=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_what_a_search_says_of_its_translations(model, beams):
+    """Score and attention are those of the whole network, and each source has its own, whatever is beside it."""
+    for source, found in zip(SOURCES, beam_search(model, SOURCES, beams=beams), strict=True):
+        (alone,) = beam_search(model, [source], beams=beams)
+        assert alone.pieces == found.pieces
+        with torch.no_grad():
+            scores, attention = model(torch.tensor([source]), torch.tensor([[BEGIN, *found.pieces]]))
+        log_p = scores[0].log_softmax(-1)
+        ended = [log_p[k, one] for k, one in enumerate([*found.pieces, END])]
+        means = [float(sum(part) / len(part)) for part in (ended, ended[:-1])]
+        assert min(abs(found.score - mean) for mean in means) < 1e-4
+        torch.testing.assert_close(
+            found.attention[:, : len(source)], attention[0, : len(found.pieces)], atol=1e-5, rtol=0
+        )
+
+
+def test_a_name_comes_once_and_only_where_the_source_has_it(model):
+    with torch.no_grad():
+        # A network that would write nothing but names.
+        model.bias[FIRST_NAME:SPECIAL] += 50.0
+    source = [SPECIAL, FIRST_NAME + 3, FIRST_NAME + 5, END]
+    (found,) = beam_search(model, [source], beams=3)
+    names = [one for one in found.pieces if one < SPECIAL]
+    assert sorted(names) == [FIRST_NAME + 3, FIRST_NAME + 5]
+
+
+@pytest.mark.parametrize(("harder", "has_name"), [(1.0, True), (60.0, False)])
+def test_of_the_translations_that_were_followed_one_with_all_names_wins(model, harder, has_name):
+    """Even where another one is more probable; but not where no beam has the name."""
+    with torch.no_grad():
+        model.bias[FIRST_NAME + 2] -= harder
+    (found,) = beam_search(model, [SOURCES[1]], beams=200)
+    assert (FIRST_NAME + 2 in found.pieces) == has_name
