@@ -1,0 +1,304 @@
+"""The component and the layer: what is stored, where it is kept, what a user is told."""
+
+import os
+import pickle
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import spacy
+from samples import TRAIN, english_ner
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from spacy_crfner.back_attention.cache import FeatureCache
+from spacy_crfner.back_attention.features import build_back_attention_features_v1
+from spacy_crfner.back_attention.translation import Translation, TranslationError
+from spacy_crfner.back_attention.untranslated import Untranslated
+
+WIDTH = 64
+
+
+class Swapped(Untranslated):
+    """Gives the words in another order, and counts how many sentences it was asked for."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def translate(self, sentences):
+        self.asked += len(sentences)
+        for words in sentences:
+            if "fail" in words:
+                raise RuntimeError("no such word")
+        return [
+            Translation([*reversed(words)], np.eye(len(words), dtype=np.float32)[:, ::-1] / 2) for words in sentences
+        ]
+
+
+def make(translator=None, cache=None, **config):
+    nlp = spacy.blank("es")
+    pipe = nlp.add_pipe("back_attention", config=config)
+    pipe.initialize(lambda: [], nlp=nlp, translator=translator or Untranslated(), english=english_ner(), cache=cache)
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def english():
+    return spacy.load(english_ner())
+
+
+def states(english, words):
+    doc = Doc(english.vocab, words=words)
+    return english.get_pipe("bcrf_ner").model.get_ref("tok2vec").predict([doc])[0]
+
+
+def stored(doc):
+    return doc.spans["back_attention"].attrs["features"]
+
+
+def test_every_word_has_the_states_of_the_words_that_translate_it(english):
+    nlp = make(Swapped())
+    words = ["Kell", " ", "ve", "Paris", "\n"]
+    doc = nlp.get_pipe("back_attention")(Doc(nlp.vocab, words=words))
+    read = states(english, ["Paris", "ve", "Kell"])
+    expected = np.stack([read[2], np.zeros(WIDTH), read[1], read[0], np.zeros(WIDTH)]) / 2
+    assert stored(doc).dtype == np.float16
+    np.testing.assert_allclose(stored(doc).astype(float), expected, atol=1e-3)
+
+
+def test_sentences_are_translated_one_by_one(english):
+    nlp, whole = make(Swapped()), make(Swapped(), per_sentence=False)
+    for pipeline in (nlp, whole):
+        doc = Doc(pipeline.vocab, words=["Anna", "left", ".", "Bob", "stayed"], sent_starts=[1, 0, 0, 1, 0])
+        found = stored(pipeline.get_pipe("back_attention")(doc))
+        parts = [["Anna", "left", "."], ["Bob", "stayed"]] if pipeline is nlp else [[token.text for token in doc]]
+        expected = np.concatenate([states(english, part[::-1])[::-1] / 2 for part in parts])
+        np.testing.assert_allclose(found.astype(float), expected, atol=1e-3)
+
+
+def test_marginals_and_coverage(english):
+    nlp = make(Swapped(), representation="marginals", normalisation="row_normalised")
+    found = stored(nlp("Anna Kell met Bob")).astype(float)
+    tags = len(english.get_pipe("bcrf_ner").tag_set)
+    assert found.shape == (4, tags + 1) == (4, nlp.get_pipe("back_attention").width)
+    np.testing.assert_allclose(found[:, -1], 0.5)
+    np.testing.assert_allclose(found[:, :-1].sum(axis=1), 1.0, atol=1e-2)
+
+
+def test_features_survive_docbin_and_processes():
+    nlp = make()
+    texts = [text for text, _ in TRAIN]
+    docs = list(nlp.pipe(texts))
+    again = list(DocBin().from_bytes(DocBin(docs=docs).to_bytes()).get_docs(nlp.vocab))
+    others = list(nlp.pipe(texts, n_process=2, batch_size=5))
+    for doc, same, other in zip(docs, again, others, strict=True):
+        np.testing.assert_array_equal(stored(doc), stored(same))
+        np.testing.assert_array_equal(stored(doc), stored(other))
+
+
+def test_a_saved_component_needs_neither_of_its_sources(tmp_path):
+    english = tmp_path / "english"
+    shutil.copytree(english_ner(), english)
+    nlp = spacy.blank("es")
+    nlp.add_pipe("back_attention")
+    block = {"translator": {"@misc": "spacy_crfner.Untranslated.v1"}, "english": str(english)}
+    nlp.config["initialize"]["components"]["back_attention"] = block
+    nlp.initialize()
+    expected = stored(nlp("Anna Kell met Bob ."))
+    nlp.to_disk(tmp_path / "model")
+    shutil.rmtree(english)
+    pipe = nlp.get_pipe("back_attention")
+    for again in (spacy.load(tmp_path / "model"), pickle.loads(pickle.dumps(nlp))):
+        assert again.get_pipe("back_attention").cfg["digest"] == pipe.cfg["digest"]
+        np.testing.assert_array_equal(stored(again("Anna Kell met Bob .")), expected)
+    nlp.to_disk(tmp_path / "model")
+    assert (tmp_path / "model" / "back_attention" / "parts" / "english" / "config.cfg").exists()
+
+
+def test_nothing_is_computed_twice(tmp_path):
+    asked = []
+    for _ in range(2):
+        translator = Swapped()
+        nlp = make(translator, cache=tmp_path / "cache")
+        list(nlp.pipe(["Anna left .", "Bob left .", "Anna left ."]))
+        nlp("Bob left .")
+        asked.append(translator.asked)
+    assert asked == [2, 0]
+    other = make(translator := Swapped(), cache=tmp_path / "cache", normalisation="row_normalised")
+    other("Bob left .")
+    assert translator.asked == 1
+
+
+def test_a_failing_translator_names_the_sentence():
+    nlp = make(Swapped())
+    with pytest.raises(TranslationError, match=r"'back_attention' failed at 'please fail \.': no such word"):
+        list(nlp.pipe(["Anna left .", "please fail .", "Bob left ."]))
+    failed = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: failed.append((name, len(docs))))
+    docs = list(nlp.pipe(["Anna left .", "please fail ."], batch_size=1))
+    assert [doc.text for doc in docs] == ["Anna left ."] and failed == [("back_attention", 1)]
+
+
+def test_a_translator_without_attention_is_refused():
+    class Bad(Untranslated):
+        def translate(self, sentences):
+            return [Translation(words, np.zeros((1, 1))) for words in sentences]
+
+    with pytest.raises(TranslationError, match=r"no attention between 2 words and 2 for 'Anna left'"):
+        make(Bad())("Anna left")
+
+
+def test_what_is_missing_is_said(tmp_path):
+    nlp = spacy.blank("es")
+    pipe = nlp.add_pipe("back_attention")
+    with pytest.raises(ValueError, match=r"in \[initialize\.components\.back_attention\]"):
+        nlp.initialize()
+    with pytest.raises(ValueError, match="there is no English pipeline"):
+        pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path)
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    with pytest.raises(ValueError, match="has no bcrf_ner"):
+        pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "blank")
+    untrained = spacy.blank("en")
+    untrained.add_pipe("bcrf_ner")
+    untrained.to_disk(tmp_path / "untrained")
+    with pytest.raises(ValueError, match="has not been trained"):
+        pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "untrained")
+    with pytest.raises(ValueError, match="no representation 'vectors': choose from states, marginals"):
+        nlp.add_pipe("back_attention", name="other", config={"representation": "vectors"})
+
+
+# The layer
+
+
+def test_the_layer_gives_the_features():
+    nlp = make()
+    docs = list(nlp.pipe(["Anna left .", "", "Bob"]))
+    layer = build_back_attention_features_v1(WIDTH)
+    layer.initialize(X=docs)
+    found, backprop = layer(docs, is_train=True)
+    assert [rows.dtype for rows in found] == [np.float32] * 3
+    for rows, doc in zip(found, docs, strict=True):
+        np.testing.assert_array_equal(rows, stored(doc).astype(np.float32))
+    assert backprop(found) is docs
+
+
+def test_features_may_be_missing_only_before_the_first_update():
+    nlp, docs = make(), [spacy.blank("es")("Anna left .")]
+    layer = build_back_attention_features_v1(WIDTH)
+    layer.initialize(X=docs)
+    assert not layer.predict(docs)[0].any()
+    with pytest.raises(ValueError, match=r"annotating_components"):
+        layer(docs, is_train=True)
+    layer(list(nlp.pipe(["Anna"])), is_train=True)
+    with pytest.raises(ValueError, match=r"has no features in doc\.spans\['back_attention'\]"):
+        layer.predict(docs)
+    again = build_back_attention_features_v1(WIDTH).from_bytes(layer.to_bytes())
+    with pytest.raises(ValueError, match="has no features"):
+        again.predict(docs)
+
+
+def test_features_of_another_width_are_refused():
+    doc = make()("Anna left .")
+    with pytest.raises(ValueError, match=r"of 3 tokens, 64 each, .* expects 400 each"):
+        build_back_attention_features_v1().predict([doc])
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:2])
+    with pytest.raises(ValueError, match="merge or split tokens after the tagger"):
+        build_back_attention_features_v1(WIDTH).predict([doc])
+
+
+def test_dropout_of_words():
+    doc = make()("Anna left . " * 100)
+    layer = build_back_attention_features_v1(WIDTH, dropout=0.25)
+    layer.initialize(X=[doc])
+    dropped = (layer([doc], is_train=True)[0][0] == 0).all(axis=1)
+    assert 0.1 < dropped.mean() < 0.4
+    assert not (layer.predict([doc])[0] == 0).all(axis=1).any()
+
+
+def test_the_features_matter_to_a_tagger():
+    """With nothing but the features, the tagger learns what the English one knows."""
+    nlp = spacy.blank("es")
+    nlp.add_pipe("back_attention")
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": {"@architectures": FEATURES, "width": WIDTH}}
+    nlp.add_pipe("bcrf_ner", config={"model": model})
+    block = {"translator": {"@misc": "spacy_crfner.Untranslated.v1"}, "english": english_ner()}
+    nlp.config["initialize"]["components"]["back_attention"] = block
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.02
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer, annotates=["back_attention"])
+    assert nlp.evaluate(examples)["ents_f"] > 0.95
+
+
+FEATURES = "spacy_crfner.BackAttentionFeatures.v1"
+
+# The cache
+
+
+def rows(number):
+    return np.full((2, 3), number, dtype=np.float16)
+
+
+def test_cache_in_memory_forgets_the_oldest():
+    cache = FeatureCache(None, 3 * rows(0).nbytes / 1e6)
+    for number in range(3):
+        cache.put({bytes([number]): rows(number)})
+    assert cache.get([b"\0"])
+    cache.put({b"\3": rows(3)})
+    assert sorted(cache.get([b"\0", b"\1", b"\2", b"\3", b"\4"])) == [b"\0", b"\2", b"\3"]
+
+
+def test_cache_on_disk_keeps_everything(tmp_path):
+    first = FeatureCache(tmp_path / "new" / "folder", 0.0)
+    first.put({bytes([number]): rows(number) for number in range(5)})
+    first.put({b"empty": np.zeros((0, 3), dtype=np.float16)})
+    second = FeatureCache(tmp_path / "new" / "folder", 1.0)
+    found = second.get([*(bytes([number]) for number in range(7)), b"empty"])
+    assert len(found) == 6 and found[b"empty"].shape == (0, 3)
+    np.testing.assert_array_equal(found[b"\4"], rows(4))
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path):
+    (tmp_path / "features.sqlite").write_text("something else, and long enough to be read as a header" * 10)
+    with pytest.raises(ValueError, match=r"features\.sqlite: features cannot be kept in this file"):
+        FeatureCache(tmp_path, 1.0)
+
+
+WRITER = """
+import sys
+import numpy as np
+from spacy_crfner.back_attention.cache import FeatureCache
+cache = FeatureCache(sys.argv[1], 1.0)
+first = int(sys.argv[2])
+for number in range(first, first + int(sys.argv[3])):
+    cache.put({number.to_bytes(4, "big"): np.full((50, 100), number % 100, dtype=np.float16)})
+"""
+
+
+def test_processes_write_at_once_and_may_be_killed(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(first), "40"]) for first in (0, 1000)]
+    killed = subprocess.Popen([*command, "5000", "1000000"])
+    end = time.monotonic() + 60
+    path = tmp_path / "features.sqlite"
+    while time.monotonic() < end and not FeatureCache(tmp_path, 0.0).get([(5003).to_bytes(4, "big")]):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    keys = [number.to_bytes(4, "big") for first in (0, 1000) for number in range(first, first + 40)]
+    found = FeatureCache(tmp_path, 1.0).get(keys)
+    assert len(found) == 80
+    assert all((array == int.from_bytes(key, "big") % 100).all() for key, array in found.items())
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        lengths = {length for (length,) in connection.execute("SELECT length(data) FROM features")}
+    assert lengths == {50 * 100 * 2}
+    assert os.path.getsize(path) > 0
