@@ -88,6 +88,10 @@ class BackAttention(Settings, Pipe):
                 array[[place for place, _ in words]] = next(found)
             doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=spans, attrs={FEATURES: array})
 
+    def sentences(self, doc: Doc) -> List[List[int]]:
+        """The tokens of each sentence that are translated: all but white space."""
+        return [[place for place, _ in words] for _, _, words in self._sentences(doc)]
+
     def _sentences(self, doc: Doc) -> Iterator[Tuple[int, int, List[Tuple[int, str]]]]:
         """(start, end) of every sentence, and its words, without white space, with their tokens."""
         start = 0

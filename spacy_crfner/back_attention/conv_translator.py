@@ -113,6 +113,7 @@ class ConvTranslator:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "ConvTranslator":
+        """The translator that `files()` saved."""
         about = json.loads(files[ABOUT])
         model = ConvS2S(**about["network"], normalised=False).eval()
         model.load_state_dict(load(files[WEIGHTS]))

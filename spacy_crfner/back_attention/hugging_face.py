@@ -149,6 +149,7 @@ class HFTranslator:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "HFTranslator":
+        """The translator that `files()` saved."""
         with TemporaryDirectory(prefix="spacy-crfner-") as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)

@@ -45,6 +45,7 @@ class PrecomputedTranslator:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "PrecomputedTranslator":
+        """The translator that `files()` saved."""
         return cls(files[FILE].decode("utf8").split("\n"))
 
 

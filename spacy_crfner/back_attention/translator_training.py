@@ -140,6 +140,11 @@ class TranslatorTraining:
             self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
         return self.progress
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the folder holds a training to go on with."""
+        return (self.folder / CHECKPOINT).exists()
+
     def _is_over(self) -> bool:
         return self.progress.update >= self.settings.max_updates or self.progress.since_best >= self.settings.patience
 
@@ -230,7 +235,7 @@ class TranslatorTraining:
 
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
-        if not path.exists():
+        if not self.resumes:
             (self.folder / LOG).unlink(missing_ok=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             return

@@ -21,4 +21,5 @@ class Untranslated:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Untranslated":
+        """The translator that `files()` saved."""
         return cls()

@@ -1,0 +1,57 @@
+"""The commands: a translator is trained, a pipeline uses it, its attention is drawn."""
+
+import subprocess
+import sys
+
+import pytest
+import spacy
+from samples import english_ner
+from test_translators import make_pairs
+
+
+def crfner(*arguments, code=0):
+    command = [sys.executable, "-m", "spacy", "crfner", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == code, result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    for place, language in enumerate(("es", "en")):
+        lines = [" ".join(pair[place]) for pair in make_pairs(60)]
+        (folder / f"text.{language}").write_text("\n".join(lines), encoding="utf8")
+    return folder
+
+
+def test_train_translator_and_align(text, tmp_path):
+    pytest.importorskip("matplotlib")
+    files = []
+    for option, language in (("source", "es"), ("target", "en"), ("dev-source", "es"), ("dev-target", "en")):
+        files += [f"--{option}", text / f"text.{language}"]
+    command = ["train-translator", tmp_path / "translator", *files, "--lang", "es", "--vocab", "300", "--size", "16"]
+    printed = crfner(*command, "--max-updates", "4", "--eval-every", "2")
+    assert "60 pairs of sentences" in printed and printed.count(" *") >= 1 and "dev BLEU" in printed
+    assert "Going on with the training" in crfner(*command, "--max-updates", "6", "--eval-every", "2")
+    assert "other settings" in crfner(*command, "--max-updates", "6", "--seed", "3", code=1)
+    assert "in pairs" in crfner(*command, "--source", text / "text.es", code=1)
+
+    nlp = spacy.blank("es")
+    nlp.add_pipe("back_attention")
+    block = {"@misc": "spacy_crfner.ConvSeq2Seq.v1", "path": str(tmp_path / "translator")}
+    nlp.config["initialize"]["components"]["back_attention"] = {"translator": block, "english": english_ner()}
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "model")
+    output = tmp_path / "new" / "picture"
+    printed = crfner("align", tmp_path / "model", "Kell <ve> el $ perro", "--output", output)
+    assert "Kell < ve > el $ perro" in printed or "Kell <ve> el $ perro" in printed
+    page = output.with_suffix(".html").read_text(encoding="utf8")
+    assert "perro" in page and "<ve>" not in page and page.count("<tr>") > 4
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_align_says_what_is_missing(tmp_path):
+    spacy.blank("es").to_disk(tmp_path / "model")
+    assert "has no back_attention" in crfner("align", tmp_path / "model", "Hola", code=1)
+    assert "Can't find model" in crfner("align", tmp_path / "none", "Hola", code=1)
