@@ -18,8 +18,8 @@ def build_back_attention_features_v1(
     width: features a token: those of the English tagger, 400 for the states of configs/bcrf_ner.cfg, and one more for
         `row_normalised`.
     component: the name of the `back_attention` component.
-    dropout: the share of the words whose features are set to zero in training, so that the layers behind it do not
-        rely on them alone.
+    dropout: the share of the words all of whose features are set to zero in training, so that what is behind it does
+        not rely on them alone; beside the dropout of the training config, which acts on single features.
     Raises ValueError where the features of a Doc are missing or have another width. Only before the first training
     update, while spaCy finds out the widths of the layers behind it, missing features are zeros.
     """
@@ -28,7 +28,7 @@ def build_back_attention_features_v1(
         forward,
         init=init,
         dims={"nO": width},
-        attrs={"component": component, "word_dropout": dropout, "has_seen": False},
+        attrs={"component": component, "word_dropout": dropout, "dropout_rate": 0.0, "has_seen": False},
     )
 
 
@@ -41,14 +41,16 @@ def init(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    required = is_train or model.attrs["has_seen"]
-    features = [_read(model, doc, required) for doc in docs]
+    features = [_read(model, doc, is_train or model.attrs["has_seen"]) for doc in docs]
     if is_train:
         model.attrs["has_seen"] = True
-        rate = model.attrs["word_dropout"]
-        if rate:
-            features = [rows * (model.ops.xp.random.uniform(size=(len(rows), 1)) >= rate) for rows in features]
-    return [model.ops.asarray2f(rows) for rows in features], lambda gradient: docs
+        features = [_drop(model, rows) for rows in features]
+    return features, lambda gradient: docs
+
+
+def _drop(model: Model[List[Doc], List[Floats2d]], rows: Floats2d) -> Floats2d:
+    words = model.ops.get_dropout_mask((len(rows), 1), model.attrs["word_dropout"]) != 0
+    return rows * words * model.ops.get_dropout_mask(rows.shape, model.attrs["dropout_rate"])
 
 
 def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> Floats2d:

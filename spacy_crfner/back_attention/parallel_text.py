@@ -13,11 +13,13 @@ Pair = Tuple[List[str], List[str]]
 """The words of a sentence and of its English translation."""
 
 
-def read_pairs(source: Union[str, Path], target: Union[str, Path], language: str) -> List[Pair]:
+def read_pairs(
+    source: Union[str, Path], target: Union[str, Path], language: str, tokenized: bool = False
+) -> List[Pair]:
     """The pairs of two text files (.gz or plain, UTF-8), as spaCy's tokenizers split them; without those of which one
     side is empty.
 
-    language: code of the source language.
+    language: code of the source language. tokenized: the text has spaces between its words, and nothing else is split.
     Raises CorpusError where a file cannot be read, the files differ in their number of lines, or nothing is left.
     """
     lines = [list(_lines(Path(path))) for path in (source, target)]
@@ -27,7 +29,10 @@ def read_pairs(source: Union[str, Path], target: Union[str, Path], language: str
             "translation of line n of the other."
         )
     tokenizers = [_tokenizer(code) for code in (language, "en")]
-    sides = [split_words(nlp, side) for nlp, side in zip(tokenizers, lines, strict=True)]
+    sides: List[Iterator[List[str]]] = [
+        map(str.split, side) if tokenized else split_words(nlp, side)
+        for nlp, side in zip(tokenizers, lines, strict=True)
+    ]
     pairs = [(words, english) for words, english in zip(*sides, strict=True) if words and english]
     if not pairs:
         raise CorpusError(f"{source}: there are no sentences in this file.")

@@ -14,9 +14,7 @@ from .messages import clear_errors
 def align_cli(
     model: Annotated[str, Argument(help="Folder or package of a pipeline with back_attention")],
     text: Annotated[str, Argument(help="Text to translate and draw")],
-    output: Annotated[Path, Option("--output", "-o", help="Path of the pictures, without suffix")] = Path(
-        "alignment"
-    ),
+    output: Annotated[Path, Option("--output", "-o", help="Path of the pictures, without suffix")] = Path("alignment"),
     png: Annotated[bool, Option(help="Write a PNG too, which needs matplotlib")] = True,
 ) -> None:
     """Draw the attention between a text and its translation as a heat map (HTML and PNG)."""

@@ -18,10 +18,14 @@ def train_translator_cli(
     dev_source: Annotated[Path, Option(help="Text to evaluate on")],
     dev_target: Annotated[Path, Option(help="Its English translation")],
     lang: Annotated[str, Option(help="Code of the source language")],
+    tokenized: Annotated[bool, Option(help="The text has spaces between its words; split nothing else")] = False,
     vocab: Annotated[int, Option(help="Pieces of words, of both languages together")] = 5000,
     size: Annotated[int, Option(help="Width of embeddings and convolutions")] = 256,
     dropout: Annotated[float, Option(help="Dropout rate")] = 0.2,
     learn_rate: Annotated[float, Option(help="Highest learning rate of Adam")] = 1e-3,
+    warmup: Annotated[
+        int, Option(help="Updates until that rate; then it falls with their root")
+    ] = 500,
     batch_pieces: Annotated[int, Option(help="Pieces of a batch, with padding")] = 3000,
     names: Annotated[float, Option(help="Chance of a name that both sides share to be learned as a place")] = 0.5,
     join: Annotated[float, Option(help="Chance of a sentence to be put together with others, for longer ones")] = 0.3,
@@ -42,8 +46,10 @@ def train_translator_cli(
     with clear_errors():
         if len(source) != len(target):
             raise ValueError(f"--source is given {len(source)} times and --target {len(target)}: give them in pairs.")
-        train = [pair for one, other in zip(source, target, strict=True) for pair in read_pairs(one, other, lang)]
-        dev = read_pairs(dev_source, dev_target, lang)
+        train = [
+            pair for one, other in zip(source, target, strict=True) for pair in read_pairs(one, other, lang, tokenized)
+        ]
+        dev = read_pairs(dev_source, dev_target, lang, tokenized)
         msg.info(f"{len(train):,} pairs of sentences to learn from, {len(dev):,} to evaluate on")
         settings = TrainingSettings(
             vocab=vocab,
@@ -51,6 +57,7 @@ def train_translator_cli(
             width=size,
             dropout=dropout,
             learn_rate=learn_rate,
+            warmup=warmup,
             max_updates=max_updates,
             eval_every=eval_every,
             patience=patience,

@@ -193,6 +193,10 @@ def test_parallel_text(tmp_path):
         (["¿", "Qué", "ve", "Kell", "?"], ["What", "does", "Kell", "see", "?"]),
         (["Un", "perro", "."], ["A", "dog", "."]),
     ]
+    assert read_pairs(tmp_path / "a.es", tmp_path / "a.en", "es", tokenized=True)[1] == (
+        ["Un", "perro."],
+        ["A", "dog."],
+    )
     (tmp_path / "b.en").write_text("One\n", encoding="utf8")
     with pytest.raises(CorpusError, match=r"has 3 lines, .*b\.en has 1"):
         read_pairs(tmp_path / "a.es", tmp_path / "b.en", "es")
