@@ -8,7 +8,7 @@ import sys
 import pytest
 import srsly
 
-SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert")
+SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert", "write_text")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def test_workflows_name_commands_in_an_order_that_works(project):
     assert project["workflows"]["all"] == [
         *("convert", "train", "evaluate", "package", "install", "check", "render"),
         *project["workflows"]["weak-class"],
+        *project["workflows"]["back-attention"],
     ]
 
 
