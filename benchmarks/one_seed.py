@@ -24,8 +24,11 @@ def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
     """Train, evaluate the best model of the training, and return its scores.
 
     job: `config` path, `overrides`, `seed`, `gpu_id` (-1: CPU), `folder` for the model and the training log, `splits`
-        (name -> .spacy file to evaluate), `join` (sentences in a joined Doc of the test split; 0: no such Docs).
+        (name -> .spacy file to evaluate), `join` (sentences in a joined Doc of the test split; 0: no such Docs), and
+        `code`, where the config names functions that are not installed: the path of the file that registers them.
     """
+    if "code" in job:
+        util.import_file("code", job["code"])
     folder = Path(job["folder"])
     log = folder / "log.jsonl"
     config = util.load_config(job["config"], overrides=job["overrides"], interpolate=False)

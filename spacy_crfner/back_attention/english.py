@@ -13,13 +13,14 @@ from thinc.api import Config
 
 from ..tagging.component import CRFEntityRecognizer
 
-REPRESENTATIONS = ("states", "marginals")
+REPRESENTATIONS = ("states", "marginals", "tags")
 
 
 class EnglishNER:
     """An English pipeline with a `bcrf_ner`, which is not trained any further.
 
-    representation: `states`, the vectors that its CRF scores; `marginals`, the probabilities of its tags.
+    representation: `states`, the vectors that its CRF scores; `marginals`, the probabilities of its tags; `tags`, 1 for
+        the tag of the entities that it finds and 0 for all others.
     Raises ValueError where the pipeline has no trained `bcrf_ner`.
     """
 
@@ -51,7 +52,7 @@ class EnglishNER:
     @property
     def width(self) -> int:
         """Features a word."""
-        if self.representation == "marginals":
+        if self.representation != "states":
             return len(self.tagger.tag_set)
         return self.tagger.model.layers[1].get_dim("nI")
 
@@ -79,6 +80,10 @@ class EnglishNER:
             docs = list(pipe.pipe(docs, batch_size=len(docs)))
         if self.representation == "marginals":
             return [prediction.attrs["marginals"] for prediction in self.tagger.predict(docs)]
+        if self.representation == "tags":
+            one_hot, tags = np.eye(self.width, dtype=np.float32), self.tagger.tag_set
+            found = zip(docs, self.tagger.predict(docs), strict=True)
+            return [one_hot[tags.spans_to_tags(prediction.spans, len(doc))] for doc, prediction in found]
         model = self.tagger.model
         return [model.ops.to_numpy(states) for states in model.get_ref("tok2vec").predict(docs)]
 

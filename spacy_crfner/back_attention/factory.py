@@ -25,8 +25,8 @@ def make_back_attention(
     the model of a tagger. Translator and English pipeline are named in `[initialize.components.back_attention]`, stay
     as they are, and are saved with the component.
 
-    representation: `states` of the English tagger's last layer before the CRF, or `marginals`, the probabilities of its
-        tags.
+    representation: `states` of the English tagger's last layer before the CRF; `marginals`, the probabilities of its
+        tags; or `tags`, which projects the entities that it finds.
     normalisation: `raw` takes the attention as the translator gives it; `row_normalised` makes each word's sum to 1
         and adds that sum as one more feature, the coverage.
     per_sentence: translate each sentence by itself where `doc.sents` is set; False translates the whole Doc.

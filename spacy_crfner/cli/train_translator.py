@@ -23,9 +23,7 @@ def train_translator_cli(
     size: Annotated[int, Option(help="Width of embeddings and convolutions")] = 256,
     dropout: Annotated[float, Option(help="Dropout rate")] = 0.2,
     learn_rate: Annotated[float, Option(help="Highest learning rate of Adam")] = 1e-3,
-    warmup: Annotated[
-        int, Option(help="Updates until that rate; then it falls with their root")
-    ] = 500,
+    warmup: Annotated[int, Option(help="Updates until that rate; then it falls with their root")] = 500,
     batch_pieces: Annotated[int, Option(help="Pieces of a batch, with padding")] = 3000,
     names: Annotated[float, Option(help="Chance of a name that both sides share to be learned as a place")] = 0.5,
     join: Annotated[float, Option(help="Chance of a sentence to be put together with others, for longer ones")] = 0.3,

@@ -90,6 +90,19 @@ def test_marginals_and_coverage(english):
     np.testing.assert_allclose(found[:, :-1].sum(axis=1), 1.0, atol=1e-2)
 
 
+def test_tags_of_the_entities_that_the_english_pipeline_finds(english):
+    nlp = make(Swapped(), representation="tags")
+    words = ["Paris", "in", "Bob", "met", "Kell", "Anna"]
+    found = stored(nlp.get_pipe("back_attention")(Doc(nlp.vocab, words=words))).astype(float)
+    doc = english(Doc(english.vocab, words=words[::-1]))
+    assert doc.ents
+    names = english.get_pipe("bcrf_ner").tags
+    tags = [token.ent_iob_ if token.ent_iob_ == "O" else token.ent_type_ for token in doc][::-1]
+    for row, tag in zip(found, tags, strict=True):
+        assert row.max() == 0.5 and row.sum() == 0.5
+        assert names[row.argmax()].endswith(tag)
+
+
 def test_features_survive_docbin_and_processes():
     nlp = make()
     texts = [text for text, _ in TRAIN]
@@ -168,7 +181,7 @@ def test_what_is_missing_is_said(tmp_path):
     untrained.to_disk(tmp_path / "untrained")
     with pytest.raises(ValueError, match="has not been trained"):
         pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "untrained")
-    with pytest.raises(ValueError, match="no representation 'vectors': choose from states, marginals"):
+    with pytest.raises(ValueError, match="no representation 'vectors': choose from states, marginals, tags"):
         nlp.add_pipe("back_attention", name="other", config={"representation": "vectors"})
 
 

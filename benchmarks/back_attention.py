@@ -1,0 +1,178 @@
+"""Taggers of another language with and without back attention, and with controls in its place.
+
+Every training is kept in the result as soon as it is done: an interrupted run goes on, and variants or seeds that are
+added later are measured beside those that are there.
+
+Example:
+    python benchmarks/back_attention.py --corpus conll2002-es --lang es --limit-train 10% --vectors vectors/es \\
+        --translator training/es-en --english training/conll2003/model-best
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Callable, Dict, Sequence
+
+import spacy
+from accuracy import default_name, fingerprint, run_seed
+from documents import SPLITS, convert_corpus, find_sources
+from recipe import measured_before
+from record import RESULTS, ROOT, BenchmarkError, clear_errors, write_result
+from thinc.api import Config
+
+from spacy_crfner.back_attention.english import EnglishNER
+
+CONTROLS = Path(__file__).resolve().with_name("controls.py")
+PLAIN, CARRIED = ROOT / "configs" / "bcrf_ner.cfg", ROOT / "configs" / "back_attention.cfg"
+FEATURES = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "component": "back_attention", "dropout": 0.0}
+
+FIELDS = ("corpus", "lang", "limit_train", "fingerprint", "variants")
+"""The fields of a result beside those of every benchmark."""
+
+
+def carry(config: Config, width: int, **settings: Any) -> None:
+    """Other settings of the component, whose features are so wide."""
+    config["components"]["back_attention"].update(settings)
+    config["components"]["bcrf_ner"]["model"]["tok2vec"]["second"]["width"] = width
+
+
+def at_the_input(config: Config, states: int, tags: int) -> None:
+    model = config["components"]["bcrf_ner"]["model"]
+    own = model["tok2vec"]["first"]
+    both = {"@architectures": "spacy_crfner.Concatenate.v1", "first": own["tok2vec"]}
+    model["tok2vec"] = {**own, "tok2vec": {**both, "second": {**FEATURES, "width": states}}}
+
+
+def alone(config: Config, states: int, tags: int) -> None:
+    model = config["components"]["bcrf_ner"]["model"]
+    model["tok2vec"] = {**model["tok2vec"]["first"], "tok2vec": {**FEATURES, "width": states}}
+
+
+def untranslated(config: Config, states: int, tags: int) -> None:
+    carry(config, states)
+    config["initialize"]["components"]["back_attention"]["translator"] = {"@misc": "spacy_crfner.Untranslated.v1"}
+
+
+def shuffled(config: Config, states: int, tags: int) -> None:
+    carry(config, states)
+    initialize = config["initialize"]["components"]["back_attention"]
+    initialize["translator"] = {"@misc": "controls.Shuffled.v1", "translator": initialize["translator"]}
+
+
+def random_features(config: Config, states: int, tags: int) -> None:
+    config["components"]["back_attention"] = {"factory": "random_features", "width": states}
+    del config["initialize"]["components"]["back_attention"]
+    carry(config, states)
+
+
+VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
+    "back attention": lambda config, states, tags: carry(config, states),
+    "row-normalised": lambda config, states, tags: carry(config, states + 1, normalisation="row_normalised"),
+    "marginals": lambda config, states, tags: carry(config, tags, representation="marginals"),
+    "projected entities": lambda config, states, tags: carry(config, tags, representation="tags"),
+    "at the input": at_the_input,
+    "alone as embeddings": alone,
+    "untranslated": untranslated,
+    "shuffled alignment": shuffled,
+    "random features": random_features,
+}
+"""Name -> what it changes in configs/back_attention.cfg, given the widths of English states and tags."""
+
+WITHOUT = "without"
+
+
+def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
+    parser.add_argument("--lang", required=True, metavar="CODE", help="language of the corpus")
+    parser.add_argument("--limit-train", metavar="N|P%", help="train on the first N sentences, or P per cent")
+    parser.add_argument("--vectors", metavar="PATH|NAME", help="a pipeline with word vectors")
+    parser.add_argument("--translator", required=True, metavar="PATH", help="folder of a translator")
+    parser.add_argument("--english", required=True, metavar="PATH|NAME", help="an English pipeline with a bcrf_ner")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features are kept from run to run")
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="measure these alone (default: all)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
+    parser.add_argument("--no-test", action="store_true", help="evaluate on dev only, as for tuning")
+    parser.add_argument("--name", help="stem of the result file (default: back-attention-<corpus>)")
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    args = parser.parse_args(arguments)
+    names = [WITHOUT, *VARIANTS]
+    unknown = sorted(set(args.only or ()) - set(names))
+    if unknown:
+        raise BenchmarkError(f"There is no variant {', '.join(unknown)}: choose from {', '.join(names)}.")
+    args.only = args.only or names
+    return args
+
+
+def make_config(variant: str, args: argparse.Namespace) -> Config:
+    """The config of a variant, without the paths of the corpus."""
+    config = Config().from_disk(PLAIN if variant == WITHOUT else CARRIED, interpolate=False)
+    config["nlp"]["lang"] = args.lang
+    config["paths"]["vectors"] = args.vectors
+    if variant != WITHOUT:
+        cache = None if args.cache is None else str(args.cache)
+        config["paths"].update(translator=args.translator, english=args.english, cache=cache)
+        english = EnglishNER(spacy.load(args.english), "states")
+        VARIANTS[variant](config, english.width, len(english.tagger.tag_set))
+    return config
+
+
+def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+    """Measure what is not measured yet. Returns the path of the result."""
+    sources = find_sources(args.corpus, None, {}, SPLITS)
+    splits = SPLITS[1:2] if args.no_test else SPLITS[1:]
+    args.config, args.join, args.gpu_id = CARRIED, 0, -1
+    stem = default_name(args, sources["train"]).removesuffix(f"-{CARRIED.stem}")
+    name = args.name or f"back-attention-{stem}"
+    target = args.to / f"{name}.json"
+    key = {
+        "corpus": args.corpus,
+        "lang": args.lang,
+        "limit_train": args.limit_train,
+        # Of code, corpus and the recipe without back attention: what was measured with others cannot be compared.
+        "fingerprint": fingerprint(args, make_config(WITHOUT, args), sources),
+    }
+    variants = measured_before(target, key)
+    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
+        files = convert_corpus(sources, Path(temporary), args.lang, args.limit_train)
+        for seed in args.seeds:
+            for variant in args.only:
+                done = variants.setdefault(variant, {})
+                if set(splits) <= {split for split, runs in done.items() if str(seed) in runs}:
+                    continue
+                folder = Path(temporary) / f"{variant}-{seed}"
+                folder.mkdir(parents=True)
+                make_config(variant, args).to_disk(folder / "variant.cfg")
+                job = {
+                    "config": str(folder / "variant.cfg"),
+                    "overrides": {f"paths.{split}": str(files[split]) for split in SPLITS[:2]},
+                    "code": str(CONTROLS),
+                    "seed": seed,
+                    "gpu_id": -1,
+                    "splits": {split: str(files[split]) for split in splits},
+                    "join": 0,
+                    "folder": str(folder),
+                    "result": str(folder / "result.json"),
+                }
+                found = run_seed(job)
+                for split in splits:
+                    done.setdefault(split, {})[str(seed)] = found[split]
+                done.setdefault("training_seconds", {})[str(seed)] = found["training_seconds"]
+                print(f"{variant}, seed {seed}: dev {100 * found['dev']['f']:.2f}", flush=True)
+                write_result(
+                    args.to, benchmark="back_attention", name=name, arguments=command, variants=variants, **key
+                )
+    return target
+
+
+def main(command: Sequence[str]) -> None:
+    """command: the script and its arguments."""
+    with clear_errors():
+        print(run(parse_args(command[1:]), command))
+
+
+if __name__ == "__main__":
+    main(sys.argv)
