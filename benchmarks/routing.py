@@ -28,6 +28,7 @@ from spacy.vocab import Vocab
 
 from spacy_crfner.corpora.sampling import rare_labels
 from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
+from spacy_crfner.routing.threshold import tune_threshold
 from spacy_crfner.tagging.scorer import score_averages
 
 ROUTER = "router RCNN, weighted"
@@ -80,14 +81,29 @@ def digest(config: Any, sources: Dict[str, Path], vectors: str, seed: int) -> st
     return found.hexdigest()
 
 
+RECALL = 8.0
+"""With gates, the router flags a sentence for the weak tagger by an F score in which recall counts so much."""
+
+Work = Callable[[str], Path]
+"""The folder of the trained part of this name."""
+
+
 def routed(
-    work: Callable[[str], Path],
+    work: Work,
+    dev: Path,
+    *,
     weak: str,
+    strong: str = "strong",
     router: str = "",
     rule: str = "span",
+    gates: bool = False,
 ) -> Language:
-    """Strong tagger, weak tagger and, unless it is empty, router, merged by a vote."""
-    nlp = spacy.load(work("strong"))
+    """Strong tagger, weak tagger and, unless it is empty, router, merged by a vote.
+
+    strong: the part with the strong tagger; "single" knows the weak labels too, and has a vote for them.
+    gates: the vote has gates, tuned on the dev corpus together with the threshold of the router.
+    """
+    nlp = spacy.load(work(strong), config={"components.bcrf_ner.spans_key": "strong"})
     nlp.rename_pipe("bcrf_ner", "strong")
     nlp.add_pipe("bcrf_ner", source=spacy.load(work(weak)), name="weak")
     config: Dict[str, Any] = {"rule": rule}
@@ -99,18 +115,20 @@ def routed(
         for name in ("strong", "weak"):
             nlp.get_pipe(name).cfg["annotate"] = ["confidence", "marginals"]
     nlp.add_pipe("ner_vote", config=config)
+    if gates:
+        tune_threshold(nlp, path=dev, component="weak_class_router", beta=RECALL, vote="ner_vote")
     return nlp
 
 
-def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Callable[[str], Path]], Language]]]:
-    """Name -> the parts that it needs, and the pipeline that they make."""
+def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
+    """Name -> the parts that it needs, and the pipeline that they make, given a dev corpus."""
 
     def alone(part: str) -> Tuple[List[str], Callable]:
-        return [part], lambda work: spacy.load(work(part))
+        return [part], lambda work, dev: spacy.load(work(part))
 
     def double(weak: str, **settings: Any) -> Tuple[List[str], Callable]:
-        parts = ["strong", weak, *([settings["router"]] if "router" in settings else [])]
-        return parts, lambda work: routed(work, weak, **settings)
+        parts = [settings.get("strong", "strong"), weak, *([settings["router"]] if "router" in settings else [])]
+        return parts, lambda work, dev: routed(work, dev, weak=weak, **settings)
 
     methods = {
         name: alone(name)
@@ -129,6 +147,9 @@ def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Callable[[
         methods[f"double, {how}"] = double(weak)
         methods[f"routed, {how}"] = double(weak, router=router)
         methods[f"routed, {how}, by words"] = double(weak, router=router, rule="word")
+        both = {"strong": "single", "router": router}
+        methods[f"routed, {how}, all labels beside"] = double(weak, **both)
+        methods[f"routed, {how}, all labels beside, gates"] = double(weak, **both, gates=True)
     return methods
 
 
@@ -205,7 +226,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             for method, (parts, make) in make_methods(args.router).items():
                 if not all(done(part) for part in parts):
                     continue
-                nlp = make(work)
+                nlp = make(work, files["dev"])
                 for split in splits:
                     found = score_method(nlp, files[split])
                     methods.setdefault(method, {}).setdefault(split, {})[str(seed)] = found

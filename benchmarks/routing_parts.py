@@ -53,6 +53,8 @@ def router_config(architecture: str, loss: str, weak: List[str]) -> Config:
     config["nlp"]["pipeline"] = ["weak_class_router"]
     config["corpora"]["train"] = Config().from_disk(TAGGER, interpolate=False)["corpora"]["train"]
     config["training"]["score_weights"] = {"weak_ap": 1.0}
+    config["training"]["before_to_disk"].pop("vote")
+    config["training"]["before_to_disk"]["beta"] = 1.0
     return config
 
 

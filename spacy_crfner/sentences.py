@@ -1,5 +1,6 @@
 """Where the sentences of a Doc begin, and which of them a router has flagged."""
 
+from dataclasses import dataclass
 from typing import Iterable, List, Tuple
 
 import numpy as np
@@ -30,8 +31,19 @@ STRONG = "strong"
 """The label of a sentence in which it expects none."""
 
 
-def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
-    """(start, end) of the sentences that a router has flagged, in tokens of the Doc.
+@dataclass(frozen=True)
+class RoutedSentence:
+    """A sentence that a router has read: tokens from `start` to before `end`, how probable a weak label is in it, and
+    whether that is enough for the router to flag it."""
+
+    start: int
+    end: int
+    probability: float
+    flagged: bool
+
+
+def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
+    """The sentences as a router has read them.
 
     router: the router's span group. Raises ValueError where the Doc has no such group.
     """
@@ -40,10 +52,22 @@ def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
             f"The Doc {doc.text[:40]!r} has no doc.spans[{router!r}]: put a weak_class_router that writes it in front, "
             "in training also into [training.annotating_components], with the tok2vec that it listens to."
         )
+    group = doc.spans[router]
     try:
-        return [(span.start, span.end) for span in doc.spans[router] if span.label_ == WEAK]
+        flags = [span.label_ == WEAK for span in group]
+        # A group that was written by hand may hold labels alone.
+        scores = group.attrs.get("scores", flags)
+        return [
+            RoutedSentence(span.start, span.end, float(score), flagged)
+            for span, score, flagged in zip(group, scores, flags, strict=True)
+        ]
     except IndexError:
         raise ValueError(
             f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more: merge or split "
             "tokens after the taggers."
         ) from None
+
+
+def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:
+    """(start, end) of the sentences that a router has flagged, in tokens of the Doc. See `routed_sentences`."""
+    return [(sentence.start, sentence.end) for sentence in routed_sentences(doc, router) if sentence.flagged]

@@ -50,7 +50,8 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     routing.main([*command, "--test"])
     result = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
     assert {*record.COMMON_FIELDS, *routing.FIELDS} <= set(result)
-    kinds = ("double", ""), ("routed", ""), ("routed", ", by words")
+    beside = ", all labels beside"
+    kinds = ("double", ""), ("routed", ""), ("routed", ", by words"), ("routed", beside), ("routed", f"{beside}, gates")
     expected = {"single", *(f"{kind}, all sentences{rule}" for kind, rule in kinds)}
     assert set(result["methods"]) == expected
     for method in result["methods"].values():

@@ -1,6 +1,6 @@
 """The factories of `weak_class_router` and `ner_vote`, with their defaults."""
 
-from typing import Callable, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -96,6 +96,7 @@ def make_weak_class_router(
         "rule": "span",
         "router": None,
         "gated": [],
+        "gates": {},
         "overwrite_ents": False,
         "scorer": {"@scorers": "spacy_crfner.average_scorer.v1"},
     },
@@ -115,6 +116,7 @@ def make_ner_vote(
     rule: str,
     router: Optional[str],
     gated: List[str],
+    gates: Dict[str, float],
     overwrite_ents: bool,
     scorer: Optional[Callable],
 ) -> NERVote:
@@ -125,9 +127,18 @@ def make_ner_vote(
         (Saarland report 2020, eqs. 8-9), for which the taggers must annotate `marginals`.
     router: the span group of a `weak_class_router`.
     gated: groups that have a vote only in sentences which the router flags.
+    gates: label -> probability: entities of the gated groups with this label need a sentence that the router finds at
+        least so probable, flagged or not; `spacy_crfner.tune_threshold.v1` finds them.
     overwrite_ents: False keeps entities that are already in doc.ents and sets others around them.
     scorer: see `spacy_crfner.average_scorer.v1`.
     """
     return NERVote(
-        name, groups=groups, rule=rule, router=router, gated=gated, overwrite_ents=overwrite_ents, scorer=scorer
+        name,
+        groups=groups,
+        rule=rule,
+        router=router,
+        gated=gated,
+        gates=gates,
+        overwrite_ents=overwrite_ents,
+        scorer=scorer,
     )

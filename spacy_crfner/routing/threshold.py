@@ -1,56 +1,109 @@
-"""A callback that finds the router's threshold on the dev corpus."""
+"""A callback that finds the router's threshold, and the gates of a vote, on the dev corpus."""
 
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 from spacy.language import Language
-from spacy.training import Corpus
+from spacy.tokens import SpanGroup
+from spacy.training import Corpus, Example
 
+from ..sentences import routed_sentences
+from ..tagging.scorer import score_entities
 from .component import WeakClassRouter
 from .scorer import best_threshold_of, collect
+from .vote import Gate, NERVote
+
+TRIED = "spacy_crfner.tune_threshold.v1"
+"""The span group that holds, while gates are tuned, the entities that a gate lets through."""
 
 
 def make_tune_threshold_v1(
-    path: Optional[Union[str, Path]], component: str = "weak_class_router", beta: float = 1.0
+    path: Optional[Union[str, Path]],
+    component: str = "weak_class_router",
+    beta: float = 1.0,
+    vote: Optional[str] = None,
 ) -> Callable[[Language], Language]:
     """For `[training.before_to_disk]`: whenever a pipeline is saved, set the threshold of its router to the one
-    with the best F score on the dev corpus.
+    with the best F score on the dev corpus, and the gates of a vote.
 
-    The scores of an evaluation in training are those of the threshold that was tuned at the last save before it.
+    The scores of an evaluation in training are those of what was tuned at the last save before it.
 
     path: the dev corpus, in spaCy's binary format.
     component: the name of the router.
     beta: how many times as much recall counts as precision; 2 flags more sentences than 1.
+    vote: the name of an `ner_vote`. Each label gets a gate at the probability that tells sentences apart with the best
+        F1, if entities of its gated groups with this label are better with it, by their F1 on the dev corpus; the other
+        labels get none, and need a flagged sentence. None leaves the gates as they are.
     Raises ValueError for a beta that is not above 0.
     """
     if beta <= 0:
         raise ValueError(f"spacy_crfner.tune_threshold.v1 needs a beta above 0, not {beta}.")
-    return partial(tune_threshold, path=path, component=component, beta=beta)
+    return partial(tune_threshold, path=path, component=component, beta=beta, vote=vote)
 
 
-def tune_threshold(nlp: Language, *, path: Optional[Union[str, Path]], component: str, beta: float) -> Language:
-    """Set the threshold of a router on a dev corpus; it stays as it is where the corpus holds no weak label.
+def tune_threshold(
+    nlp: Language, *, path: Optional[Union[str, Path]], component: str, beta: float, vote: Optional[str] = None
+) -> Language:
+    """Set the threshold of a router, and the gates of a vote, on a dev corpus; they stay as they are where the corpus
+    holds no weak label.
 
-    Raises ValueError where the pipeline has no such router or there is no path.
+    Raises ValueError where the pipeline has no such router or vote, or there is no path.
     """
     router = dict(nlp.components).get(component)
     if not isinstance(router, WeakClassRouter):
         raise ValueError(f"spacy_crfner.tune_threshold.v1 finds no weak_class_router named {component!r}.")
+    voting = None if vote is None else dict(nlp.components).get(vote)
+    if vote is not None and not (isinstance(voting, NERVote) and voting.cfg["router"] == router.cfg["spans_key"]):
+        raise ValueError(f"spacy_crfner.tune_threshold.v1 finds no ner_vote {vote!r} that {component!r} gates.")
     if path is None:
         raise ValueError("spacy_crfner.tune_threshold.v1 needs the path of a dev corpus.")
-    if component not in nlp.pipe_names:
-        raise ValueError(f"spacy_crfner.tune_threshold.v1 cannot tune {component!r}, which is disabled: enable it.")
-    names = nlp.pipe_names[: nlp.pipe_names.index(component) + 1]
+    for name in filter(None, (component, vote)):
+        if name not in nlp.pipe_names:
+            raise ValueError(f"spacy_crfner.tune_threshold.v1 cannot tune {name!r}, which is disabled: enable it.")
     examples = list(Corpus(path)(nlp))
-    with nlp.select_pipes(enable=names):
+    place = nlp.pipe_names.index(component) + 1
+    _annotate(nlp, nlp.pipe_names[:place], examples)
+    truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
+    if not truth.any():
+        return nlp
+    _set(nlp, component, "threshold", best_threshold_of(truth, probabilities, beta)[1])
+    if isinstance(voting, NERVote) and vote is not None:
+        # Taggers that read only flagged sentences read others now.
+        _annotate(nlp, nlp.pipe_names[place - 1 : nlp.pipe_names.index(vote)], examples)
+        _set(nlp, vote, "gates", find_gates(examples, voting, best_threshold_of(truth, probabilities)[1]))
+    return nlp
+
+
+def find_gates(examples: Sequence[Example], vote: NERVote, gate: float) -> Dict[str, float]:
+    """The labels for whose entities the gate is better than the router's threshold, each with the gate.
+
+    examples: annotated by the router and all taggers.
+    """
+    labels = {span.label_ for e in examples for key in vote.cfg["gated"] for span in e.predicted.spans[key]}
+    scores = []
+    for gates in ({}, dict.fromkeys(labels, gate)):
+        for example in examples:
+            doc = example.predicted
+            sentences = Gate(routed_sentences(doc, vote.cfg["router"]) if len(doc) else [], gates)
+            spans = [span for key in vote.cfg["gated"] for span in doc.spans[key] if sentences.passes(span)]
+            doc.spans[TRIED] = SpanGroup(doc, name=TRIED, spans=spans)
+        scores.append(score_entities(examples, spans_key=TRIED)[f"spans_{TRIED}_per_type"] or {})
+    for example in examples:
+        del example.predicted.spans[TRIED]
+    without, with_gate = ({label: found["f"] for label, found in one.items()} for one in scores)
+    return {label: gate for label in sorted(labels) if with_gate.get(label, 0.0) > without.get(label, 0.0)}
+
+
+def _annotate(nlp: Language, names: Sequence[str], examples: Sequence[Example]) -> None:
+    with nlp.select_pipes(enable=list(names)):
         docs = nlp.pipe([example.predicted for example in examples])
         for example, doc in zip(examples, docs, strict=True):
             example.predicted = doc
-    truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
-    if truth.any():
-        threshold = best_threshold_of(truth, probabilities, beta)[1]
-        # In the config too, so that a config given to spacy.load can set another one.
-        router.configure("threshold", threshold)
-        nlp.get_pipe_config(component)["threshold"] = threshold
-    return nlp
+
+
+def _set(nlp: Language, name: str, setting: str, value: Any) -> None:
+    """In the component, and in the config too, so that a config given to spacy.load can set another one."""
+    pipe: Any = nlp.get_pipe(name)
+    pipe.configure(setting, value)
+    nlp.get_pipe_config(name)[setting] = value

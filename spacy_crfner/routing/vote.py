@@ -1,17 +1,17 @@
 """The `ner_vote` pipeline component."""
 
 from pathlib import Path
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import from_bytes, from_disk, to_bytes, to_disk
 
 from ..pipes import Settings
-from ..sentences import weak_sentences
+from ..sentences import RoutedSentence, routed_sentences
 from ..tagging.annotation import DocPrediction, own_entities, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
 from .merging import Found, TagProbabilities, best_spans, best_words
@@ -33,6 +33,7 @@ class NERVote(Settings, Pipe):
         rule: str = "span",
         router: Optional[str] = None,
         gated: Sequence[str] = (),
+        gates: Optional[Mapping[str, float]] = None,
         overwrite_ents: bool = False,
         scorer: Optional[Callable] = None,
     ):
@@ -45,6 +46,8 @@ class NERVote(Settings, Pipe):
             raise ValueError(f"{name!r} cannot gate {', '.join(strange)}, which is not among its groups.")
         if gated and router is None:
             raise ValueError(f"{name!r} gates {', '.join(gated)}, so it needs the name of a router's span group.")
+        if gates and not gated:
+            raise ValueError(f"{name!r} has gates, for which it needs the groups that they are for in `gated`.")
         self.name = name
         self._keep(
             {
@@ -52,6 +55,7 @@ class NERVote(Settings, Pipe):
                 "rule": rule,
                 "router": router,
                 "gated": list(gated),
+                "gates": dict(gates or {}),
                 "overwrite_ents": overwrite_ents,
             }
         )
@@ -64,10 +68,10 @@ class NERVote(Settings, Pipe):
         Raises ValueError where the Doc lacks a group, or what the rule needs of it.
         """
         cfg = self.cfg
-        flagged = _tokens(weak_sentences(doc, cfg["router"])) if cfg["gated"] and len(doc) else set()
+        gate = Gate(routed_sentences(doc, cfg["router"]), cfg["gates"]) if cfg["gated"] and len(doc) else None
         groups = [self._group(doc, key) for key in cfg["groups"]]
         found = [
-            _entities(group, flagged if key in cfg["gated"] else None)
+            _entities(group, gate if key in cfg["gated"] else None)
             for key, group in zip(cfg["groups"], groups, strict=True)
         ]
         if cfg["rule"] == "span":
@@ -141,14 +145,26 @@ def words_of(doc: Doc) -> List[int]:
     return [token.i for token in doc if not token.is_space]
 
 
-def _tokens(spans: Iterable[tuple]) -> Set[int]:
-    return {token for start, end in spans for token in range(start, end)}
+class Gate:
+    """Lets entities through where a router finds their sentence probable enough.
+
+    gates: label -> the least probability; entities with other labels need a sentence that the router has flagged.
+    """
+
+    def __init__(self, sentences: Iterable[RoutedSentence], gates: Mapping[str, float]):
+        self.gates = gates
+        self.of_token = {token: one for one in sentences for token in range(one.start, one.end)}
+
+    def passes(self, span: Span) -> bool:
+        sentence = self.of_token[span.start]
+        least = self.gates.get(span.label_)
+        return sentence.flagged if least is None else sentence.probability >= least
 
 
-def _entities(group: SpanGroup, flagged: Optional[Set[int]]) -> List[Found]:
-    """The entities of a group; with `flagged`, those that begin at one of these tokens."""
+def _entities(group: SpanGroup, gate: Optional[Gate]) -> List[Found]:
+    """The entities of a group; with a gate, those that it lets through."""
     return [
         Found(span.start, span.end, span.label_, float(score))
         for span, score in zip(group, group.attrs["scores"], strict=True)
-        if flagged is None or span.start in flagged
+        if gate is None or gate.passes(span)
     ]

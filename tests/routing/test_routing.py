@@ -11,7 +11,8 @@ from thinc.api import Adam
 
 from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.sampling import make_balanced_corpus_v1
-from spacy_crfner.routing.threshold import make_tune_threshold_v1
+from spacy_crfner.routing import threshold
+from spacy_crfner.routing.threshold import find_gates, make_tune_threshold_v1
 from spacy_crfner.sentences import weak_sentences
 from spacy_crfner.tagging.selection import training_sequences
 
@@ -423,6 +424,61 @@ def test_gated_groups_vote_in_flagged_sentences_only():
     assert voted(gated, strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A")]
     assert voted(gated, router=(0,), strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 4, "A")]
     assert voted(gated, router=(3,), strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A"), (4, 6, "B")]
+
+
+def gates_doc(nlp, probabilities, weak, gold=()):
+    """A Doc of one-word sentences that a router has read, with entities of a gated group and gold ones."""
+    doc = Doc(nlp.vocab, words=list("abcdefgh")[: len(probabilities)], sent_starts=[True] * len(probabilities))
+    flag(nlp, doc, [place for place, probability in enumerate(probabilities) if probability >= 0.1])
+    doc.spans["weak_class_router"].attrs["scores"] = np.array(probabilities)
+    doc.spans["weak"] = [Span(doc, place, place + 1, label=label) for place, label in weak]
+    doc.spans["weak"].attrs["scores"] = np.ones(len(weak))
+    reference = doc.copy()
+    reference.set_ents([Span(reference, place, place + 1, label=label) for place, label in gold])
+    return Example(doc, reference)
+
+
+GATED = {"groups": ["weak"], "router": "weak_class_router", "gated": ["weak"]}
+
+
+def test_a_gate_asks_for_more_than_a_flag():
+    nlp = spacy.blank("en")
+    vote = nlp.add_pipe("ner_vote", config={**GATED, "gates": {"A": 0.5, "B": 0.0}})
+    doc = gates_doc(nlp, [0.05, 0.2, 0.6], [(0, "B"), (1, "A"), (2, "A")]).predicted
+    assert spans(vote(doc).ents) == [(0, 1, "B"), (2, 3, "A")]
+    doc = gates_doc(nlp, [0.05, 0.2, 0.6], [(0, "C"), (1, "C"), (2, "A")]).predicted
+    assert spans(vote(doc).ents) == [(1, 2, "C"), (2, 3, "A")]
+    with pytest.raises(ValueError, match="needs the groups that they are for"):
+        nlp.add_pipe("ner_vote", name="other", config={"groups": ["weak"], "gates": {"A": 0.5}})
+
+
+def test_gates_are_for_labels_that_are_better_with_them():
+    """A is right only in probable sentences, B everywhere, C nowhere."""
+    nlp = spacy.blank("en")
+    vote = nlp.add_pipe("ner_vote", config=GATED)
+    found = [(0, "A"), (1, "A"), (2, "B"), (3, "B"), (4, "C")]
+    example = gates_doc(nlp, [0.2, 0.9, 0.2, 0.9, 0.9], found, [(1, "A"), (2, "B"), (3, "B")])
+    empty = Example(nlp.make_doc(""), nlp.make_doc(""))
+    empty.predicted.spans["weak"] = []
+    assert find_gates([example, empty], vote, 0.5) == {"A": 0.5}
+    assert list(example.predicted.spans) == ["weak_class_router", "weak"]
+
+
+def test_gates_are_tuned_where_the_model_is_saved(nlp, tmp_path, monkeypatch):
+    copied = pipeline(vote={"router": "weak_class_router", "gated": ["weak"]}).from_bytes(nlp.to_bytes())
+    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
+    tune = make_tune_threshold_v1(tmp_path / "dev.spacy", beta=8.0, vote="ner_vote")
+    copied.get_pipe("ner_vote").configure("gates", {"ORG": 1.0})
+    assert copied.evaluate(examples(copied))["ents_per_type"]["ORG"]["f"] < 1.0
+    tune(copied)
+    assert copied.get_pipe("ner_vote").cfg["gates"] == {}
+    assert copied.evaluate(examples(copied))["ents_per_type"]["ORG"]["f"] == 1.0
+    monkeypatch.setattr(threshold, "find_gates", lambda *arguments: {"ORG": 0.25, "GPE.NAM": 0.5})
+    tune(copied)
+    copied.to_disk(tmp_path / "model")
+    assert spacy.load(tmp_path / "model").get_pipe("ner_vote").cfg["gates"] == {"ORG": 0.25, "GPE.NAM": 0.5}
+    with pytest.raises(ValueError, match="finds no ner_vote 'strong' that 'weak_class_router' gates"):
+        make_tune_threshold_v1(tmp_path / "dev.spacy", vote="strong")(copied)
 
 
 def test_entities_of_others_stay():

@@ -1,0 +1,101 @@
+"""How well a translator carries names over: how many words of entities stand in the translation as they are, and how
+often a word's attention is highest at itself there. With BLEU on parallel text, and examples to look at.
+
+Example:
+    python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \\
+        --parallel tatoeba-es-en --show 20
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Dict, Sequence
+
+from documents import convert_corpus, find_sources, read_docs
+from record import DATA_VARIABLE, RESULTS, clear_errors, write_result
+from spacy.vocab import Vocab
+
+from spacy_crfner.back_attention.names import PROTECT
+from spacy_crfner.back_attention.parallel_text import read_pairs
+from spacy_crfner.back_attention.translation import Translation
+from spacy_crfner.back_attention.translator_training import bleu
+from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
+
+FIELDS = ("corpus", "lang", "sentences", "bleu", "names")
+"""The fields of a result beside those of every benchmark."""
+
+
+def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
+    parser.add_argument("--lang", required=True, metavar="CODE", help="language of the corpus")
+    parser.add_argument("--translator", required=True, type=Path, metavar="PATH", help="folder of a translator")
+    parser.add_argument("--parallel", metavar="NAME", help="folder of parallel text, below that of the corpora")
+    parser.add_argument("--limit", type=int, default=500, metavar="N", help="sentences of each kind (default: 500)")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="print so many sentences, translated")
+    parser.add_argument("--name", help="stem of the result file (default: alignment-<corpus>)")
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    return parser.parse_args(arguments)
+
+
+def count_names(sentences: Sequence[Any], translations: Sequence[Translation]) -> Dict[str, float]:
+    """Of the words of entities: the share that the translation holds as they are, and, of these, the share whose
+    attention is highest at such a word."""
+    words = kept = right = 0
+    for doc, translation in zip(sentences, translations, strict=True):
+        for token in doc:
+            if not token.ent_type_:
+                continue
+            words += 1
+            places = {place for place, word in enumerate(translation.words) if word == token.text}
+            if places:
+                kept += 1
+                right += int(translation.attention[token.i].argmax()) in places
+    return {"words": words, "kept": round(kept / max(1, words), 4), "peak_at_itself": round(right / max(1, kept), 4)}
+
+
+def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+    sources = find_sources(args.corpus, None, {})
+    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
+        files = convert_corpus({"dev": sources["dev"]}, Path(temporary), args.lang, None)
+        docs = [doc for doc in read_docs(files["dev"], Vocab()) if doc.ents][: args.limit]
+    sentences = [[token.text for token in doc] for doc in docs]
+    names: Dict[str, Any] = {}
+    for protect in PROTECT:
+        translator = make_conv_seq2seq_v1(args.translator, protect=protect)
+        translations = translator.translate(sentences)
+        names[protect] = count_names(docs, translations)
+        print(f"protect = {protect!r}: {names[protect]}", flush=True)
+        for words, translation in list(zip(sentences, translations, strict=True))[: args.show]:
+            print(f"    {' '.join(words)}\n    {' '.join(translation.words)}\n")
+    score = None
+    if args.parallel is not None:
+        folder = Path(os.environ.get(DATA_VARIABLE, "")) / "parallel" / args.parallel
+        pairs = read_pairs(folder / f"test.{args.lang}.gz", folder / "test.en.gz", args.lang)
+        score = round(bleu(make_conv_seq2seq_v1(args.translator), pairs[: args.limit]), 2)
+        print(f"BLEU on test: {score}")
+    return write_result(
+        args.to,
+        benchmark="alignment",
+        name=args.name or f"alignment-{args.corpus}",
+        arguments=command,
+        corpus=args.corpus,
+        lang=args.lang,
+        sentences=len(sentences),
+        bleu=score,
+        names=names,
+    )
+
+
+def main(command: Sequence[str]) -> None:
+    """command: the script and its arguments."""
+    with clear_errors():
+        print(run(parse_args(command[1:]), command))
+
+
+if __name__ == "__main__":
+    main(sys.argv)
