@@ -5,7 +5,9 @@ import sys
 
 import pytest
 import spacy
-from samples import ROOT
+from samples import ROOT, TRAIN
+from spacy.tokens import DocBin
+from spacy.training import Example
 from spacy.util import load_model_from_config
 from test_benchmarks import write_corpus
 
@@ -26,6 +28,16 @@ def test_every_part_is_a_config_that_loads():
         assert weights and weights <= returned | spans, name
     for method, (needed, _) in routing.make_methods(routing.ROUTER).items():
         assert set(needed) <= set(parts), method
+
+
+def test_scores_are_those_of_spacy(small_nlp, tmp_path):
+    """They come from the pipeline's predictions, not from what the corpus says."""
+    examples = [Example.from_dict(small_nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    DocBin(docs=[example.reference for example in examples]).to_disk(tmp_path / "dev.spacy")
+    found, expected = routing.score_method(small_nlp, tmp_path / "dev.spacy"), small_nlp.evaluate(examples)
+    assert found["f"] == pytest.approx(expected["ents_f"], abs=1e-4) and found["f"] > 0.9
+    per_type = {label: scores["f"] for label, scores in expected["ents_per_type"].items()}
+    assert found["per_type"] == pytest.approx(per_type, abs=1e-4) and found["words_per_second"] > 0
 
 
 @pytest.mark.slow
