@@ -16,6 +16,8 @@ from .augment import Augmenter
 
 LOGGER = logging.getLogger("spacy")
 METHODS = ("repeat", "drop")
+REPEATED = "spacy_crfner.repeated"
+"""The key of user_data that marks a Doc which the reader has given before."""
 
 
 def make_balanced_corpus_v1(
@@ -35,7 +37,8 @@ def make_balanced_corpus_v1(
     path: a file or folder in spaCy's binary format.
     labels: the rare labels; None takes those that less than `rare` of all entities have.
     share: of Docs with a rare label, above 0 and below 1.
-    method: `repeat` gives Docs with a rare label several times, `drop` leaves others out, drawn at random.
+    method: `repeat` gives Docs with a rare label several times, `drop` leaves others out, drawn at random. A `bcrf_ner`
+        with `train_on = "once"` does not learn from repeated ones again.
     seed: of that draw.
     gold_preproc, max_length, limit, augmenter: as in `spacy.Corpus.v1`. The augmenter sees every copy by itself.
     Raises ValueError for other values, and CorpusError where there is no path or no Doc has a rare label.
@@ -100,9 +103,12 @@ def read_balanced(
         repeats,
         len(others),
     )
-    for _ in range(repeats):
+    for number in range(repeats):
         for example in weak:
-            yield from augmenter(nlp, Example(example.predicted.copy(), example.reference))
+            for copy in augmenter(nlp, Example(example.predicted.copy(), example.reference)):
+                if number:
+                    copy.predicted.user_data[REPEATED] = True
+                yield copy
     for example in others:
         yield from augmenter(nlp, example)
 

@@ -8,11 +8,12 @@ from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..corpora.sampling import REPEATED
 from ..sentences import batch_lengths, weak_sentences
 from .annotation import DocPrediction, copy_own_entities
 from .gold import UNKNOWN, EntityRuns
 
-SELECTIONS = ("all", "routed", "balanced")
+SELECTIONS = ("all", "once", "routed", "balanced")
 """What `train_on` may be."""
 
 WITH, WITHOUT, UNANNOTATED = 1, 0, -1
@@ -56,9 +57,13 @@ def training_sequences(
 ) -> List[np.ndarray]:
     """For each example, (sequences,) which are trained on.
 
-    train_on: `routed` takes those that the router flags, and those with an entity; `balanced` takes those with an
-        entity, and as many others of the batch, drawn at random.
+    train_on: `once` takes all but those that a balanced reader repeats; `routed` those that the router flags, and those
+        with an entity; `balanced` those with an entity, and as many others of the batch, drawn at random.
     """
+    if train_on == "once":
+        repeated = [REPEATED in example.predicted.user_data for example in examples]
+        lengths = [batch_lengths([example.predicted], per_sentence) for example in examples]
+        return [np.full(len(found), not again) for found, again in zip(lengths, repeated, strict=True)]
     states = [entity_sentences(e, labels, batch_lengths([e.predicted], per_sentence)) for e in examples]
     chosen = [found == WITH for found in states]
     if train_on == "routed" and router is not None:
