@@ -93,29 +93,6 @@ def make_bcrf_ner(
     train_on: `all` sentences; `once`: without those that `spacy_crfner.BalancedCorpus.v1` repeats; `routed`: those that
         the router flags and those that hold an entity; `balanced`: those that hold an entity, and as many others of the
         batch, drawn at random.
-    predict_on: str,
-    label_filter: Union[List[str], str, None],
-    spans_key: Optional[str],
-    threshold: float,
-    annotate: List[str],
-    n_best: int,
-    incorrect_spans_key: Optional[str],
-    overwrite_ents: bool,
-    scorer: Optional[Callable],
-) -> CRFEntityRecognizer:
-    """A CRF tagger for named entities.
-
-    model: from Docs to CRF scores, `spacy_crfner.CRFTagger.v1` over any tok2vec.
-    loss: `spacy_crfner.{bernoulli,nll,viterbi_gated,focal,softmax}.v1`.
-    decoder: `spacy_crfner.{viterbi,max_f,softmax}_decoder.v1`.
-    scheme: `BIOES` or `BIO`.
-    per_sentence: run the CRF on each sentence by itself where doc.sents is set; False always takes the whole Doc.
-    r_drop: weight of the divergence between two predictions for each sentence under different dropout (R-Drop, Liang et
-        al. 2021, https://arxiv.org/abs/2106.14448), over all tag sequences. Training takes twice the time. 0: none.
-        Left out where the model listens to a shared tok2vec, which can give a batch only one dropout.
-    router: the span group of a `weak_class_router` in front, for the next three settings.
-    train_on: `all` sentences; `once`: without those that `spacy_crfner.BalancedCorpus.v1` repeats; `routed`: those that the router flags and those that hold an entity; `balanced`: those
-        that hold an entity and as many others of the batch, drawn at random.
     predict_on: `all` sentences, or those that the router flags (`routed`).
     label_filter: the only labels that are learned and found; entities of others count as no entities. `weak` and
         `strong` are the weak labels of the router, and all others.
