@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, Callable, Dict, List, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,6 +167,35 @@ def pipelines_table(folder: Path) -> str:
     return table(header, rows)
 
 
+def back_attention_table(folder: Path) -> str:
+    """One row for each variant of each result: mean F1 and, of several seeds, standard deviation."""
+    rows = []
+    for result in read_results(folder, "back_attention").values():
+        for name, found in result["variants"].items():
+            splits = [_spread([run["f"] for run in found.get(split, {}).values()]) for split in ("dev", "test")]
+            part = result["limit_train"] or "all"
+            rows.append([result["corpus"], part, name, str(len(found["dev"])), *splits])
+    return table(["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1"], rows)
+
+
+def _spread(values: List[float]) -> str:
+    if not values:
+        return ""
+    deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.2f}{deviation}"
+
+
+def alignment_table(folder: Path) -> str:
+    """One row for each translator and each way to protect names."""
+    rows = []
+    for result in read_results(folder, "alignment").values():
+        for protect, found in result["names"].items():
+            shares = [f"{100 * found[key]:.1f}" for key in ("kept", "peak_at_itself")]
+            bleu = "" if result["bleu"] is None else f"{result['bleu']:.1f}"
+            rows.append([result["corpus"], bleu, protect, f"{found['words']:,}", *shares])
+    return table(["Corpus", "BLEU", "protect", "words of entities", "kept, %", "attention at itself, %"], rows)
+
+
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("README.md", "accuracy"): accuracy_table,
     ("README.md", "speed"): speed_table,
@@ -177,6 +207,8 @@ TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("docs/measurements.md", "methods"): methods_table,
     ("docs/measurements.md", "routers"): routers_table,
     ("docs/measurements.md", "pipelines"): pipelines_table,
+    ("docs/measurements.md", "back attention"): back_attention_table,
+    ("docs/measurements.md", "alignment"): alignment_table,
 }
 """(page, mark in it) -> what stands there."""
 
