@@ -1,19 +1,18 @@
 """The commands: a translator is trained, a pipeline uses it, its attention is drawn."""
 
-import subprocess
-import sys
-
 import pytest
 import spacy
 from samples import english_ner
 from test_translators import make_pairs
+from typer.testing import CliRunner
+
+from spacy_crfner.cli import crfner as commands
 
 
 def crfner(*arguments, code=0):
-    command = [sys.executable, "-m", "spacy", "crfner", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == code, result.stderr
-    return result.stdout + result.stderr
+    result = CliRunner().invoke(commands, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
 
 
 @pytest.fixture(scope="module")
