@@ -49,7 +49,8 @@ def make_batches(
         yield pad([source for source, _ in batch]), pad([target for _, target in batch])
 
 
-def pad(rows: Sequence[List[int]]) -> Tensor:
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    """(rows, longest), with PAD at their ends."""
     width = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 

@@ -6,6 +6,7 @@ from typing import List, Sequence
 import torch
 from torch import Tensor
 
+from .batches import pad
 from .convs2s import ConvS2S, Memory
 from .pieces import BEGIN, END, FIRST_NAME, NAMES, PAD, SPECIAL
 
@@ -51,12 +52,11 @@ def beam_search(
         power of its length.
     Longer translations than one and a half times the source and ten pieces are cut.
     """
-    width = max(map(len, sources))
     device = model.bias.device
-    rows = torch.tensor([[*pieces, *[PAD] * (width - len(pieces))] for pieces in sources], device=device)
+    rows = pad(sources).to(device)
     limits = torch.tensor([int(1.5 * len(pieces)) + 10 for pieces in sources], device=device)
     state = _start(model, rows, beams)
-    found: List[Hypothesis] = [Hypothesis([], torch.zeros(0, width), 0.0)] * len(sources)
+    found: List[Hypothesis] = [Hypothesis([], torch.zeros(0, rows.shape[1]), 0.0)] * len(sources)
     step = 0
     while len(state.texts):
         step += 1

@@ -12,7 +12,7 @@ from .beam import Hypothesis, beam_search
 from .convs2s import ConvS2S
 from .names import PROTECT, protect
 from .pieces import Pieces, Word
-from .saving import Files, write_files
+from .saving import Files
 from .translation import Translation, TranslationError, translate_in_parts
 
 ROWS = 64
@@ -119,9 +119,6 @@ class ConvTranslator:
         model.load_state_dict(load(files[WEIGHTS]))
         pieces = Pieces.from_str(files[PIECES].decode("utf8"))
         return cls(model, pieces, about["known"], about["language"], about["settings"])
-
-    def to_disk(self, path: Union[str, Path]) -> None:
-        write_files(path, self.files())
 
 
 def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) -> ConvTranslator:
