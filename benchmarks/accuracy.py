@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Iterable, Optional, Sequence
 
 from click import NoSuchOption
 from documents import SPLITS, convert_corpus, count, find_sources, read_docs
@@ -164,14 +164,39 @@ class FinishedSeeds:
         self.path.unlink(missing_ok=True)
 
 
-def run_seed(job: Dict[str, Any]) -> Dict[str, Any]:
-    """Train and evaluate one seed in a new process. `job`: see one_seed.run_job."""
-    folder = Path(job["folder"])
+def run_seed(
+    folder: Path,
+    *,
+    config: Path,
+    files: Dict[str, Path],
+    seed: int,
+    splits: Iterable[str],
+    overrides: Optional[Dict[str, Any]] = None,
+    gpu_id: int = -1,
+    join: int = 0,
+    code: Optional[Path] = None,
+) -> Dict[str, Any]:
+    """Train and evaluate one seed in a new process, see one_seed.run_job.
+
+    folder: for the model and the training log. files: the corpus, a .spacy file for each split. splits: those to
+        evaluate. overrides: of the config, beside the paths of the corpus.
+    """
+    job = {
+        "config": str(config),
+        "overrides": {**(overrides or {}), **{f"paths.{split}": str(files[split]) for split in ("train", "dev")}},
+        "seed": seed,
+        "gpu_id": gpu_id,
+        "splits": {split: str(files[split]) for split in splits},
+        "join": join,
+        "folder": str(folder),
+        "result": str(folder / "result.json"),
+        **({} if code is None else {"code": str(code)}),
+    }
     write_json(folder / "job.json", job)
     done = subprocess.run([sys.executable, str(ONE_SEED), str(folder / "job.json")])
     if done.returncode:
-        raise BenchmarkError(f"Seed {job['seed']} failed, for the reason above (exit code {done.returncode}).")
-    return json.loads(Path(job["result"]).read_text(encoding="utf8"))
+        raise BenchmarkError(f"Seed {seed} failed, for the reason above (exit code {done.returncode}).")
+    return json.loads((folder / "result.json").read_text(encoding="utf8"))
 
 
 def keep_model(model: Path, target: Path) -> None:
@@ -208,7 +233,6 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             split: {"source": shown_path(sources[split]), **count(read_docs(file, Vocab()))}
             for split, file in files.items()
         }
-        paths = {"paths.train": str(files["train"]), "paths.dev": str(files["dev"])}
         for seed in seeds:
             kept = args.keep and args.keep / name / f"seed-{seed}"
             if seed in finished.results and (kept is None or kept.exists()):
@@ -216,17 +240,16 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 continue
             print(f"Seed {seed}", flush=True)
             folder = Path(temporary) / f"seed-{seed}"
-            job = {
-                "config": str(args.config),
-                "overrides": {**overrides, **paths},
-                "seed": seed,
-                "gpu_id": args.gpu_id,
-                "splits": {split: str(file) for split, file in files.items() if split != "train"},
-                "join": args.join,
-                "folder": str(folder),
-                "result": str(folder / "result.json"),
-            }
-            result = run_seed(job)
+            result = run_seed(
+                folder,
+                config=args.config,
+                files=files,
+                seed=seed,
+                splits=[split for split in files if split != "train"],
+                overrides=overrides,
+                gpu_id=args.gpu_id,
+                join=args.join,
+            )
             if kept:
                 keep_model(folder / "model-best", kept)
             finished.add(result)

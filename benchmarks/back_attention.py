@@ -145,19 +145,9 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                     continue
                 folder = Path(temporary) / f"{variant}-{seed}"
                 folder.mkdir(parents=True)
-                make_config(variant, args).to_disk(folder / "variant.cfg")
-                job = {
-                    "config": str(folder / "variant.cfg"),
-                    "overrides": {f"paths.{split}": str(files[split]) for split in SPLITS[:2]},
-                    "code": str(CONTROLS),
-                    "seed": seed,
-                    "gpu_id": -1,
-                    "splits": {split: str(files[split]) for split in splits},
-                    "join": 0,
-                    "folder": str(folder),
-                    "result": str(folder / "result.json"),
-                }
-                found = run_seed(job)
+                config = folder / "variant.cfg"
+                make_config(variant, args).to_disk(config)
+                found = run_seed(folder, config=config, files=files, seed=seed, splits=splits, code=CONTROLS)
                 for split in splits:
                     done.setdefault(split, {})[str(seed)] = found[split]
                 done.setdefault("training_seconds", {})[str(seed)] = found["training_seconds"]

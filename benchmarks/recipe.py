@@ -87,22 +87,18 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     variants = measured_before(target, key)
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), language, args.limit_train)
-        paths = {"paths.train": str(files["train"]), "paths.dev": str(files["dev"])}
         for variant, settings in read_variants(args.only or ()).items():
             if variants.get(variant, {}).get("settings") == settings:
                 continue
             folder = Path(temporary) / variant
-            job = {
-                "config": str(args.config),
-                "overrides": {**overrides, **settings, **paths},
-                "seed": args.seed,
-                "gpu_id": -1,
-                "splits": {"dev": str(files["dev"])},
-                "join": 0,
-                "folder": str(folder),
-                "result": str(folder / "result.json"),
-            }
-            found = run_seed(job)
+            found = run_seed(
+                folder,
+                config=args.config,
+                files=files,
+                seed=args.seed,
+                splits=["dev"],
+                overrides={**overrides, **settings},
+            )
             dev = {score: found["dev"][score] for score in ("p", "r", "f")}
             variants[variant] = {"settings": settings, "dev": dev, "best_step": found["best_step"]}
             print(f"{variant}: {100 * dev['f']:.2f}", flush=True)
