@@ -75,6 +75,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             "slowest": round(speeds[0]),
             "fastest": round(speeds[-1]),
             "ratio": round(median(speeds) / base, 3),
+            "f": round(median(one["f"] for one in rounds), 2),
             "peak_memory_mb": round(median(one["peak_memory_mb"] for one in rounds)),
         }
     return write_result(

@@ -1,8 +1,8 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
 Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
-part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. All methods
-are scored on dev, and on test with --test, which is for the end.
+part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. The methods
+whose parts are there (with --only, perhaps not all) are scored on dev, and on test with --test, which is for the end.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
@@ -16,7 +16,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import spacy
@@ -33,8 +32,9 @@ from spacy_crfner.routing.threshold import tune_threshold
 from spacy_crfner.tagging.scorer import score_averages
 
 ROUTER = "router RCNN, weighted"
+"""Of the routed methods that do not name another: the paper's best."""
 
-FIELDS = ("corpus", "seeds", "labels", "router", "routers", "methods")
+FIELDS = ("corpus", "seeds", "labels", "parts", "routers", "methods")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -47,7 +47,6 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--only", nargs="+", metavar="PART", help="train these parts alone (default: all)")
-    parser.add_argument("--router", default=ROUTER, metavar="PART", help=f"of the routed methods (default: {ROUTER!r})")
     parser.add_argument("--test", action="store_true", help="score on the test split too")
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
     parser.add_argument("--name", help="stem of the result file (default: routing-<corpus>)")
@@ -60,9 +59,9 @@ def train_part(config: Any, folder: Path, made_of: str) -> None:
 
     made_of: a digest of both, kept beside the model.
     """
-    done = folder / "done"
-    if done.exists() and done.read_text(encoding="utf8") == made_of:
+    if is_done(folder, made_of):
         return
+    done = folder / "done"
     done.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     config.to_disk(folder / "config.cfg")
@@ -74,6 +73,12 @@ def train_part(config: Any, folder: Path, made_of: str) -> None:
     done.write_text(made_of, encoding="utf8")
 
 
+def is_done(folder: Path, made_of: str) -> bool:
+    """Whether a part has been trained with this config and corpus."""
+    done = folder / "done"
+    return done.exists() and done.read_text(encoding="utf8") == made_of
+
+
 def digest(config: Any, sources: Dict[str, Path], vectors: str, seed: int) -> str:
     """Of all that a part is made of but the code."""
     found = hashlib.sha256(json.dumps([config.to_str(), vectors, seed]).encode("utf8"))
@@ -83,7 +88,8 @@ def digest(config: Any, sources: Dict[str, Path], vectors: str, seed: int) -> st
 
 
 RECALL = 8.0
-"""With gates, the router flags a sentence for the weak tagger by an F score in which recall counts so much."""
+"""Where the router flags for recall, its threshold has the best F score in which recall counts so much; else it is that
+with the best F1, which the router was saved with."""
 
 Work = Callable[[str], Path]
 """The folder of the trained part of this name."""
@@ -97,12 +103,13 @@ def routed(
     strong: str = "strong",
     router: str = "",
     rule: str = "span",
+    recall: bool = False,
     gates: bool = False,
 ) -> Language:
     """Strong tagger, weak tagger and, unless it is empty, router, merged by a vote.
 
     strong: the part with the strong tagger; "single" knows the weak labels too, and has a vote for them.
-    gates: the vote has gates, tuned on the dev corpus together with the threshold of the router.
+    recall: the router flags for recall, see RECALL. gates: so it does, and the vote has gates. Both are tuned on dev.
     """
     nlp = spacy.load(work(strong), config={"components.bcrf_ner.spans_key": "strong"})
     nlp.rename_pipe("bcrf_ner", "strong")
@@ -116,12 +123,13 @@ def routed(
         for name in ("strong", "weak"):
             nlp.get_pipe(name).cfg["annotate"] = ["confidence", "marginals"]
     nlp.add_pipe("ner_vote", config=config)
-    if gates:
-        tune_threshold(nlp, path=dev, component="weak_class_router", beta=RECALL, vote="ner_vote")
+    if recall or gates:
+        vote = "ner_vote" if gates else None
+        tune_threshold(nlp, path=dev, component="weak_class_router", beta=RECALL, vote=vote)
     return nlp
 
 
-def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
+def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
     """Name -> the parts that it needs, and the pipeline that they make, given a dev corpus."""
 
     def alone(part: str) -> Tuple[List[str], Callable]:
@@ -146,24 +154,27 @@ def make_methods(router: str) -> Dict[str, Tuple[List[str], Callable[[Work, Path
     for weak in ("weak", "weak, rare repeated", "weak, balanced"):
         how = weak.partition(", ")[2] or "all sentences"
         methods[f"double, {how}"] = double(weak)
-        methods[f"routed, {how}"] = double(weak, router=router)
-        methods[f"routed, {how}, by words"] = double(weak, router=router, rule="word")
+        methods[f"routed, {how}"] = double(weak, router=ROUTER)
+        methods[f"routed, {how}, by words"] = double(weak, router=ROUTER, rule="word")
+    weak, beside = "weak, rare repeated", "rare repeated, all labels beside"
+    methods[f"double, {beside}"] = double(weak, strong="single")
+    for router in (ROUTER, "router RCNN, plain", "router RCNN, weighted, rare repeated"):
+        name = f"routed, {beside}" + ("" if router == ROUTER else f", {router.partition(', ')[2]} router")
         both = {"strong": "single", "router": router}
-        methods[f"routed, {how}, all labels beside"] = double(weak, **both)
-        methods[f"routed, {how}, all labels beside, gates"] = double(weak, **both, gates=True)
+        methods[name] = double(weak, **both)
+        methods[f"{name}, flagged for recall"] = double(weak, **both, recall=True)
+        methods[f"{name}, gates"] = double(weak, **both, gates=True)
     return methods
 
 
 def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
-    """Entity scores from 0 to 1, and words per second."""
+    """Entity scores from 0 to 1."""
     examples = list(Corpus(path)(nlp))
-    start = perf_counter()
     annotate(nlp, examples)
-    speed = sum(len(example.predicted) for example in examples) / (perf_counter() - start)
     found = score_averages(examples)
     scores = {key: round(found[f"ents_{key}"], 4) for key in ("p", "r", "f", "weighted_f", "macro_f")}
     per_type = {label: round(found["ents_per_type"][label]["f"], 4) for label in sorted(found["ents_per_type"])}
-    return {**scores, "per_type": per_type, "words_per_second": round(speed)}
+    return {**scores, "per_type": per_type}
 
 
 def annotate(nlp: Language, examples: Sequence[Example]) -> None:
@@ -204,17 +215,22 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         weak = rare_labels(counts, 0.02)
         strong = [label for label in sorted(counts) if label not in weak]
         names = list(make_parts(strong, weak))
-        unknown = sorted({*(args.only or ()), args.router} - set(names))
+        unknown = sorted(set(args.only or ()) - set(names))
         if unknown:
             raise BenchmarkError(f"There is no part {', '.join(unknown)}: choose from {'; '.join(names)}.")
+        configs = make_parts(strong, weak)
+        digests = {
+            seed: {part: digest(config, sources, args.vectors, seed) for part, config in configs.items()}
+            for seed in args.seeds
+        }
         for seed in args.seeds:
             for part in args.only or names:
                 print(f"Seed {seed}: {part}", flush=True)
-                config = make_parts(strong, weak)[part]
-                made_of = digest(config, sources, args.vectors, seed)
-                train_part(with_paths(config, files, args.vectors, seed), args.work / f"{part}-{seed}", made_of)
+                config = with_paths(make_parts(strong, weak)[part], files, args.vectors, seed)
+                train_part(config, args.work / f"{part}-{seed}", digests[seed][part])
         if args.train_only:
             return args.work
+        parts: Dict[str, Any] = {}
         routers: Dict[str, Any] = {}
         methods: Dict[str, Any] = {}
         for seed in args.seeds:
@@ -222,17 +238,19 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             def work(part: str, seed: int = seed) -> Path:
                 return args.work / f"{part}-{seed}" / "model-best"
 
-            def done(part: str, seed: int = seed) -> bool:
-                return (args.work / f"{part}-{seed}" / "done").exists()
-
-            for part in filter(done, (part for part in names if part.startswith("router"))):
+            ready = [part for part in names if is_done(args.work / f"{part}-{seed}", digests[seed][part])]
+            for part in ready:
+                parts.setdefault(part, {})[str(seed)] = digests[seed][part][:12]
+            for part in ready:
+                if not part.startswith("router"):
+                    continue
                 nlp, threshold = spacy.load(work(part)), None
                 for split in splits:
                     found = score_router(nlp, files[split], threshold)
                     threshold = found["tuned"]["threshold"]
                     routers.setdefault(part.removeprefix("router "), {}).setdefault(split, {})[str(seed)] = found
-            for method, (parts, make) in make_methods(args.router).items():
-                if not all(done(part) for part in parts):
+            for method, (needed, make) in make_methods().items():
+                if not set(needed) <= set(ready):
                     continue
                 nlp = make(work, files["dev"])
                 for split in splits:
@@ -248,7 +266,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         corpus=args.corpus,
         seeds=args.seeds,
         labels=labels,
-        router=args.router,
+        parts=parts,
         routers=routers,
         methods=methods,
     )

@@ -122,18 +122,23 @@ def recipe_table(folder: Path) -> str:
 
 
 def methods_table(folder: Path) -> str:
-    """F1 of every method of each routing result: on dev, then by label on test where it was scored."""
+    """F1 of every method of each routing result, over all entities and by label: on test where it was scored, else on
+    dev."""
+    results = list(read_results(folder, "routing").values())
+    kinds = ("weak", "strong")
+    labels = list(dict.fromkeys(label for kind in kinds for result in results for label in result["labels"][kind]))
     rows: List[List[str]] = []
-    labels: List[str] = []
-    for result in read_results(folder, "routing").values():
-        labels = [*result["labels"]["weak"], *result["labels"]["strong"]]
+    for result in results:
+        known = [label for kind in kinds for label in result["labels"][kind]]
         for name, found in result["methods"].items():
+            dev = [_spread([run[key] for run in found["dev"].values()]) for key in ("f", "macro_f")]
             split = "test" if "test" in found else "dev"
-            keys = [("dev", "f"), ("dev", "macro_f"), *((split, key) for key in ("f", "weighted_f", "macro_f"))]
-            cells = [_mean([run[key] for run in found[place].values()]) for place, key in keys]
-            by_label = [_mean([run["per_type"].get(label, 0.0) for run in found[split].values()]) for label in labels]
-            rows.append([name, str(len(found[split])), *cells, *by_label])
-    header = ["Method", "Seeds", "dev global", "dev macro", "global", "weighted", "macro", *labels]
+            runs = list(found[split].values())
+            averages = [_spread([run[key] for run in runs]) for key in ("f", "weighted_f", "macro_f")]
+            by_label = {label: _mean([run["per_type"].get(label, 0.0) for run in runs]) for label in known}
+            cells = [by_label.get(label, "") for label in labels]
+            rows.append([result["corpus"], name, str(len(runs)), *dev, split, *averages, *cells])
+    header = ["Corpus", "Method", "Seeds", "dev global", "dev macro", "Split", "global", "weighted", "macro", *labels]
     return table(header, rows)
 
 
@@ -143,27 +148,31 @@ def _mean(values: List[float]) -> str:
 
 def routers_table(folder: Path) -> str:
     """How well each router tells the classes apart, at 0.5 and at the threshold with the best F1 on dev."""
-    header = ["Router", "average precision", "recall of strong", "recall of weak", "precision", "tuned: strong", "weak"]
+    header = ["Corpus", "Router", "Seeds", "Split", "average precision"]
+    header += ["recall of strong", "recall of weak", "precision", "tuned: strong", "weak", "precision"]
     rows = []
     for result in read_results(folder, "routing").values():
         for name, found in result["routers"].items():
-            runs = list(found.get("test", found["dev"]).values())
+            split = "test" if "test" in found else "dev"
+            runs = list(found[split].values())
             cells = [_mean([run["average_precision"] for run in runs])]
             for at in ("at 0.5", "tuned"):
                 for key in ("recall of strong", "recall of weak", "precision"):
                     cells.append(_mean([run[at][key] for run in runs]))
-            rows.append([name, *cells])
-    return table([*header, "precision"], rows)
+            rows.append([result["corpus"], name, str(len(runs)), split, *cells])
+    return table(header, rows)
 
 
 def pipelines_table(folder: Path) -> str:
     """One row for each pipeline of each result, by result."""
-    header = ["Pipeline", "words/s", "slowest", "fastest", "ratio", "MB"]
+    header = ["Corpus", "Pipeline", "words/s", "slowest", "fastest", "ratio", "MB", "F1"]
     rows = []
     for result in read_results(folder, "pipelines").values():
         for name, found in result["pipelines"].items():
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
-            rows.append([name, *speeds, f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}"])
+            rows.append(
+                [result["corpus"]["test"], name, *speeds, f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}"]
+            )
     return table(header, rows)
 
 

@@ -8,10 +8,12 @@ from .about import __version__
 
 
 def register_extensions() -> None:
-    """Make `span._.confidence` known to spaCy, for a process that reads Docs and builds no component."""
-    from .tagging.annotation import register_extensions as register
+    """Make `span._.confidence` and `span._.weak_probability` known, for one that reads Docs and builds nothing."""
+    from .routing import annotation as routing
+    from .tagging import annotation as tagging
 
-    register()
+    tagging.register_extensions()
+    routing.register_extensions()
 
 
 __all__ = ["__version__", "register_extensions"]

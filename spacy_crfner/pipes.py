@@ -1,8 +1,12 @@
 """What every trainable component of the package has in common: settings, and how they are saved and loaded."""
 
 from collections import Counter
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Union
 
 import srsly
 from spacy.pipeline import TrainablePipe
@@ -11,10 +15,15 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model
 
+from .marks import RARE_LABELS, REPEATED
+
 SAMPLE_DOCS = 10
 """Docs that a model is initialized with, to find out its widths."""
 
-_DAMAGE = (ValueError, KeyError, TypeError, EOFError, srsly.msgpack.exceptions.ExtraData)
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, srsly.msgpack.exceptions.ExtraData)
+
+DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
+"""What to do where numbers are not finite."""
 
 
 class Settings:
@@ -25,6 +34,7 @@ class Settings:
     """
 
     cfg: Dict[str, Any]
+    name: str
 
     def _keep(
         self, settings: Dict[str, Any], state: Optional[Dict[str, Any]] = None, fixed: Iterable[str] = ()
@@ -33,12 +43,44 @@ class Settings:
         belong to the weights, which a config cannot change any more."""
         self._configured = _as_saved(settings)
         self._fixed = tuple(fixed)
+        self._checked: Dict[str, Any] = {}
         self.cfg = {**(state or {}), **settings, "configured": self._configured}
+        self.check()
 
     def configure(self, key: str, value: Any) -> None:
         """Change a setting as if the config had said so."""
         self.cfg[key] = value
         self._configured.update(_as_saved({key: value}))
+
+    def check(self) -> None:
+        """Raises ValueError where a setting has a value that it cannot have. Costs nothing while they stay the same."""
+        settings = {key: self.cfg[key] for key in self._configured}
+        if settings != self._checked:
+            self._check(settings)
+            self._checked = deepcopy(settings)
+
+    def _check(self, settings: Dict[str, Any]) -> None:
+        """Raises ValueError for settings that a component cannot have."""
+
+    @contextmanager
+    def _loading(self, where: str, exclude: Iterable[str]) -> Iterator[None]:
+        """What is read inside takes effect at the end.
+
+        where: the place of the data, for the ValueError that is raised where they are damaged.
+        """
+        if "cfg" not in exclude:
+            del self.cfg["configured"]
+        try:
+            yield
+            if not isinstance(self.cfg.get("configured"), dict):
+                raise ValueError("its cfg is missing, or holds no settings")
+            self._after_loading()
+        except _DAMAGE as error:
+            self.cfg.setdefault("configured", self._configured)
+            raise ValueError(
+                f"The saved component {self.name!r} {where} cannot be read ({error}): the files are damaged or "
+                "incomplete, or the config describes another model. Copy or train it again."
+            ) from None
 
     def _after_loading(self) -> None:
         saved = self.cfg["configured"]
@@ -47,11 +89,37 @@ class Settings:
                 self.cfg[key] = value
         kept = {key: self.cfg[key] for key in self._fixed}
         self.cfg["configured"] = self._configured = {**self._configured, **kept}
+        self.check()
 
 
 def _as_saved(settings: Dict[str, Any]) -> Dict[str, Any]:
     """The settings as they come back from a file, where numbers have fewer digits."""
     return srsly.json_loads(srsly.json_dumps(settings))
+
+
+@dataclass
+class Sample:
+    """What a component sees of the training examples when it is initialized.
+
+    docs: a few. labels: how often each entity label occurs. n_examples: their number.
+    rare: the labels that a balanced reader takes as rare; None without such a reader.
+    """
+
+    docs: List[Doc] = field(default_factory=list)
+    labels: "Counter[str]" = field(default_factory=Counter)
+    n_examples: int = 0
+    rare: Optional[List[str]] = None
+
+
+def within(value: Any, low: float, high: float) -> bool:
+    """Whether a setting is a number from `low` to `high`."""
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
+
+
+def check_label_list(labels: Any, name: str, example: str) -> None:
+    """Raises ValueError where a string stands in the place of a list of labels."""
+    if isinstance(labels, (str, bytes)):
+        raise ValueError(f"The labels of {name!r} must be a list such as {example}, not {labels!r}.")
 
 
 class SettingsPipe(Settings, TrainablePipe):
@@ -73,6 +141,11 @@ class SettingsPipe(Settings, TrainablePipe):
         self._keep(settings, state, fixed)
 
     @property
+    def needs_whole_docs(self) -> bool:
+        """Whether the model reads what others have computed for a Doc, which a sentence cut out of it lacks."""
+        return self.listens or any(node.attrs.get("reads_annotation") for node in self.model.walk())
+
+    @property
     def listens(self) -> bool:
         """Whether the model gets its vectors from a tok2vec that other components share."""
         return any(hasattr(node, "upstream_name") for node in self.model.walk())
@@ -84,64 +157,47 @@ class SettingsPipe(Settings, TrainablePipe):
                 "of its own (nlp.replace_listeners)."
             )
 
-    def _look_at(
-        self, get_examples: Callable[[], Iterable[Example]], *, count: bool
-    ) -> Tuple[List[Doc], "Counter[str]", int]:
-        """A few Docs to initialize the model with, how often each entity label occurs, and the number of examples.
+    def _look_at(self, get_examples: Callable[[], Iterable[Example]], *, count: bool) -> Sample:
+        """The training examples as far as initialization needs them.
 
-        count: False reads no more examples than the sample needs. A reference that a reader repeats is counted once.
+        count: False reads no more examples than the sample needs, and counts no labels. Docs that a balanced reader
+            repeats are counted once.
         Raises ValueError where there are no examples.
         """
         if not callable(get_examples):
             validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
-        sample: List[Doc] = []
-        counts: Counter[str] = Counter()
-        # Kept, so that no other Doc can take the id of one.
-        counted: Dict[int, Doc] = {}
-        n_examples = 0
+        seen = Sample()
         for example in get_examples():
-            n_examples += 1
+            seen.n_examples += 1
             validate_examples([example], f"{type(self).__name__}.initialize")
-            if len(sample) < SAMPLE_DOCS and len(example.reference):
-                sample.append(example.reference)
-            elif len(sample) == SAMPLE_DOCS and not count:
+            marks = example.predicted.user_data
+            seen.rare = marks.get(RARE_LABELS, seen.rare)
+            if len(seen.docs) < SAMPLE_DOCS and len(example.reference):
+                seen.docs.append(example.reference)
+            elif len(seen.docs) == SAMPLE_DOCS and not count:
                 break
-            if count and id(example.reference) not in counted:
-                counted[id(example.reference)] = example.reference
-                counts.update(span.label_ for span in example.reference.ents)
-        if not n_examples:
+            if count and REPEATED not in marks:
+                seen.labels.update(span.label_ for span in example.reference.ents)
+        if not seen.n_examples:
             raise ValueError(
                 f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
                 "that its Docs are not empty."
             )
-        return sample, counts, n_examples
+        return seen
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "SettingsPipe":
         """Raises ValueError, naming the folder, where a file is damaged."""
-        self._before_loading(exclude)
-        try:
+        with self._loading(f"in {path}", exclude):
+            self._before_loading(exclude)
             super().from_disk(path, exclude=exclude)
-        except _DAMAGE as error:
-            raise ValueError(_damaged(self.name, f"in {path}", error)) from None
-        self._after_loading()
         return self
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SettingsPipe":
         """Raises ValueError where the data are damaged."""
-        self._before_loading(exclude)
-        try:
+        with self._loading("in these bytes", exclude):
+            self._before_loading(exclude)
             super().from_bytes(bytes_data, exclude=exclude)
-        except _DAMAGE as error:
-            raise ValueError(_damaged(self.name, "in these bytes", error)) from None
-        self._after_loading()
         return self
 
     def _before_loading(self, exclude: Iterable[str]) -> None:
         """Make room for the weights that come, unless `exclude` names the model."""
-
-
-def _damaged(name: str, where: str, error: Exception) -> str:
-    return (
-        f"The saved component {name!r} {where} cannot be read ({error}): the files are damaged or incomplete, "
-        "or the config describes another model. Copy or train it again."
-    )

@@ -45,7 +45,7 @@ class RoutedSentence:
 def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
     """The sentences as a router has read them.
 
-    router: the router's span group. Raises ValueError where the Doc has no such group.
+    router: the router's span group. Raises ValueError where the Doc has no such group, or another component's.
     """
     if router not in doc.spans:
         raise ValueError(
@@ -54,18 +54,24 @@ def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
         )
     group = doc.spans[router]
     try:
-        flags = [span.label_ == WEAK for span in group]
-        # A group that was written by hand may hold labels alone.
-        scores = group.attrs.get("scores", flags)
-        return [
-            RoutedSentence(span.start, span.end, float(score), flagged)
-            for span, score, flagged in zip(group, scores, flags, strict=True)
-        ]
+        labels = [span.label_ for span in group]
+        flags = [label == WEAK for label in labels]
     except IndexError:
         raise ValueError(
             f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more: merge or split "
             "tokens after the taggers."
         ) from None
+    if not {WEAK, STRONG}.issuperset(labels):
+        raise ValueError(
+            f"doc.spans[{router!r}] of the Doc {doc.text[:40]!r} holds no sentences of a weak_class_router: name its "
+            "spans_key in `router`."
+        )
+    # A group that was written by hand may hold labels alone.
+    scores = group.attrs.get("scores", flags)
+    return [
+        RoutedSentence(span.start, span.end, float(score), flagged)
+        for span, score, flagged in zip(group, scores, flags, strict=True)
+    ]
 
 
 def weak_sentences(doc: Doc, router: str) -> List[Tuple[int, int]]:

@@ -28,7 +28,13 @@ def build_back_attention_features_v1(
         forward,
         init=init,
         dims={"nO": width},
-        attrs={"component": component, "word_dropout": dropout, "dropout_rate": 0.0, "has_seen": False},
+        attrs={
+            "reads_annotation": True,
+            "component": component,
+            "word_dropout": dropout,
+            "dropout_rate": 0.0,
+            "has_seen": False,
+        },
     )
 
 

@@ -5,19 +5,18 @@ import random
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Callable, Collection, Iterator, List, Mapping, Optional, Sequence, Union
 
 from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
+from ..marks import RARE_LABELS, REPEATED
 from . import CorpusError
 from .augment import Augmenter
 
 LOGGER = logging.getLogger("spacy")
 METHODS = ("repeat", "drop")
-REPEATED = "spacy_crfner.repeated"
-"""The key of user_data that marks a Doc which the reader has given before."""
 
 
 def make_balanced_corpus_v1(
@@ -38,11 +37,16 @@ def make_balanced_corpus_v1(
     labels: the rare labels; None takes those that less than `rare` of all entities have.
     share: of Docs with a rare label, above 0 and below 1.
     method: `repeat` gives Docs with a rare label several times, `drop` leaves others out, drawn at random. A `bcrf_ner`
-        with `train_on = "once"` does not learn from repeated ones again.
-    seed: of that draw.
+        with `train_on = "once"` does not learn from repeated ones again, and a `weak_class_router` without labels of
+        its own takes those of the reader.
+    seed: of that draw, and of the order of the Docs, which are mixed.
     gold_preproc, max_length, limit, augmenter: as in `spacy.Corpus.v1`. The augmenter sees every copy by itself.
     Raises ValueError for other values, and CorpusError where there is no path or no Doc has a rare label.
     """
+    if labels is not None and (isinstance(labels, str) or not labels):
+        raise ValueError(
+            f"The labels of spacy_crfner.BalancedCorpus.v1 are a list such as ['ART', 'EVE'], or null, not {labels!r}."
+        )
     if not 0.0 < share < 1.0:
         raise ValueError(f"spacy_crfner.BalancedCorpus.v1 needs a share between 0 and 1, not {share}.")
     if method not in METHODS:
@@ -82,12 +86,7 @@ def read_balanced(
     for example in examples:
         (weak if any(span.label_ in wanted for span in example.reference.ents) else others).append(example)
     if not weak:
-        wanted_by = ", ".join(sorted(wanted)) or f"less than {rare:.1%} of the entities"
-        found = ", ".join(sorted(counts)) or "none"
-        raise CorpusError(
-            f"{corpus.path}: no Doc has a rare label ({wanted_by}): the labels are {found}. Correct the names, or use "
-            "spacy.Corpus.v1."
-        )
+        raise CorpusError(f"{corpus.path}: {_why_none(examples, counts, wanted, rare)}")
     # So many Docs with a rare label, to as many others, are the wanted share.
     odds = share / (1.0 - share)
     if method == "drop":
@@ -103,14 +102,32 @@ def read_balanced(
         repeats,
         len(others),
     )
-    for number in range(repeats):
-        for example in weak:
-            for copy in augmenter(nlp, Example(example.predicted.copy(), example.reference)):
-                if number:
-                    copy.predicted.user_data[REPEATED] = True
-                yield copy
-    for example in others:
-        yield from augmenter(nlp, example)
+    # Copied before anything is annotated in them.
+    copies = [Example(example.predicted.copy(), example.reference) for _ in range(repeats - 1) for example in weak]
+    given = [*((example, False) for example in (*weak, *others)), *((example, True) for example in copies)]
+    # spacy train shuffles them anew, but not what it streams (max_epochs = -1).
+    random.Random(seed).shuffle(given)
+    for example, again in given:
+        for made in augmenter(nlp, example):
+            made.predicted.user_data[RARE_LABELS] = list(labels)
+            if again:
+                made.predicted.user_data[REPEATED] = True
+            yield made
+
+
+def _why_none(examples: List[Example], counts: Mapping[str, int], wanted: Collection[str], rare: float) -> str:
+    """Why no Doc has a rare label, and what to do."""
+    if not examples:
+        return "it holds no Docs in spaCy's binary format: check the path, or convert the corpus (scripts/convert.py)."
+    if not counts:
+        return "no Doc has an entity: annotate some."
+    found = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))
+    if wanted:
+        return f"no Doc has one of the rare labels {', '.join(sorted(wanted))}: correct the names. There are {found}."
+    return (
+        f"no label has less than {rare:.1%} of the entities. Name the rare ones (labels of the reader, "
+        f"--routing.weak_labels in the shipped configs), or raise `rare`. There are {found}."
+    )
 
 
 def rare_labels(counts: Mapping[str, int], rare: float) -> List[str]:

@@ -24,6 +24,11 @@ def write_sentences(
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
 
 
+def is_of_router(group: SpanGroup) -> bool:
+    """Whether a router has written a span group."""
+    return "threshold" in group.attrs
+
+
 def weak_probability(span: Span) -> Optional[float]:
     """The probability that a sentence holds a weak label, by the first router that has read it; None if none has.
 
@@ -31,7 +36,7 @@ def weak_probability(span: Span) -> Optional[float]:
     """
     for group in span.doc.spans.values():
         scores = group.attrs.get("scores")
-        if scores is None or "threshold" not in group.attrs or len(scores) != len(group):
+        if scores is None or not is_of_router(group) or len(scores) != len(group):
             continue
         try:
             for sentence, score in zip(group, scores, strict=True):

@@ -38,7 +38,7 @@ class SequenceGroups:
         return [grid.softmax(0).permute(1, 2, 0) for grid in self.masked_grids(scores)]
 
 
-class RecurrentConvolution(nn.Module):
+class RCNN(nn.Module):
     """RCNN (Lai et al. 2015, https://doi.org/10.1609/aaai.v29i1.9513): each word with its left and right context,
     through a tanh layer, then the maximum of every feature over the sentence.
 
@@ -59,7 +59,7 @@ class RecurrentConvolution(nn.Module):
         return logits, torch.zeros_like(logits)
 
 
-class RecurrentAttention(nn.Module):
+class LSTMAttention(nn.Module):
     """A BiLSTM whose states are summed by their attention (Zhou et al. 2016, https://aclanthology.org/P16-2034).
 
     input_width: features of a row; width: those of the BiLSTM.

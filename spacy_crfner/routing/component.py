@@ -1,9 +1,9 @@
 """The `weak_class_router` pipeline component."""
 
 import logging
+import sys
 import warnings
-from collections import Counter
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from spacy.errors import Errors
@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..corpora.sampling import rare_labels
-from ..pipes import SettingsPipe
+from ..pipes import DIVERGED, Sample, SettingsPipe, check_label_list, within
 from ..sentences import batch_lengths
 from ..tagging.blocks import check_block
 from ..tagging.selection import UNANNOTATED, WITH, entity_sentences
@@ -48,25 +48,20 @@ class WeakClassRouter(SettingsPipe):
         scorer: Optional[Callable] = None,
     ):
         check_block(loss, 3, "loss", name, "spacy_crfner.weighted_cross_entropy.v1")
-        if weak_labels is not None and not weak_labels:
-            raise ValueError(f"The weak_labels of {name!r} are empty: name labels, or give null to take the rare ones.")
-        for key, value in (("threshold", threshold), ("rare", rare)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{key} of {name!r} is a number from 0 to 1, not {value}.")
-        if penalty < 0.0:
-            raise ValueError(f"The penalty of {name!r} must be 0 or more, not {penalty}.")
+        if "per_sentence" not in model.attrs:
+            raise ValueError(f"The model of {name!r} is not one of a router: choose one such as spacy_crfner.RCNN.v1.")
         super().__init__(
             vocab,
             model,
             name,
             {
-                "weak_labels": None if weak_labels is None else list(check_labels(weak_labels)),
+                "weak_labels": weak_labels,
                 "rare": rare,
                 "threshold": threshold,
                 "penalty": penalty,
                 "spans_key": spans_key,
             },
-            {"labels": [], "strong_labels": [], "share": 0.0},
+            {"labels": [], "added": [], "strong_labels": [], "share": 0.0},
         )
         self.loss = loss
         self.scorer = scorer
@@ -106,6 +101,7 @@ class WeakClassRouter(SettingsPipe):
         if label in self.labels:
             return 0
         self.cfg["labels"] = list(check_labels([*self.labels, label]))
+        self.cfg["added"] = [*self.cfg["added"], label]
         self.cfg["strong_labels"] = [other for other in self.strong_labels if other != label]
         return 1
 
@@ -122,36 +118,44 @@ class WeakClassRouter(SettingsPipe):
 
         get_examples: gives the training examples.
         labels: as `spacy init labels` writes them; then the examples are not counted.
+        Labels that were added before are weak too.
         Raises ValueError where there are no examples, or where no label is weak.
         """
-        if isinstance(labels, (str, bytes)):
-            raise ValueError(f"The labels of {self.name!r} must be a list such as ['ART', 'EVE'], not {labels!r}.")
-        given = labels if isinstance(labels, dict) else None
-        sample, counts, _ = self._look_at(get_examples, count=given is None)
+        check_label_list(labels, self.name, "['ART', 'EVE']")
+        given = self._read_label_data(labels) if isinstance(labels, dict) else None
+        seen = self._look_at(get_examples, count=given is None)
         wanted = given["labels"] if given is not None else labels
-        weak = self._choose(counts) if wanted is None else list(wanted)
-        self.cfg["labels"] = list(check_labels(weak))
-        known = sorted(counts) if given is None else given["strong"]
-        self.cfg["strong_labels"] = [label for label in known if label not in weak]
-        self.cfg["share"] = float(given["share"]) if given is not None else self._count(get_examples())
-        self.model.initialize(X=sample)
+        weak = self._choose(seen) if wanted is None else list(wanted)
+        if given is None and wanted is not None:
+            self._warn_of_absent(weak, seen.labels, "labels")
+        self.cfg["labels"] = list(check_labels([*weak, *(label for label in self.cfg["added"] if label not in weak)]))
+        known = sorted(seen.labels) if given is None else given["strong"]
+        self.cfg["strong_labels"] = [label for label in known if label not in self.labels]
+        self.cfg["share"] = float(given["share"]) if given is not None else self._count(get_examples(), nlp)
+        self.model.initialize(X=seen.docs)
 
-    def _choose(self, counts: "Counter[str]") -> List[str]:
-        """The weak labels: those of the settings, or those that few entities have."""
-        total = sum(counts.values())
+    def _read_label_data(self, found: Dict[str, Any]) -> Dict[str, Any]:
+        """Raises ValueError for label data that `label_data` does not look like."""
+        share = found.get("share")
+        if not found.get("labels") or "strong" not in found or not within(share, sys.float_info.min, 1.0):
+            raise ValueError(
+                f"The label data of {self.name!r} are not as `spacy init labels` writes them: they hold `labels`, the "
+                "weak ones, `strong`, the others, and `share`, a number between 0 and 1. Make them anew."
+            )
+        return found
+
+    def _choose(self, seen: Sample) -> List[str]:
+        """The weak labels: those of the settings, of a balanced reader, or those that few entities have."""
+        total = sum(seen.labels.values())
         weak = self.cfg["weak_labels"]
         if weak is not None:
-            absent = [label for label in weak if not counts[label]]
-            message = (
-                f"{self.name!r} has the weak_labels {', '.join(absent)}, but the training data has only "
-                f"{', '.join(sorted(counts)) or 'none'}: correct the names."
-            )
-            if len(absent) == len(weak):
-                raise ValueError(message)
-            if absent:
-                warnings.warn(message, UserWarning, stacklevel=3)
+            self._warn_of_absent(weak, seen.labels, "weak_labels")
             return list(weak)
-        weak = rare_labels(counts, self.cfg["rare"])
+        weak = seen.rare
+        chosen = "those that the reader of the training corpus takes as rare"
+        if weak is None:
+            weak = rare_labels(seen.labels, self.cfg["rare"])
+            chosen = f"those that each less than {self.cfg['rare']:.1%} of the {total} entities have"
         if not weak:
             raise ValueError(
                 f"{self.name!r} found no label that less than {self.cfg['rare']:.1%} of the {total} entities have: "
@@ -159,24 +163,39 @@ class WeakClassRouter(SettingsPipe):
             )
         # spaCy shows warnings only, and this choice is one to look at.
         LOGGER.warning(
-            "%s takes as weak the labels that each less than %.1f%% of the %d entities have: %s. Name them in "
-            "weak_labels ([routing] in the shipped configs) to choose others.",
+            "%s takes these labels as weak, %s: %s. Name them in weak_labels ([routing] in the shipped configs) to "
+            "choose others.",
             self.name,
-            100 * self.cfg["rare"],
-            total,
-            ", ".join(f"{label} ({counts[label]})" for label in weak),
+            chosen,
+            ", ".join(f"{label} ({seen.labels[label]})" for label in weak),
         )
-        return weak
+        return list(weak)
 
-    def _count(self, examples: Iterable[Example]) -> float:
-        """The share of the annotated sentences that hold a weak label, as far as the references say where they begin.
+    def _warn_of_absent(self, weak: Sequence[str], counts: Mapping[str, int], setting: str) -> None:
+        """Raises ValueError where no weak label is in the training data, and warns where some are not."""
+        absent = [label for label in weak if not counts.get(label)]
+        if not counts:
+            raise ValueError(f"{self.name!r} found no entities in the training data: annotate some in doc.ents.")
+        message = (
+            f"{self.name!r} has the {setting} {', '.join(absent)}, but the training data has only "
+            f"{', '.join(sorted(counts))}: correct the names."
+        )
+        if len(absent) == len(weak):
+            raise ValueError(message)
+        if absent:
+            warnings.warn(message, UserWarning, stacklevel=4)
 
+    def _count(self, examples: Iterable[Example], nlp: Optional[Language]) -> float:
+        """The share of the annotated sentences that hold a weak label, counted as training will read them.
+
+        Where a component in front finds sentences, those of the references are counted in their stead.
         Smoothed, so that no class is ever without weight.
         """
+        finds_sentences = self._reads_sentences(nlp)
         weak, known = 0, 0
         for example in examples:
-            lengths = batch_lengths([example.reference], self.per_sentence)
-            states = entity_sentences(Example(example.reference, example.reference), self.labels, lengths)
+            read = Example(example.reference, example.reference) if finds_sentences else example
+            states = entity_sentences(read, self.labels, batch_lengths([read.predicted], self.per_sentence))
             weak += int((states == WITH).sum())
             known += int((states != UNANNOTATED).sum())
         LOGGER.info("%s: %d of %d sentences hold a weak label.", self.name, weak, known)
@@ -188,6 +207,28 @@ class WeakClassRouter(SettingsPipe):
                 stacklevel=3,
             )
         return (weak + 1) / (known + 2)
+
+    def _reads_sentences(self, nlp: Optional[Language]) -> bool:
+        """Whether a component in front sets sentence boundaries."""
+        names = [] if nlp is None or self.name not in nlp.pipe_names else nlp.pipe_names
+        before = names[: names.index(self.name)] if names else []
+        borders = {"doc.sents", "token.is_sent_start"}
+        return any(nlp is not None and borders & set(nlp.get_pipe_meta(name).assigns) for name in before)
+
+    def _check(self, settings: Dict[str, Any]) -> None:
+        weak = settings["weak_labels"]
+        if weak is not None and not weak:
+            raise ValueError(
+                f"The weak_labels of {self.name!r} are empty: name labels, or give null to take the rare ones."
+            )
+        if weak is not None:
+            check_label_list(weak, self.name, "['ART', 'EVE']")
+            check_labels(weak)
+        for key in ("threshold", "rare"):
+            if not within(settings[key], 0.0, 1.0):
+                raise ValueError(f"{key} of {self.name!r} is a number from 0 to 1, not {settings[key]!r}.")
+        if not within(settings["penalty"], 0.0, sys.float_info.max):
+            raise ValueError(f"The penalty of {self.name!r} must be 0 or more, not {settings['penalty']!r}.")
 
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """The mean loss a sentence, and its gradient by the scores; sentences without annotation count as 0."""
@@ -201,10 +242,7 @@ class WeakClassRouter(SettingsPipe):
         losses, derivatives = np.zeros(len(truth)), np.zeros(len(truth))
         logits = ops.to_numpy(scores.logits).astype(np.float64)
         if not np.isfinite(logits).all():
-            raise ValueError(
-                f"The scores of {self.name!r} are not finite numbers: training has diverged. Lower the learning rate, "
-                "clip gradients, or check the encoder's features."
-            )
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}")
         losses[known], derivatives[known] = self.loss(logits[known], truth[known] == WITH, self.cfg["share"])
         penalty = self.cfg["penalty"] * known
         total = float(losses.sum() + (penalty * ops.to_numpy(scores.penalties)).sum()) / n
@@ -263,6 +301,7 @@ class WeakClassRouter(SettingsPipe):
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[np.ndarray]) -> None:
         """Write doc.spans[spans_key]: the sentences, with their probabilities in attrs["scores"]."""
+        self.check()
         for doc, probabilities in zip(docs, predictions, strict=True):
             write_sentences(
                 doc,

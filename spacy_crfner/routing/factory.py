@@ -69,7 +69,8 @@ def make_weak_class_router(
     weak_labels: the weak labels; None takes those that are rare in the training data, and logs them.
     rare: without `weak_labels`, a label is weak where less than this share of all entities has it.
     threshold: a sentence is flagged where its probability reaches this; `spacy_crfner.tune_threshold.v1` finds it.
-    penalty: weight of the penalty of overlapping attentions (Lin et al. 2017), for StructuredSelfAttention.v1.
+    penalty: weight of the penalty of overlapping attentions (Lin et al. 2017), for StructuredSelfAttention.v1; 0 leaves
+        it out.
     spans_key: the span group to write, which takes part in DocBin and `n_process`.
     scorer: see `spacy_crfner.sentence_scorer.v1`.
     """

@@ -10,7 +10,7 @@ from ..tags import LabelledSpan, iob_to_spans
 
 
 @dataclass(frozen=True)
-class Found:
+class ScoredSpan:
     """An entity that a tagger has found: tokens from `start` to before `end`, and how probable it is."""
 
     start: int
@@ -33,12 +33,12 @@ class TagProbabilities:
         return float(self.marginals[token, self.tags.index(tag)])
 
 
-def best_spans(groups: Sequence[Sequence[Found]]) -> List[Found]:
+def best_spans(groups: Sequence[Sequence[ScoredSpan]]) -> List[ScoredSpan]:
     """The span-level rule: of all entities the most probable one, then the most probable one that does not overlap it,
     and so on. Of equals, the longer one goes first, then that of the earlier group. In order of the text."""
     candidates = [(-one.score, one.start - one.end, place, one) for place, group in enumerate(groups) for one in group]
     taken: Dict[int, None] = {}
-    kept: List[Found] = []
+    kept: List[ScoredSpan] = []
     for _, _, _, one in sorted(candidates, key=lambda candidate: candidate[:3]):
         tokens = range(one.start, one.end)
         if not any(token in taken for token in tokens):
@@ -48,8 +48,8 @@ def best_spans(groups: Sequence[Sequence[Found]]) -> List[Found]:
 
 
 def best_words(
-    groups: Sequence[Sequence[Found]], probabilities: Sequence[TagProbabilities], words: Sequence[int]
-) -> List[Found]:
+    groups: Sequence[Sequence[ScoredSpan]], probabilities: Sequence[TagProbabilities], words: Sequence[int]
+) -> List[ScoredSpan]:
     """The word-level rule (Saarland report 2020, eqs. 8-9): at every word a tag beats O, and of several tags the one
     that its tagger finds more probable wins. Of equals, that of the earlier group.
 
@@ -79,7 +79,7 @@ def best_words(
     for first, last, label in iob_to_spans(tags):
         start, end = words[first], words[last - 1] + 1
         of_words = [votes[place][0] for place in range(first, last)]
-        merged.append(Found(start, end, label, _score(scores.get((start, end, label)), of_words)))
+        merged.append(ScoredSpan(start, end, label, _score(scores.get((start, end, label)), of_words)))
     return merged
 
 
@@ -87,7 +87,7 @@ def _score(exact: Optional[float], of_words: List[float]) -> float:
     return sum(of_words) / len(of_words) if exact is None else exact
 
 
-def _role(token: int, one: Found, bioes: bool) -> str:
+def _role(token: int, one: ScoredSpan, bioes: bool) -> str:
     first, last = token == one.start, token == one.end - 1
     if not bioes:
         return "B" if first else "I"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..packing import Packing
 from ..sentences import batch_lengths
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
-from .classifiers import RecurrentAttention, RecurrentConvolution, StructuredSelfAttention
+from .classifiers import RCNN, LSTMAttention, StructuredSelfAttention
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def build_rcnn_v1(
     per_sentence: one score for each of `doc.sents`, where they are set; False gives one for each Doc.
     Raises ValueError for a width that is odd, or not positive.
     """
-    return _router(RecurrentConvolution, tok2vec, per_sentence, width=width, hidden_width=hidden_width)
+    return _router(RCNN, tok2vec, per_sentence, width=width, hidden_width=hidden_width)
 
 
 def build_lstm_attention_v1(
@@ -48,7 +48,7 @@ def build_lstm_attention_v1(
     tok2vec, width, per_sentence: see `spacy_crfner.RCNN.v1`.
     Raises ValueError for a width that is odd, or not positive.
     """
-    return _router(RecurrentAttention, tok2vec, per_sentence, width=width)
+    return _router(LSTMAttention, tok2vec, per_sentence, width=width)
 
 
 def build_structured_self_attention_v1(

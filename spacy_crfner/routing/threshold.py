@@ -1,21 +1,19 @@
 """A callback that finds the router's threshold, and the gates of a vote, on the dev corpus."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 from spacy.language import Language
-from spacy.tokens import SpanGroup
 from spacy.training import Corpus, Example
 
-from ..sentences import routed_sentences
 from ..tagging.scorer import score_entities
 from .component import WeakClassRouter
 from .scorer import best_threshold_of, collect
-from .vote import Gate, NERVote
+from .vote import NERVote
 
-TRIED = "spacy_crfner.tune_threshold.v1"
-"""The span group that holds, while gates are tuned, the entities that a gate lets through."""
+LOGGER = logging.getLogger("spacy")
 
 
 def make_tune_threshold_v1(
@@ -27,17 +25,18 @@ def make_tune_threshold_v1(
     """For `[training.before_to_disk]`: whenever a pipeline is saved, set the threshold of its router to the one
     with the best F score on the dev corpus, and the gates of a vote.
 
-    The scores of an evaluation in training are those of what was tuned at the last save before it.
+    An evaluation in training is one of what was tuned at the last save before it, and so is the choice of the best
+    pipeline; the scores in the meta of the saved one are those with its own threshold and gates.
 
     path: the dev corpus, in spaCy's binary format.
     component: the name of the router.
     beta: how many times as much recall counts as precision; 2 flags more sentences than 1.
     vote: the name of an `ner_vote`. Each label gets a gate at the probability that tells sentences apart with the best
-        F1, if entities of its gated groups with this label are better with it, by their F1 on the dev corpus; the other
-        labels get none, and need a flagged sentence. None leaves the gates as they are.
+        F1, if the vote finds its entities better with it, by their F1 on the dev corpus; the other labels get none, and
+        need a flagged sentence. None leaves the gates as they are.
     Raises ValueError for a beta that is not above 0.
     """
-    if beta <= 0:
+    if not beta > 0:
         raise ValueError(f"spacy_crfner.tune_threshold.v1 needs a beta above 0, not {beta}.")
     return partial(tune_threshold, path=path, component=component, beta=beta, vote=vote)
 
@@ -66,33 +65,63 @@ def tune_threshold(
     _annotate(nlp, nlp.pipe_names[:place], examples)
     truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
     if not truth.any():
+        LOGGER.warning(
+            "spacy_crfner.tune_threshold.v1 leaves %s as it is: no sentence of %s has one of the weak labels %s.",
+            component if vote is None else f"{component} and {vote}",
+            path,
+            ", ".join(router.labels),
+        )
         return nlp
     _set(nlp, component, "threshold", best_threshold_of(truth, probabilities, beta)[1])
+    last = component
     if isinstance(voting, NERVote) and vote is not None:
-        # Taggers that read only flagged sentences read others now.
+        last = vote
+        _check_taggers(nlp, voting, vote)
+        # From the router on: taggers that read only flagged sentences read others now.
         _annotate(nlp, nlp.pipe_names[place - 1 : nlp.pipe_names.index(vote)], examples)
         _set(nlp, vote, "gates", find_gates(examples, voting, best_threshold_of(truth, probabilities)[1]))
+    _annotate(nlp, [last], examples)
+    _note_scores(nlp, last, examples)
     return nlp
 
 
 def find_gates(examples: Sequence[Example], vote: NERVote, gate: float) -> Dict[str, float]:
-    """The labels for whose entities the gate is better than the router's threshold, each with the gate.
+    """The labels whose entities the vote finds better with a gate than without, each with the gate.
 
-    examples: annotated by the router and all taggers.
+    examples: annotated by all components before the vote; their entities become those of it.
     """
     labels = {span.label_ for e in examples for key in vote.cfg["gated"] for span in e.predicted.spans[key]}
-    scores = []
-    for gates in ({}, dict.fromkeys(labels, gate)):
-        for example in examples:
-            doc = example.predicted
-            sentences = Gate(routed_sentences(doc, vote.cfg["router"]) if len(doc) else [], gates)
-            spans = [span for key in vote.cfg["gated"] for span in doc.spans[key] if sentences.passes(span)]
-            doc.spans[TRIED] = SpanGroup(doc, name=TRIED, spans=spans)
-        scores.append(score_entities(examples, spans_key=TRIED)[f"spans_{TRIED}_per_type"] or {})
-    for example in examples:
-        del example.predicted.spans[TRIED]
+    kept, scores = vote.cfg["gates"], []
+    try:
+        for gates in ({}, dict.fromkeys(labels, gate)):
+            vote.cfg["gates"] = gates
+            for example in examples:
+                vote(example.predicted)
+            scores.append(score_entities(examples)["ents_per_type"] or {})
+    finally:
+        vote.cfg["gates"] = kept
     without, with_gate = ({label: found["f"] for label, found in one.items()} for one in scores)
     return {label: gate for label in sorted(labels) if with_gate.get(label, 0.0) > without.get(label, 0.0)}
+
+
+def _check_taggers(nlp: Language, vote: NERVote, name: str) -> None:
+    """Raises ValueError where a tagger that a vote merges is disabled, or not there."""
+    before = [pipe for _, pipe in nlp.pipeline[: nlp.pipe_names.index(name)]]
+    written = {getattr(pipe, "cfg", {}).get("spans_key") for pipe in before}
+    missing = [key for key in vote.cfg["groups"] if key not in written]
+    if missing:
+        raise ValueError(
+            f"spacy_crfner.tune_threshold.v1 cannot tune the gates of {name!r}: no enabled component before it writes "
+            f"{', '.join(f'doc.spans[{key!r}]' for key in missing)}."
+        )
+
+
+def _note_scores(nlp: Language, last: str, examples: Sequence[Example]) -> None:
+    """Put the scores that the pipeline has now into its meta, in the place of those from before."""
+    performance = nlp.meta.get("performance", {})
+    for _, pipe in nlp.pipeline[: nlp.pipe_names.index(last) + 1]:
+        scores = pipe.score(examples) if hasattr(pipe, "score") else {}
+        performance.update({key: value for key, value in scores.items() if key in performance})
 
 
 def _annotate(nlp: Language, names: Sequence[str], examples: Sequence[Example]) -> None:

@@ -1,7 +1,8 @@
 """The `ner_vote` pipeline component."""
 
+import warnings
 from pathlib import Path
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import srsly
@@ -10,11 +11,12 @@ from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import from_bytes, from_disk, to_bytes, to_disk
 
-from ..pipes import Settings
+from ..pipes import Settings, within
 from ..sentences import RoutedSentence, routed_sentences
 from ..tagging.annotation import DocPrediction, own_entities, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
-from .merging import Found, TagProbabilities, best_spans, best_words
+from .annotation import is_of_router
+from .merging import ScoredSpan, TagProbabilities, best_spans, best_words
 
 RULES = ("span", "word")
 
@@ -37,17 +39,6 @@ class NERVote(Settings, Pipe):
         overwrite_ents: bool = False,
         scorer: Optional[Callable] = None,
     ):
-        if rule not in RULES:
-            raise ValueError(f"{name!r} has no rule {rule!r}: choose from {', '.join(RULES)}.")
-        if not groups:
-            raise ValueError(f"{name!r} has no groups to merge: name the spans_key of each tagger.")
-        strange = [key for key in gated if key not in groups]
-        if strange:
-            raise ValueError(f"{name!r} cannot gate {', '.join(strange)}, which is not among its groups.")
-        if gated and router is None:
-            raise ValueError(f"{name!r} gates {', '.join(gated)}, so it needs the name of a router's span group.")
-        if gates and not gated:
-            raise ValueError(f"{name!r} has gates, for which it needs the groups that they are for in `gated`.")
         self.name = name
         self._keep(
             {
@@ -55,7 +46,7 @@ class NERVote(Settings, Pipe):
                 "rule": rule,
                 "router": router,
                 "gated": list(gated),
-                "gates": dict(gates or {}),
+                "gates": {} if gates is None else gates,
                 "overwrite_ents": overwrite_ents,
             }
         )
@@ -67,6 +58,7 @@ class NERVote(Settings, Pipe):
 
         Raises ValueError where the Doc lacks a group, or what the rule needs of it.
         """
+        self.check()
         cfg = self.cfg
         gate = Gate(routed_sentences(doc, cfg["router"]), cfg["gates"]) if cfg["gated"] and len(doc) else None
         groups = [self._group(doc, key) for key in cfg["groups"]]
@@ -91,17 +83,35 @@ class NERVote(Settings, Pipe):
         return doc
 
     def initialize(self, get_examples: Callable, *, nlp: Optional[Language] = None) -> None:
-        """Raises ValueError where a tagger of the pipeline does not annotate what the rule needs."""
+        """Raises ValueError where a tagger of the pipeline does not write what is merged, or annotate what the rule
+        needs, and warns of gates for labels that no tagger has."""
         needed = {"confidence", "marginals"} if self.cfg["rule"] == "word" else {"confidence"}
         pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
+        labels: Set[str] = set()
         for name, pipe in pipeline:
             settings = getattr(pipe, "cfg", {})
+            if name in self.cfg["groups"] and "spans_key" in settings and settings["spans_key"] is None:
+                raise ValueError(
+                    f"{self.name!r} merges the group {name!r}, but the tagger of this name writes doc.ents: set "
+                    f'spans_key = "{name}" there.'
+                )
+            if settings.get("spans_key") not in self.cfg["groups"]:
+                continue
             missing = needed - set(settings.get("annotate", needed))
-            if settings.get("spans_key") in self.cfg["groups"] and missing:
+            if missing:
                 raise ValueError(
                     f"{self.name!r} with the rule {self.cfg['rule']!r} needs {', '.join(sorted(needed))} of {name!r}: "
                     f"set annotate = {srsly.json_dumps(sorted(needed))} there."
                 )
+            labels.update(getattr(pipe, "labels", ()))
+        strange = sorted(set(self.cfg["gates"]) - labels)
+        if labels and strange:
+            warnings.warn(
+                f"{self.name!r} has gates for {', '.join(strange)}, but its taggers have only the labels "
+                f"{', '.join(sorted(labels))}: correct the names.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def score(self, examples: Iterable[Any], **kwargs: Any) -> dict:
         return {} if self.scorer is None else self.scorer(examples, **kwargs)
@@ -110,21 +120,45 @@ class NERVote(Settings, Pipe):
         return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "NERVote":
-        from_bytes(bytes_data, {"cfg": lambda data: self.cfg.update(srsly.json_loads(data))}, exclude)
-        self._after_loading()
+        """Raises ValueError where the data are damaged."""
+        with self._loading("in these bytes", exclude):
+            from_bytes(bytes_data, {"cfg": lambda data: self.cfg.update(srsly.json_loads(data))}, exclude)
         return self
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
         to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg)}, exclude)
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "NERVote":
-        from_disk(path, {"cfg": lambda file: self.cfg.update(srsly.read_json(file))}, exclude)
-        self._after_loading()
+        """Raises ValueError, naming the folder, where the file is damaged."""
+        with self._loading(f"in {path}", exclude):
+            from_disk(path, {"cfg": lambda file: self.cfg.update(srsly.read_json(file))}, exclude)
         return self
+
+    def _check(self, settings: Dict[str, Any]) -> None:
+        def refuse(what: str) -> None:
+            raise ValueError(f"{self.name!r} {what}.")
+
+        groups, gated, gates = settings["groups"], settings["gated"], settings["gates"]
+        if settings["rule"] not in RULES:
+            refuse(f"has no rule {settings['rule']!r}: choose from {', '.join(RULES)}")
+        if not groups:
+            refuse("has no groups to merge: name the spans_key of each tagger")
+        if len(set(groups)) < len(groups):
+            refuse(f"merges a group with itself: name each of {', '.join(groups)} once")
+        strange = [key for key in gated if key not in groups]
+        if strange:
+            refuse(f"cannot gate {', '.join(strange)}, which is not among its groups")
+        if gated and settings["router"] is None:
+            refuse(f"gates {', '.join(gated)}, so it needs the name of a router's span group")
+        if not isinstance(gates, dict) or not all(within(p, 0.0, 1.0) for p in gates.values()):
+            refuse(f"needs gates that say for a label a probability from 0 to 1, not {gates!r}")
+        if gates and not gated:
+            refuse("has gates, for which it needs the groups that they are for in `gated`")
 
     def _group(self, doc: Doc, key: str) -> SpanGroup:
         group = doc.spans.get(key)
-        if group is None or len(group.attrs.get("scores", [None])) != len(group):
+        scores = None if group is None or is_of_router(group) else group.attrs.get("scores")
+        if group is None or scores is None or len(scores) != len(group):
             raise ValueError(
                 f"{self.name!r} finds no entities with probabilities in doc.spans[{key!r}] of the Doc "
                 f"{doc.text[:40]!r}: put a bcrf_ner with this spans_key, which annotates confidence, in front."
@@ -156,15 +190,18 @@ class Gate:
         self.of_token = {token: one for one in sentences for token in range(one.start, one.end)}
 
     def passes(self, span: Span) -> bool:
-        sentence = self.of_token[span.start]
+        sentence = self.of_token.get(span.start)
+        if sentence is None:
+            # Of a group that was written by hand.
+            return False
         least = self.gates.get(span.label_)
         return sentence.flagged if least is None else sentence.probability >= least
 
 
-def _entities(group: SpanGroup, gate: Optional[Gate]) -> List[Found]:
+def _entities(group: SpanGroup, gate: Optional[Gate]) -> List[ScoredSpan]:
     """The entities of a group; with a gate, those that it lets through."""
     return [
-        Found(span.start, span.end, span.label_, float(score))
+        ScoredSpan(span.start, span.end, span.label_, float(score))
         for span, score in zip(group, group.attrs["scores"], strict=True)
         if gate is None or gate.passes(span)
     ]

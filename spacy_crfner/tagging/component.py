@@ -12,18 +12,20 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..crf import LossGradient, Potentials, absent_spans, distillation
-from ..tags import LabelledSpan, check_labels
-from .annotation import ANNOTATIONS, DocPrediction, own_entities, register_extensions, write_prediction
+from ..pipes import DIVERGED
+from ..tags import LabelledSpan
+from .annotation import DocPrediction, own_entities, register_extensions, write_prediction
 from .blocks import check_block
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_places, runs_to_tags
 from .losses import LossBlock
 from .model import CRFScores
-from .pipe import LABEL_KINDS, CRFPipe
+from .pipe import CRFPipe
 from .potentials import allowed_tags, build_potentials, mean_gradient
 from .prediction import empty_predictions, read_predictions
 from .segments import Segments
-from .selection import SELECTIONS, cut_out, put_together, routed_sequences, training_sequences
+from .selection import cut_out, put_together, routed_sequences, training_sequences
+from .settings import check_settings
 
 
 class CRFEntityRecognizer(CRFPipe):
@@ -55,27 +57,8 @@ class CRFEntityRecognizer(CRFPipe):
         overwrite_ents: bool = False,
         scorer: Optional[Callable] = None,
     ):
-        unknown = sorted(set(annotate) - set(ANNOTATIONS))
-        if unknown:
-            raise ValueError(f"{name!r} cannot annotate {', '.join(unknown)}: choose from {', '.join(ANNOTATIONS)}.")
         check_block(loss, 1, "loss", name, "spacy_crfner.bernoulli.v1")
         check_block(decoder, 2, "decoder", name, "spacy_crfner.viterbi_decoder.v1")
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"The threshold of {name!r} is a probability from 0 to 1, not {threshold}.")
-        if label_filter is not None and not label_filter:
-            raise ValueError(f"The label_filter of {name!r} is empty: name labels, or give null for all of them.")
-        if not 0.0 <= r_drop < float("inf"):
-            raise ValueError(f"r_drop of {name!r} must be a number from 0, not {r_drop}.")
-        if n_best < 1:
-            raise ValueError(f"n_best of {name!r} must be 1 or more, not {n_best}.")
-        if train_on not in SELECTIONS:
-            raise ValueError(f"{name!r} cannot train on {train_on!r}: choose from {', '.join(SELECTIONS)}.")
-        if predict_on not in ("all", "routed"):
-            raise ValueError(f"{name!r} cannot predict on {predict_on!r}: choose from all, routed.")
-        if isinstance(label_filter, str) and label_filter not in LABEL_KINDS:
-            raise ValueError(f"The label_filter of {name!r} is a list of labels, or one of {', '.join(LABEL_KINDS)}.")
-        if router is None and (label_filter in LABEL_KINDS or "routed" in (train_on, predict_on)):
-            raise ValueError(f"{name!r} asks a router for labels or sentences: name its span group in `router`.")
         super().__init__(
             vocab,
             model,
@@ -87,7 +70,7 @@ class CRFEntityRecognizer(CRFPipe):
                 "router": router,
                 "train_on": train_on,
                 "predict_on": predict_on,
-                "label_filter": _labels(label_filter),
+                "label_filter": list(label_filter) if isinstance(label_filter, tuple) else label_filter,
                 "spans_key": spans_key,
                 "threshold": threshold,
                 "annotate": list(annotate),
@@ -121,6 +104,7 @@ class CRFEntityRecognizer(CRFPipe):
         if not any(len(example.predicted) for example in examples):
             return losses
         self._require_weights()
+        self.check()
         self._warn_of_unlisted(examples)
         chosen = self._chosen(examples)
         if chosen is not None and not self.listens:
@@ -185,7 +169,7 @@ class CRFEntityRecognizer(CRFPipe):
             result = result + disagreement.times(self.cfg["r_drop"])
         loss = float(result.loss.sum()) / len(segments.lengths)
         if not np.isfinite(loss):
-            raise ValueError(f"The loss of {self.name!r} is {loss}: {_DIVERGED}")
+            raise ValueError(f"The loss of {self.name!r} is {loss}: {DIVERGED}")
         return loss, mean_gradient(self.model, scores, segments, result, potentials), skipped
 
     def rehearse(
@@ -232,10 +216,11 @@ class CRFEntityRecognizer(CRFPipe):
         and with `predict_on = "routed"` where no router has read a Doc.
         """
         docs = list(docs)
+        self.check()
         router = self.cfg["router"]
         if self.cfg["predict_on"] == "all":
             predictions = self._predict(docs)
-        elif self.listens:
+        elif self.needs_whole_docs:
             chosen = [routed_sequences(doc, router, self.cfg["per_sentence"]) for doc in docs]
             predictions = self._predict(docs, chosen)
         else:
@@ -268,13 +253,16 @@ class CRFEntityRecognizer(CRFPipe):
 
     # Parts
 
+    def _check(self, settings: Dict[str, Any]) -> None:
+        check_settings(self.name, settings)
+
     def _potentials(self, docs: Sequence[Doc], scores: CRFScores, segments: Segments) -> Potentials:
         given = [self._given(doc) for doc in docs]
         allowed = allowed_tags(docs, given, segments, self.tag_set, self.vocab.strings)
         try:
             return build_potentials(self.model, scores, segments, self.tag_set, allowed)
         except FloatingPointError:
-            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {_DIVERGED}") from None
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}") from None
 
     def _chosen(self, examples: Sequence[Example]) -> Optional[List[np.ndarray]]:
         """The sequences of each example that training takes; None takes all."""
@@ -337,10 +325,3 @@ class CRFEntityRecognizer(CRFPipe):
     def skipped_sentences(self) -> int:
         """Sentences that training has left out so far because their gold tags were impossible."""
         return self._skipped
-
-
-def _labels(label_filter: Union[Sequence[str], str, None]) -> Union[List[str], str, None]:
-    return label_filter if label_filter is None or label_filter in LABEL_KINDS else list(check_labels(label_filter))
-
-
-_DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."

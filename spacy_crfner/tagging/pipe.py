@@ -10,13 +10,11 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..pipes import SettingsPipe
-from ..sentences import STRONG, WEAK
+from ..pipes import SettingsPipe, check_label_list
+from ..sentences import WEAK
 from ..tags import TagSet, check_labels
 from .model import CRFScores, clear_head, is_initialized, resize_output
-
-LABEL_KINDS = (STRONG, WEAK)
-"""What `label_filter` may be in the place of a list of labels."""
+from .settings import LABEL_KINDS
 
 
 class CRFPipe(SettingsPipe):
@@ -91,10 +89,9 @@ class CRFPipe(SettingsPipe):
         labels: the entity labels, as `spacy init labels` writes them.
         Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
         """
-        if isinstance(labels, (str, bytes)):
-            raise ValueError(f"The labels of {self.name!r} must be a list such as ['PER', 'LOC'], not {labels!r}.")
-        sample, found, n_examples = self._look_at(get_examples, count=labels is None)
-        wanted = sorted(found) if labels is None else list(labels)
+        check_label_list(labels, self.name, "['PER', 'LOC']")
+        seen = self._look_at(get_examples, count=labels is None)
+        wanted = sorted(seen.labels) if labels is None else list(labels)
         self._filter_by_router(nlp)
         if self.label_filter is not None:
             absent = [label for label in self.label_filter if label not in wanted]
@@ -112,8 +109,8 @@ class CRFPipe(SettingsPipe):
         wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
         if not wanted:
             raise ValueError(
-                f"{self.name!r} found no entities in {n_examples} training examples, so it has no labels to learn: "
-                "annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
+                f"{self.name!r} found no entities in {seen.n_examples} training examples, so it has no labels to learn"
+                ": annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
             )
         for label in check_labels(wanted):
             self.vocab.strings.add(label)
@@ -127,7 +124,7 @@ class CRFPipe(SettingsPipe):
                 stacklevel=2,
             )
         self._resize()
-        self.model.initialize(X=sample)
+        self.model.initialize(X=seen.docs)
 
     def _filter_by_router(self, nlp: Optional[Language]) -> None:
         """Put the labels in the place of a `label_filter` that says which kind of label a router is to tell.
@@ -180,6 +177,8 @@ class CRFPipe(SettingsPipe):
 
     def _after_loading(self) -> None:
         super()._after_loading()
+        if is_initialized(self.model) and self.model.get_ref("output_layer").get_dim("nO") != len(self.tag_set):
+            raise ValueError(f"its model is not one for the labels {', '.join(self.labels) or 'none'}")
         for label in self.labels:
             self.vocab.strings.add(label)
 

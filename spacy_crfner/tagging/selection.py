@@ -8,7 +8,7 @@ from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..corpora.sampling import REPEATED
+from ..marks import REPEATED
 from ..sentences import batch_lengths, weak_sentences
 from .annotation import DocPrediction, copy_own_entities
 from .gold import UNKNOWN, EntityRuns
@@ -66,7 +66,9 @@ def training_sequences(
         return [np.full(len(found), not again) for found, again in zip(lengths, repeated, strict=True)]
     states = [entity_sentences(e, labels, batch_lengths([e.predicted], per_sentence)) for e in examples]
     chosen = [found == WITH for found in states]
-    if train_on == "routed" and router is not None:
+    if train_on == "routed":
+        if router is None:
+            raise ValueError("Training on routed sentences needs the span group of a router.")
         routed = [routed_sequences(example.predicted, router, per_sentence) for example in examples]
         return [one | other for one, other in zip(chosen, routed, strict=True)]
     others = [(place, k) for place, found in enumerate(states) for k in np.flatnonzero(found == WITHOUT).tolist()]
@@ -80,15 +82,16 @@ Piece = Tuple[int, int, Doc]
 
 
 def cut_out(docs: Sequence[Doc], router: str, per_sentence: bool, component: str) -> List[Piece]:
-    """The sentences that a router flagged, as Docs of their own; a Doc as it is where all of it is taken.
+    """The sentences that a router flagged, as Docs of their own; a Doc of one sentence as it is.
 
+    What is found in a sentence thus never depends on whether its neighbours are flagged.
     component: the name of the component that reads them; what it found before is still known to be its own.
     """
     pieces: List[Piece] = []
     for place, doc in enumerate(docs):
         chosen = routed_sequences(doc, router, per_sentence)
-        if chosen.all():
-            pieces += [(place, 0, doc)] if len(doc) else []
+        if len(chosen) == 1:
+            pieces += [(place, 0, doc)] if chosen[0] else []
             continue
         lengths = batch_lengths([doc], per_sentence)
         for start, length, wanted in zip(np.cumsum([0, *lengths[:-1]]).tolist(), lengths, chosen, strict=True):

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from spacy_crfner.packing import Packing
-from spacy_crfner.routing.classifiers import RecurrentAttention, RecurrentConvolution, StructuredSelfAttention
+from spacy_crfner.routing.classifiers import RCNN, LSTMAttention, StructuredSelfAttention
 
 LENGTHS = [3, 90, 1, 7, 7, 12, 2]
 MODULES = {
-    "rcnn": (RecurrentConvolution, {"width": 10, "hidden_width": 7}),
-    "attention": (RecurrentAttention, {"width": 10}),
+    "rcnn": (RCNN, {"width": 10, "hidden_width": 7}),
+    "attention": (LSTMAttention, {"width": 10}),
     "self_attention": (StructuredSelfAttention, {"width": 10, "attention_width": 5, "hops": 4, "hidden_width": 6}),
 }
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_crfner.routing.merging import Found, TagProbabilities, best_spans, best_words
+from spacy_crfner.routing.merging import ScoredSpan, TagProbabilities, best_spans, best_words
 from spacy_crfner.tags import TagSet
 
 
@@ -18,7 +18,7 @@ def groups_of_spans(draw):
     for _ in range(draw(st.integers(1, 3))):
         borders = sorted(draw(st.sets(st.integers(0, 10), max_size=8)))
         pairs = list(zip(borders[::2], borders[1::2], strict=False))
-        groups.append([Found(i, j, draw(st.sampled_from("AB")), next(scores)) for i, j in pairs])
+        groups.append([ScoredSpan(i, j, draw(st.sampled_from("AB")), next(scores)) for i, j in pairs])
     return groups
 
 
@@ -77,28 +77,31 @@ def test_every_word_has_the_label_of_its_most_probable_tag(groups, seed, scheme)
 
 def test_white_space_has_no_vote():
     """Its marginals are those of O, which would leave it to the first tagger."""
-    group, other = [Found(0, 3, "A", 0.6)], [Found(0, 3, "B", 0.9)]
+    group, other = [ScoredSpan(0, 3, "A", 0.6)], [ScoredSpan(0, 3, "B", 0.9)]
     probability = np.array([[0.6, 0.0, 0.6], [0.9, 0.0, 0.9]])
     assert words([group, other], probability=probability, tokens=[0, 2, 3]) == other
 
 
 def test_a_tag_beats_o_however_improbable():
-    assert words([[Found(0, 2, "A", 0.9)], [Found(4, 5, "B", 0.1)]]) == [Found(0, 2, "A", 0.9), Found(4, 5, "B", 0.1)]
+    assert words([[ScoredSpan(0, 2, "A", 0.9)], [ScoredSpan(4, 5, "B", 0.1)]]) == [
+        ScoredSpan(0, 2, "A", 0.9),
+        ScoredSpan(4, 5, "B", 0.1),
+    ]
 
 
 def test_merging_words_may_break_an_entity():
-    broken = words([[Found(0, 4, "A", 0.6)], [Found(1, 2, "B", 0.8)]])
-    assert broken == [Found(0, 1, "A", 0.6), Found(1, 2, "B", 0.8), Found(2, 4, "A", pytest.approx(0.6))]
-    assert best_spans([[Found(0, 4, "A", 0.6)], [Found(1, 2, "B", 0.8)]]) == [Found(1, 2, "B", 0.8)]
+    broken = words([[ScoredSpan(0, 4, "A", 0.6)], [ScoredSpan(1, 2, "B", 0.8)]])
+    assert broken == [ScoredSpan(0, 1, "A", 0.6), ScoredSpan(1, 2, "B", 0.8), ScoredSpan(2, 4, "A", pytest.approx(0.6))]
+    assert best_spans([[ScoredSpan(0, 4, "A", 0.6)], [ScoredSpan(1, 2, "B", 0.8)]]) == [ScoredSpan(1, 2, "B", 0.8)]
 
 
 def test_entities_side_by_side_stay_two():
     for scheme in ("BIOES", "BIO"):
-        groups = [[Found(0, 2, "A", 0.6), Found(2, 3, "A", 0.7)]]
+        groups = [[ScoredSpan(0, 2, "A", 0.6), ScoredSpan(2, 3, "A", 0.7)]]
         assert words(groups, scheme) == groups[0]
 
 
 def test_of_equals_the_earlier_group_wins():
-    one, other = Found(0, 1, "A", 0.5), Found(0, 1, "B", 0.5)
+    one, other = ScoredSpan(0, 1, "A", 0.5), ScoredSpan(0, 1, "B", 0.5)
     assert best_spans([[one], [other]]) == [one] == words([[one], [other]])
-    assert best_spans([[Found(0, 1, "A", 0.5)], [Found(0, 2, "B", 0.5)]]) == [Found(0, 2, "B", 0.5)]
+    assert best_spans([[ScoredSpan(0, 1, "A", 0.5)], [ScoredSpan(0, 2, "B", 0.5)]]) == [ScoredSpan(0, 2, "B", 0.5)]

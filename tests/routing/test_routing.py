@@ -1,83 +1,18 @@
-"""Router, taggers and vote in one pipeline."""
+"""The router, and taggers behind it."""
 
 import numpy as np
 import pytest
 import spacy
+from routing_samples import SMALL_ROUTER, examples, flag, pipeline, probabilities, spans, three_sentences
 from samples import SMALL_MODEL, TRAIN, trained
-from spacy.tokens import Doc, DocBin, Span
-from spacy.training import Corpus, Example
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from spacy_crfner.corpora import CorpusError
-from spacy_crfner.corpora.sampling import make_balanced_corpus_v1
-from spacy_crfner.routing import threshold
-from spacy_crfner.routing.threshold import find_gates, make_tune_threshold_v1
+from spacy_crfner.marks import REPEATED
 from spacy_crfner.sentences import weak_sentences
 from spacy_crfner.tagging.selection import training_sequences
-
-SMALL_ROUTER = {
-    "@architectures": "spacy_crfner.RCNN.v1",
-    "width": 32,
-    "hidden_width": 32,
-    "tok2vec": {
-        "@architectures": "spacy_crfner.WordCharEmbed.v1",
-        "layout": "char20",
-        "char_rows": 1100,
-        "hash_rows": [500] * 4,
-        "hash_width": 32,
-        "hash_noise": 0.0,
-    },
-}
-
-
-def examples(nlp):
-    return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
-
-
-def pipeline(weak=None, strong=None, vote=None, router=None):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"], **(router or {})})
-    asks = {**SMALL_MODEL, "router": "weak_class_router"}
-    strong = {**asks, "label_filter": "strong", "spans_key": "strong", **(strong or {})}
-    weak = {**asks, "label_filter": "weak", "spans_key": "weak", "predict_on": "routed", **(weak or {})}
-    nlp.add_pipe("bcrf_ner", name="strong", config=strong)
-    nlp.add_pipe("bcrf_ner", name="weak", config=weak)
-    nlp.add_pipe("ner_vote", config=vote or {})
-    return nlp
-
-
-@pytest.fixture(scope="module")
-def nlp():
-    """Do not change it."""
-    fix_random_seed(0)
-    nlp = pipeline(weak={"annotate": ["confidence", "marginals", "n_best"]}, strong={"annotate": ["confidence"]})
-    return trained(nlp, examples(nlp), 100)
-
-
-def spans(group):
-    return [(span.start, span.end, span.label_) for span in group]
-
-
-def probabilities(doc):
-    return doc.spans["weak_class_router"].attrs["scores"]
-
-
-def flag(nlp, doc, places):
-    """Let the router have flagged the sentences that begin at these tokens."""
-    sentences = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
-    labels = ["weak" if sentence.start in places else "strong" for sentence in sentences]
-    pairs = zip(sentences, labels, strict=True)
-    doc.spans["weak_class_router"] = [Span(doc, s.start, s.end, label=label) for s, label in pairs]
-    return doc
-
-
-def three_sentences(nlp):
-    texts = [TRAIN[1][0], TRAIN[0][0], TRAIN[8][0]]
-    words = [text.split() for text in texts]
-    starts = [k == 0 for sentence in words for k in range(len(sentence))]
-    return Doc(nlp.vocab, words=[word for sentence in words for word in sentence], sent_starts=starts)
-
 
 # The router
 
@@ -154,53 +89,34 @@ def test_the_penalty_is_in_the_loss_and_its_gradient():
     assert router.model.predict([example.predicted for example in examples(nlp)]).penalties.mean() < before
 
 
-def test_threshold_is_tuned_where_the_model_is_saved(nlp, tmp_path):
-    copied = pipeline().from_bytes(nlp.to_bytes())
-    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
-    router = copied.get_pipe("weak_class_router")
-    router.cfg["threshold"] = 1.0
-    assert copied.evaluate(examples(copied))["weak_r"] == 0.0
-    assert make_tune_threshold_v1(tmp_path / "dev.spacy")(copied) is copied
-    assert copied.evaluate(examples(copied))["weak_f"] == 1.0
-    copied.to_disk(tmp_path / "model")
-    again = spacy.load(tmp_path / "model").get_pipe("weak_class_router")
-    assert again.cfg["threshold"] == pytest.approx(router.cfg["threshold"])
-    with pytest.raises(ValueError, match="no weak_class_router named 'strong'"):
-        make_tune_threshold_v1(tmp_path / "dev.spacy", component="strong")(copied)
-
-
-def test_a_threshold_can_be_set_again_when_the_pipeline_is_loaded(nlp, tmp_path):
-    copied = pipeline().from_bytes(nlp.to_bytes())
-    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
-    make_tune_threshold_v1(tmp_path / "dev.spacy")(copied)
-    tuned = copied.get_pipe("weak_class_router").cfg["threshold"]
-    assert tuned != 0.5
-    copied.to_disk(tmp_path / "model")
-    path = "components.weak_class_router.threshold"
-    for given, expected in (({}, tuned), ({path: 0.5}, 0.5), ({path: 0.3}, 0.3)):
-        loaded = spacy.load(tmp_path / "model", config=given)
-        assert loaded.get_pipe("weak_class_router").cfg["threshold"] == pytest.approx(expected)
-
-
-def test_sentences_are_counted_as_the_references_have_them():
+@pytest.mark.parametrize("with_sentences", [True, False])
+def test_sentences_are_counted_as_training_reads_them(with_sentences):
+    """By themselves where something in front finds them; else a Doc is read as one."""
     nlp = spacy.blank("en")
+    if with_sentences:
+        nlp.add_pipe("sentencizer")
     router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
-    reference = three_sentences(nlp)
-    reference.set_ents([Span(reference, 0, 1, label="ORG"), Span(reference, 8, 9, label="PER")])
-    nlp.initialize(lambda: [Example(nlp.make_doc(reference.text), reference)] * 6)
-    assert router.cfg["share"] == (6 + 1) / (18 + 2)
+    data = []
+    for label in ["ORG"] * 4 + ["LOC"] * 2:
+        reference = three_sentences(nlp)
+        reference.set_ents([Span(reference, 0, 1, label=label), Span(reference, 8, 9, label="PER")])
+        data.append(Example(nlp.make_doc(reference.text), reference))
+    nlp.initialize(lambda: data)
+    assert router.cfg["share"] == (4 + 1) / ((18 if with_sentences else 6) + 2)
 
 
-def test_repeated_references_are_counted_once_and_other_docs_always():
+def test_every_doc_is_counted():
+    """None twice, and none for another that had its place in memory."""
     nlp = spacy.blank("en")
     tagger = nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
     nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, x)]}) for x in "AB"])
     assert tagger.labels == ("A", "B")
     nlp = spacy.blank("en")
     router = nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "rare": 0.3})
-    once = [Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, x)]}) for x in "AABBB"]
-    rare = Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, "C")]})
-    nlp.initialize(lambda: [*once, *[Example(nlp.make_doc("Ilm fell ."), rare.reference) for _ in range(9)]])
+    data = [Example.from_dict(nlp.make_doc("Ilm fell ."), {"entities": [(0, 3, x)]}) for x in "AABBBCCCCCCCCC"]
+    for again in data[6:]:
+        again.predicted.user_data[REPEATED] = True
+    nlp.initialize(lambda: data)
     assert router.labels == ("C",)
 
 
@@ -231,6 +147,74 @@ def test_merged_tokens():
         weak_sentences(doc, "weak_class_router")
 
 
+def test_sentences_without_annotation_count_for_nothing():
+    """In the loss, in its penalty, and in the scores."""
+    nlp = spacy.blank("en")
+    model = {**SMALL_ROUTER, "@architectures": "spacy_crfner.StructuredSelfAttention.v1", "hidden_width": 16}
+    router = nlp.add_pipe("weak_class_router", config={"model": model, "weak_labels": ["ORG"], "penalty": 0.3})
+    nlp.initialize(lambda: examples(nlp))
+    data = examples(nlp)
+    unknown = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text, _ in TRAIN]
+    scores = router.model.predict([example.predicted for example in unknown])
+    loss, gradient = router.get_loss(unknown, scores)
+    assert loss == 0.0 and not gradient.logits.any() and not gradient.penalties.any()
+    for example in (*data, *unknown):
+        router(example.predicted)
+    assert router.score([*data, *unknown]) == router.score(data)
+    assert router.score(unknown)["weak_f"] is None
+
+
+def test_dropout_of_the_classifier():
+    for name in ("RCNN", "LSTMAttention", "StructuredSelfAttention"):
+        nlp = spacy.blank("en")
+        model = {"@architectures": f"spacy_crfner.{name}.v1", "tok2vec": SMALL_ROUTER["tok2vec"]}
+        router = nlp.add_pipe("weak_class_router", config={"model": model, "weak_labels": ["ORG"]})
+        nlp.initialize(lambda nlp=nlp: examples(nlp))
+        docs = [example.predicted for example in examples(nlp)]
+        for node in router.model.layers[0].walk():
+            if "dropout_rate" in node.attrs:
+                node.attrs["dropout_rate"] = 0.0
+        found = []
+        for rate in (0.0, 0.0, 0.5, 0.5):
+            router.model.attrs["dropout_rate"] = rate
+            found.append(router.model.begin_update(docs)[0].logits)
+        np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+        assert np.abs(found[2] - found[3]).max() > 1e-4
+
+
+def test_a_router_of_whole_docs():
+    """per_sentence = false: one probability for a Doc, however many sentences it has."""
+    nlp = spacy.blank("en")
+    model = {**SMALL_ROUTER, "per_sentence": False}
+    router = nlp.add_pipe("weak_class_router", config={"model": model, "weak_labels": ["ORG"]})
+    trained(nlp, examples(nlp), 5)
+    doc = three_sentences(nlp)
+    assert [(start, end) for start, end, _ in spans(router(doc).spans["weak_class_router"])] == [(0, len(doc))]
+    reference = three_sentences(nlp)
+    reference.set_ents([Span(reference, 16, 17, label="ORG")])
+    scores = router.score([Example(doc, reference)])
+    assert scores["weak_ap"] == 1.0
+
+
+def test_a_group_of_another_component_is_no_router(nlp):
+    doc = nlp(three_sentences(nlp))
+    with pytest.raises(ValueError, match=r"spans\['strong'\] .* holds no sentences of a weak_class_router"):
+        weak_sentences(doc, "strong")
+
+
+def test_weak_probability_is_that_of_the_router(nlp):
+    """Not the confidence of a tagger whose group stands before it."""
+    doc = nlp(three_sentences(nlp))
+    entity = doc.spans["strong"][0]
+    groups = {key: doc.spans[key] for key in ("strong", "weak", "weak_class_router")}
+    doc.spans.clear()
+    for key, group in groups.items():
+        doc.spans[key] = group
+    sentence = next(s for s in groups["weak_class_router"] if s.start <= entity.start < s.end)
+    place = list(groups["weak_class_router"]).index(sentence)
+    assert entity._.weak_probability == pytest.approx(float(probabilities(doc)[place]))
+
+
 # Taggers behind a router
 
 
@@ -255,6 +239,51 @@ def test_only_flagged_sentences_are_read(nlp, flagged):
     assert [[path["ents"] for path in found] for found in attrs["n_best"]] == [
         [path["ents"] for path in found] for found in paths
     ]
+
+
+CONTEXT = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 32,
+    "depth": 2,
+    "embed_size": 300,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+
+
+def test_what_is_found_in_a_sentence_does_not_depend_on_its_neighbours():
+    """Also where an encoder of its own could look beyond the sentence."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": CONTEXT}
+    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "annotate": ["marginals"]}
+    tagger = nlp.add_pipe("bcrf_ner", config=config)
+    trained(nlp, examples(nlp), 40)
+    all_of_it, alone = (tagger(flag(nlp, three_sentences(nlp), places)) for places in ((0, 8, 15), (8,)))
+    both = [doc.spans["bcrf_ner"].attrs["marginals"][8:15] for doc in (all_of_it, alone)]
+    np.testing.assert_allclose(both[0], both[1], atol=1e-6)
+    assert np.abs(both[0] - np.eye(len(tagger.tags))[0]).max() > 0.5
+
+
+def test_features_of_the_whole_doc_are_there_for_flagged_sentences():
+    """A layer that reads what another component has stored in the Doc sees the Doc, not a sentence cut out of it."""
+    nlp = spacy.blank("en")
+    features = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "width": 6, "component": "given"}
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": features}
+    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "annotate": ["marginals"]}
+    tagger = nlp.add_pipe("bcrf_ner", config=config)
+    nlp.initialize(lambda: examples(nlp))
+    tagger.model.get_ref("output_layer").get_param("W")[:] = np.random.default_rng(0).normal(size=(13, 6))
+    found = []
+    for places in ((0, 8, 15), (8,)):
+        doc = flag(nlp, three_sentences(nlp), places)
+        rows = np.random.default_rng(1).normal(size=(len(doc), 6)).astype(np.float16)
+        doc.spans["given"] = SpanGroup(doc, name="given", spans=[], attrs={"features": rows})
+        found.append(tagger(doc).spans["bcrf_ner"].attrs["marginals"])
+    np.testing.assert_allclose(found[0][8:15], found[1][8:15], atol=1e-6)
+    assert np.abs(found[0][:8] - found[1][:8]).max() > 0.1
 
 
 def test_a_second_run_finds_the_same(nlp):
@@ -323,6 +352,18 @@ def test_training_takes_the_sentences_it_is_told_to(nlp):
     assert routed == [org or place == 3 for place, org in enumerate(with_org)]
 
 
+def test_training_on_routed_sentences():
+    """Through nlp.update: what is neither flagged nor has an entity costs nothing, and what is flagged does."""
+    nlp = pipeline(weak={"train_on": "routed", "r_drop": 0.0})
+    nlp.initialize(lambda: examples(nlp))
+    weak = nlp.get_pipe("weak")
+    without = [example for example, (_, ents) in zip(examples(nlp), TRAIN, strict=True) if not ents]
+    for places, learns in (((), False), ((0,), True)):
+        for example in without:
+            flag(nlp, example.predicted, places)
+        assert (weak.update(without)["weak"] > 0.0) is learns
+
+
 def test_sentences_that_are_not_taken_teach_nothing():
     for own_encoder in (True, False):
         fix_random_seed(0)
@@ -345,6 +386,24 @@ def test_labels_come_from_the_router(nlp):
     assert nlp.get_pipe("strong").labels == ("LOC", "PER")
 
 
+def test_labels_that_were_added_before_are_weak_too():
+    nlp = pipeline()
+    nlp.get_pipe("weak_class_router").add_label("LOC")
+    nlp.initialize(lambda: examples(nlp))
+    assert nlp.get_pipe("weak_class_router").labels == nlp.get_pipe("weak").labels == ("ORG", "LOC")
+    assert nlp.get_pipe("strong").labels == ("PER",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"labels": ["ORG"]}, {"labels": [], "strong": [], "share": 0.1}, {"labels": ["A"], "strong": [], "share": 2}],
+)
+def test_label_data_that_are_none(data):
+    nlp = pipeline()
+    with pytest.raises(ValueError, match="not as `spacy init labels` writes them"):
+        nlp.get_pipe("weak_class_router").initialize(lambda: examples(nlp), labels=data)
+
+
 def test_labels_are_asked_for_at_every_initialization(nlp):
     nlp = pipeline()
     nlp.initialize(lambda: examples(nlp))
@@ -363,159 +422,6 @@ def test_a_label_for_a_routed_pipeline(nlp):
     nlp.update(examples(nlp), sgd=Adam(0.001))
     again = pipeline().from_bytes(nlp.to_bytes()).get_pipe("weak")
     assert list(again.labels) == again.label_filter == ["ORG", "EVENT"]
-
-
-# The vote
-
-
-def test_the_vote_finds_what_the_taggers_found(nlp):
-    scores = nlp.evaluate(examples(nlp))
-    assert scores["ents_f"] == scores["ents_macro_f"] == 1.0
-    doc = nlp(TRAIN[11][0])
-    merged = sorted(spans(doc.spans["strong"]) + spans(doc.spans["weak"]))
-    assert spans(doc.ents) == merged
-    for ent, score in zip(doc.ents, doc.spans["ner_vote"].attrs["scores"], strict=True):
-        assert ent._.confidence == pytest.approx(float(score))
-
-
-def test_words_are_merged_behind_trained_taggers(nlp):
-    both = {"annotate": ["confidence", "marginals"]}
-    words = pipeline(weak=both, strong=both, vote={"rule": "word"})
-    with pytest.raises(ValueError, match="needs confidence, marginals of 'strong': set annotate"):
-        pipeline(weak=both, vote={"rule": "word"}).initialize(lambda: examples(nlp))
-    for name in ("weak_class_router", "strong", "weak"):
-        words.get_pipe(name).from_bytes(nlp.get_pipe(name).to_bytes())
-        if name != "weak_class_router":
-            words.get_pipe(name).cfg.update(both)
-    for text, _ in TRAIN:
-        assert spans(words(text).ents) == spans(nlp(text).ents)
-    spaced = words(TRAIN[4][0].replace("Bank of", "Bank \n of"))
-    assert all(ent[0].text.strip() and ent[-1].text.strip() for ent in spaced.ents)
-
-
-def test_settings_of_the_vote_are_saved(tmp_path):
-    nlp = pipeline()
-    nlp.get_pipe("ner_vote").cfg["overwrite_ents"] = True
-    nlp.to_disk(tmp_path / "model")
-    assert spacy.load(tmp_path / "model").get_pipe("ner_vote").cfg["overwrite_ents"]
-    assert pipeline().from_bytes(nlp.to_bytes()).get_pipe("ner_vote").cfg["overwrite_ents"]
-
-
-def voted(config, router=(), ents=(), **groups):
-    """doc.ents after a vote on spans (start, end, label, score) of six words in two sentences."""
-    nlp = spacy.blank("en")
-    vote = nlp.add_pipe("ner_vote", config=config)
-    doc = Doc(nlp.vocab, words=list("abcdef"), sent_starts=[True, False, False] * 2)
-    for key, found in groups.items():
-        doc.spans[key] = [Span(doc, start, end, label=label) for start, end, label, _ in found]
-        doc.spans[key].attrs["scores"] = np.array([score for *_, score in found])
-    doc.set_ents([Span(doc, *ent) for ent in ents])
-    flag(nlp, doc, router)
-    return spans(vote(vote(doc)).ents)
-
-
-STRONG = [(0, 2, "A", 0.6), (3, 4, "A", 0.9)]
-WEAK = [(1, 3, "B", 0.8), (4, 6, "B", 0.3)]
-
-
-def test_gated_groups_vote_in_flagged_sentences_only():
-    gated = {"router": "weak_class_router", "gated": ["weak"]}
-    assert voted({}, strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 4, "A"), (4, 6, "B")]
-    assert voted(gated, strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A")]
-    assert voted(gated, router=(0,), strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 4, "A")]
-    assert voted(gated, router=(3,), strong=STRONG, weak=WEAK) == [(0, 2, "A"), (3, 4, "A"), (4, 6, "B")]
-
-
-def gates_doc(nlp, probabilities, weak, gold=()):
-    """A Doc of one-word sentences that a router has read, with entities of a gated group and gold ones."""
-    doc = Doc(nlp.vocab, words=list("abcdefgh")[: len(probabilities)], sent_starts=[True] * len(probabilities))
-    flag(nlp, doc, [place for place, probability in enumerate(probabilities) if probability >= 0.1])
-    doc.spans["weak_class_router"].attrs["scores"] = np.array(probabilities)
-    doc.spans["weak"] = [Span(doc, place, place + 1, label=label) for place, label in weak]
-    doc.spans["weak"].attrs["scores"] = np.ones(len(weak))
-    reference = doc.copy()
-    reference.set_ents([Span(reference, place, place + 1, label=label) for place, label in gold])
-    return Example(doc, reference)
-
-
-GATED = {"groups": ["weak"], "router": "weak_class_router", "gated": ["weak"]}
-
-
-def test_a_gate_asks_for_more_than_a_flag():
-    nlp = spacy.blank("en")
-    vote = nlp.add_pipe("ner_vote", config={**GATED, "gates": {"A": 0.5, "B": 0.0}})
-    doc = gates_doc(nlp, [0.05, 0.2, 0.6], [(0, "B"), (1, "A"), (2, "A")]).predicted
-    assert spans(vote(doc).ents) == [(0, 1, "B"), (2, 3, "A")]
-    doc = gates_doc(nlp, [0.05, 0.2, 0.6], [(0, "C"), (1, "C"), (2, "A")]).predicted
-    assert spans(vote(doc).ents) == [(1, 2, "C"), (2, 3, "A")]
-    with pytest.raises(ValueError, match="needs the groups that they are for"):
-        nlp.add_pipe("ner_vote", name="other", config={"groups": ["weak"], "gates": {"A": 0.5}})
-
-
-def test_gates_are_for_labels_that_are_better_with_them():
-    """A is right only in probable sentences, B everywhere, C nowhere."""
-    nlp = spacy.blank("en")
-    vote = nlp.add_pipe("ner_vote", config=GATED)
-    found = [(0, "A"), (1, "A"), (2, "B"), (3, "B"), (4, "C")]
-    example = gates_doc(nlp, [0.2, 0.9, 0.2, 0.9, 0.9], found, [(1, "A"), (2, "B"), (3, "B")])
-    empty = Example(nlp.make_doc(""), nlp.make_doc(""))
-    empty.predicted.spans["weak"] = []
-    assert find_gates([example, empty], vote, 0.5) == {"A": 0.5}
-    assert list(example.predicted.spans) == ["weak_class_router", "weak"]
-
-
-def test_gates_are_tuned_where_the_model_is_saved(nlp, tmp_path, monkeypatch):
-    copied = pipeline(vote={"router": "weak_class_router", "gated": ["weak"]}).from_bytes(nlp.to_bytes())
-    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(tmp_path / "dev.spacy")
-    tune = make_tune_threshold_v1(tmp_path / "dev.spacy", beta=8.0, vote="ner_vote")
-    copied.get_pipe("ner_vote").configure("gates", {"ORG": 1.0})
-    assert copied.evaluate(examples(copied))["ents_per_type"]["ORG"]["f"] < 1.0
-    tune(copied)
-    assert copied.get_pipe("ner_vote").cfg["gates"] == {}
-    assert copied.evaluate(examples(copied))["ents_per_type"]["ORG"]["f"] == 1.0
-    monkeypatch.setattr(threshold, "find_gates", lambda *arguments: {"ORG": 0.25, "GPE.NAM": 0.5})
-    tune(copied)
-    copied.to_disk(tmp_path / "model")
-    assert spacy.load(tmp_path / "model").get_pipe("ner_vote").cfg["gates"] == {"ORG": 0.25, "GPE.NAM": 0.5}
-    with pytest.raises(ValueError, match="finds no ner_vote 'strong' that 'weak_class_router' gates"):
-        make_tune_threshold_v1(tmp_path / "dev.spacy", vote="strong")(copied)
-
-
-def test_entities_of_others_stay():
-    given = [(3, 5, "C")]
-    assert voted({}, ents=given, strong=STRONG, weak=WEAK) == [(1, 3, "B"), (3, 5, "C")]
-    assert (3, 5, "C") not in voted({"overwrite_ents": True}, ents=given, strong=STRONG, weak=WEAK)
-
-
-def test_entities_that_a_tagger_found_too_stay():
-    """That a tagger found in its span group what was given is no reason to drop it."""
-    nlp = spacy.blank("en")
-    vote = nlp.add_pipe("ner_vote")
-    doc = Doc(nlp.vocab, words=list("abcdef"), ents=["B-A", "I-A", "O", "O", "O", "O"])
-    for key, found in (("strong", STRONG), ("weak", WEAK)):
-        doc.spans[key] = [Span(doc, start, end, label=label) for start, end, label, _ in found]
-        doc.spans[key].attrs.update(scores=np.array([score for *_, score in found]), component=key)
-    assert spans(vote(doc).ents) == [(0, 2, "A"), (3, 4, "A"), (4, 6, "B")]
-
-
-def test_any_number_of_groups():
-    groups = {"groups": ["x", "y", "z"]}
-    assert voted(groups, x=STRONG, y=WEAK, z=[(0, 6, "C", 0.95)]) == [(0, 6, "C")]
-
-
-def test_what_a_vote_cannot_do_without():
-    with pytest.raises(ValueError, match=r"no entities with probabilities in doc\.spans\['weak'\]"):
-        voted({}, strong=STRONG)
-    with pytest.raises(ValueError, match="needs the marginals of 'strong': set annotate"):
-        voted({"rule": "word"}, strong=STRONG, weak=WEAK)
-    for config, message in (
-        ({"rule": "majority"}, "choose from span, word"),
-        ({"groups": []}, "no groups"),
-        ({"gated": ["other"]}, "cannot gate other"),
-        ({"gated": ["weak"]}, "name of a router"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            voted(config, strong=STRONG, weak=WEAK)
 
 
 # Bad input
@@ -561,83 +467,3 @@ def test_labels_that_are_not_there():
 def test_a_doc_that_no_router_has_read(nlp):
     with pytest.raises(ValueError, match=r"has no doc\.spans\['weak_class_router'\]: put a weak_class_router"):
         nlp.get_pipe("weak")(nlp.make_doc("Anna left ."))
-
-
-# Balanced reading
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Twenty Docs, one of them with the label RARE."""
-    nlp = spacy.blank("en")
-    docs = [example.reference for example in examples(nlp)]
-    docs[3].set_ents([Span(docs[3], 0, 1, label="RARE")])
-    path = tmp_path_factory.mktemp("balanced") / "train.spacy"
-    DocBin(docs=docs).to_disk(path)
-    return path
-
-
-@pytest.mark.parametrize(("method", "weak", "others"), [("repeat", 19, 19), ("drop", 1, 1)])
-def test_balanced_corpus(corpus, method, weak, others):
-    nlp = spacy.blank("en")
-    for labels in (["RARE"], None):
-        found = list(make_balanced_corpus_v1(corpus, labels=labels, rare=0.05, share=0.5, method=method)(nlp))
-        rare = [example.text for example in found if any(ent.label_ == "RARE" for ent in example.reference.ents)]
-        assert (len(rare), len(found) - len(rare)) == (weak, others)
-        assert len({id(example.predicted) for example in found}) == len(found)
-    assert len({example.text for example in found} - set(rare)) == others
-
-
-def test_balanced_corpus_has_the_options_of_spacys_own(corpus):
-    nlp, seen = spacy.blank("en"), []
-
-    def augmenter(nlp, example):
-        seen.append(example)
-        yield example
-        yield Example(nlp.make_doc("more"), nlp.make_doc("more"))
-
-    options = {"limit": 10, "augmenter": augmenter, "share": 0.5, "labels": ["RARE"]}
-    found = list(make_balanced_corpus_v1(corpus, **options)(nlp))
-    assert len(found) == 2 * len(seen) == 2 * (9 + 9)
-    assert len({id(example.predicted) for example in seen}) == len(seen)
-    longest = max(len(example.reference) for example in seen)
-    seen.clear()
-    list(make_balanced_corpus_v1(corpus, **options, max_length=longest - 1)(nlp))
-    assert seen and max(len(example.reference) for example in seen) < longest
-
-
-def test_a_tagger_can_learn_from_repeated_docs_once(corpus):
-    """Weights are what they would be without the copies, whose sentences cost nothing."""
-    weights = []
-    readers = {"once": make_balanced_corpus_v1(corpus, labels=["RARE"], share=0.5), "all": Corpus(corpus)}
-    for train_on, read in readers.items():
-        fix_random_seed(0)
-        nlp = spacy.blank("en")
-        nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "train_on": train_on, "r_drop": 0.0})
-        found = sorted(read(nlp), key=lambda example: example.text)
-        assert len(found) == (38 if train_on == "once" else 20)
-        nlp.initialize(lambda found=found: found)
-        losses = {}
-        nlp.update(found, sgd=Adam(0.001, L2=0.0), losses=losses)
-        output = nlp.get_pipe("bcrf_ner").model.get_ref("output_layer")
-        weights.append((losses["bcrf_ner"], [output.get_param(name) for name in ("W", "b")]))
-    assert weights[0][0] == pytest.approx(weights[1][0], rel=1e-4)
-    for one, other in zip(weights[0][1], weights[1][1], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
-
-
-def test_balanced_corpus_never_has_fewer_rare_docs(corpus):
-    found = list(make_balanced_corpus_v1(corpus, labels=["PER"], share=0.01)(spacy.blank("en")))
-    assert len(found) == 20
-
-
-def test_balanced_corpus_says_what_is_wrong(corpus):
-    nlp = spacy.blank("en")
-    with pytest.raises(CorpusError, match="no Doc has a rare label"):
-        list(make_balanced_corpus_v1(corpus, labels=["NOPE"])(nlp))
-    with pytest.raises(CorpusError, match=r"--paths\.train"):
-        list(make_balanced_corpus_v1(None)(nlp))
-    with pytest.raises(ValueError, match="share between 0 and 1"):
-        make_balanced_corpus_v1(corpus, share=1.0)
-    with pytest.raises(ValueError, match="choose from repeat, drop"):
-        make_balanced_corpus_v1(corpus, method="none")
