@@ -11,7 +11,7 @@ from .names import shared_names
 from .parallel_text import Pair
 from .pieces import BEGIN, PAD, Pieces
 
-MOST_JOINED = 4
+MOST_JOINED = 8
 """Pairs that may be put together."""
 POOL = 4096
 """Pairs among which those of a length are put into one batch."""
@@ -23,7 +23,8 @@ Encoded = Tuple[List[int], List[int]]
 class Batching:
     """How pairs become batches.
 
-    size: pieces of a batch, with padding, on the longer side. longest: pieces of a text; longer pairs are left out.
+    size: pieces of a batch, with padding, on the longer side.
+    longest: pieces of a text; pairs with more, on either side, are left out, and no more are joined.
     names: the chance of a name that both sides share to be replaced by its number.
     join: the chance of a pair to be put together with others, so that long texts are learned from short ones.
     """
@@ -38,9 +39,11 @@ def make_batches(
     pairs: Sequence[Pair], pieces: Pieces, batching: Batching, random_state: random.Random
 ) -> Iterator[Tuple[Tensor, Tensor]]:
     """Batches of an epoch, in random order: source (batch, source) with END, target (batch, target) with both ends."""
-    order = list(pairs)
+    order = [pair for pair in pairs if piece_count(pair, pieces) <= batching.longest]
     random_state.shuffle(order)
-    encoded = list(_encode(_join(order, batching.join, random_state), pieces, batching, random_state))
+    encoded = [
+        _encode(pair, pieces, batching.names, random_state) for pair in _join(order, pieces, batching, random_state)
+    ]
     batches: List[List[Encoded]] = []
     for first in range(0, len(encoded), POOL):
         batches += _by_length(encoded[first : first + POOL], batching.size)
@@ -55,23 +58,30 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
-def _join(pairs: Sequence[Pair], chance: float, random_state: random.Random) -> Iterator[Pair]:
+def piece_count(pair: Pair, pieces: Pieces) -> int:
+    """Pieces of the longer side of a pair, with an END."""
+    return max(len(pieces.encode(words)[0]) for words in pair)
+
+
+def _join(pairs: Sequence[Pair], pieces: Pieces, batching: Batching, random_state: random.Random) -> Iterator[Pair]:
     place = 0
     while place < len(pairs):
-        count = random_state.randint(2, MOST_JOINED) if random_state.random() < chance else 1
+        wanted = random_state.randint(2, MOST_JOINED) if random_state.random() < batching.join else 1
+        count, length = 1, piece_count(pairs[place], pieces)
+        while count < wanted and place + count < len(pairs):
+            length += piece_count(pairs[place + count], pieces)
+            if length > batching.longest:
+                break
+            count += 1
         group = pairs[place : place + count]
         place += count
         yield [word for source, _ in group for word in source], [word for _, target in group for word in target]
 
 
-def _encode(
-    pairs: Iterator[Pair], pieces: Pieces, batching: Batching, random_state: random.Random
-) -> Iterator[Encoded]:
-    for source, target in pairs:
-        shown_source, shown_target, _ = shared_names(source, target, batching.names, random_state)
-        ids, english = pieces.encode(shown_source)[0], pieces.encode(shown_target)[0]
-        if max(len(ids), len(english)) <= batching.longest:
-            yield ids, [BEGIN, *english]
+def _encode(pair: Pair, pieces: Pieces, names: float, random_state: random.Random) -> Encoded:
+    """Pieces of both sides; no more than without names in the place of words."""
+    source, target, _ = shared_names(*pair, names, random_state)
+    return pieces.encode(source)[0], [BEGIN, *pieces.encode(target)[0]]
 
 
 def _by_length(encoded: Sequence[Encoded], size: int) -> List[List[Encoded]]:

@@ -1,7 +1,8 @@
 """Beam search over the pieces of a translation."""
 
+import math
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from .pieces import BEGIN, END, FIRST_NAME, NAMES, PAD, SPECIAL
 class Hypothesis:
     """One translation of a text.
 
-    pieces: without begin and end. attention: (pieces, source pieces). score: mean log probability a piece.
+    pieces: without begin and end. attention: (pieces, source pieces). score: log probability, divided by a power of the
+        length with the end.
     """
 
     pieces: List[int]
@@ -25,10 +27,10 @@ class Hypothesis:
 
 @dataclass(eq=False)
 class Beams:
-    """The beams of the texts that are not finished yet: B texts with K beams each.
+    """What is followed of the texts that are not finished yet: B texts with K beams each, none of which has ended.
 
     texts: (B,) which text it is. pieces: (B, K, steps) after a BEGIN. attention: (B, K, steps, source).
-    total: (B, K) log probability. done: (B, K). free: (B, K, NAMES) names that may still come.
+    total: (B, K) log probability; -inf where nothing is followed. free: (B, K, NAMES) names that may still come.
     memory and pasts: of B * K rows.
     """
 
@@ -36,10 +38,31 @@ class Beams:
     pieces: Tensor
     attention: Tensor
     total: Tensor
-    done: Tensor
     free: Tensor
     memory: Memory
     pasts: List[Tensor]
+
+
+class Finished:
+    """The best of the translations of a text that have ended: with the most of its names, then the most probable."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.names_left = NAMES + 1
+        self.best: Optional[Hypothesis] = None
+
+    def add(self, found: Hypothesis, names_left: int) -> None:
+        self.count += 1
+        if self.best is None or (-names_left, found.score) > (-self.names_left, self.best.score):
+            self.best, self.names_left = found, names_left
+
+    def is_safe(self, beams: int, within_reach: float) -> bool:
+        """Whether no more is looked for: there are as many as beams, or none that is followed can be better.
+
+        within_reach: the best score that one of them can still have.
+        """
+        outdone = self.best is not None and not self.names_left and self.best.score >= within_reach
+        return self.count >= beams or outdone
 
 
 @torch.no_grad()
@@ -49,24 +72,41 @@ def beam_search(
     """The best translation of each text: of those with the most of its names, the most probable a piece.
 
     sources: pieces of each text, with an END. length_power: the log probability of a translation is divided by this
-        power of its length.
-    Longer translations than one and a half times the source and ten pieces are cut.
+        power of its length, from 0.
+    A text is done when as many translations as beams have ended. One that has not ended counts only where none has:
+    translations are cut at one and a half times the length of the source and ten pieces.
     """
     device = model.bias.device
     rows = pad(sources).to(device)
-    limits = torch.tensor([int(1.5 * len(pieces)) + 10 for pieces in sources], device=device)
+    limits = [most_pieces(len(pieces)) for pieces in sources]
     state = _start(model, rows, beams)
-    found: List[Hypothesis] = [Hypothesis([], torch.zeros(0, rows.shape[1]), 0.0)] * len(sources)
+    finished = [Finished() for _ in sources]
     step = 0
     while len(state.texts):
         step += 1
-        _advance(model, state, step, length_power)
-        over = state.done.all(dim=1) | (limits[state.texts] <= step)
-        if over.any():
-            for row in over.nonzero().flatten().tolist():
-                found[int(state.texts[row])] = _best(state, row, length_power)
-            _keep(state, (~over).nonzero().flatten())
-    return found
+        ended = _advance(model, state, step)
+        for row, beam in ended.nonzero().tolist():
+            text = int(state.texts[row])
+            finished[text].add(_hypothesis(state, row, beam, step, length_power), int(state.free[row, beam].sum()))
+        state.total.masked_fill_(ended, -torch.inf)
+        going = []
+        for row, (text, total) in enumerate(zip(state.texts.tolist(), state.total.amax(dim=1).tolist(), strict=True)):
+            # Log probabilities only fall: no more than this, spread over the longest text that may come.
+            within_reach = total / limits[text] ** length_power
+            if finished[text].is_safe(beams, within_reach) or step >= limits[text] or total == -math.inf:
+                if finished[text].best is None:
+                    beam = int(state.total[row].argmax())
+                    finished[text].add(_hypothesis(state, row, beam, step, length_power), 0)
+            else:
+                going.append(row)
+        if len(going) < len(state.texts):
+            _keep(state, torch.tensor(going, dtype=torch.int64, device=device))
+    return [one.best for one in finished if one.best is not None]
+
+
+def most_pieces(length: int) -> int:
+    """Of a translation, with its END, of a source of this length."""
+    return int(1.5 * length) + 10
 
 
 def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
@@ -81,30 +121,22 @@ def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
         pieces=torch.full((batch, beams, 1), BEGIN, device=rows.device),
         attention=torch.zeros(batch, beams, 0, width, device=rows.device),
         total=total,
-        done=torch.zeros(batch, beams, dtype=torch.bool, device=rows.device),
         free=(rows.unsqueeze(-1) == places).any(dim=1).unsqueeze(1).repeat(1, beams, 1),
         memory=memory.rows(every),
         pasts=model.decoder.start(batch * beams),
     )
 
 
-def _advance(model: ConvS2S, state: Beams, step: int, length_power: float) -> None:
-    """Lengthen every beam by a piece and keep the best; the finished ones stay as they are, with padding."""
+def _advance(model: ConvS2S, state: Beams, step: int) -> Tensor:
+    """Lengthen every beam by a piece and keep the best. Returns (B, K) which of them have ended now."""
     batch, beams = state.total.shape
     last = state.pieces[:, :, -1].reshape(-1, 1)
     features, attention, pasts = model.decoder(last, state.memory, state.pasts, step - 1, 0.0)
     log_p = model.score(features[:, 0]).log_softmax(dim=-1).view(batch, beams, -1)
     log_p[:, :, [PAD, BEGIN]] = -torch.inf
     log_p[:, :, FIRST_NAME:SPECIAL].masked_fill_(~state.free, -torch.inf)
-    log_p[state.done] = -torch.inf
-    log_p[:, :, PAD].masked_fill_(state.done, 0.0)
-    # Beams of different lengths are compared by what they cost a piece.
-    lengths = (state.pieces[:, :, 1:] != PAD).sum(dim=-1) + (~state.done).long()
-    norms = lengths.to(log_p.dtype) ** length_power
-    best, places = ((state.total.unsqueeze(-1) + log_p) / norms.unsqueeze(-1)).flatten(1).topk(beams, dim=1)
+    state.total, places = (state.total.unsqueeze(-1) + log_p).flatten(1).topk(beams, dim=1)
     parents, pieces = places // log_p.shape[-1], places % log_p.shape[-1]
-    state.total = best * norms.gather(1, parents)
-    state.done = state.done.gather(1, parents) | (pieces == END)
     rows = torch.arange(batch, device=parents.device).unsqueeze(1)
     attention = attention.view(batch, beams, 1, -1)
     state.pieces = torch.cat([state.pieces[rows, parents], pieces.unsqueeze(-1)], dim=-1)
@@ -113,24 +145,20 @@ def _advance(model: ConvS2S, state: Beams, step: int, length_power: float) -> No
     state.free = state.free[rows, parents] & ~used
     flat = (rows * beams + parents).flatten()
     state.pasts = [past[flat] for past in pasts]
+    return (pieces == END) & state.total.isfinite()
 
 
 def _keep(state: Beams, texts: Tensor) -> None:
     """Go on with these texts alone."""
     beams = state.total.shape[1]
     flat = (texts.unsqueeze(1) * beams + torch.arange(beams, device=texts.device)).flatten()
-    for name in ("texts", "pieces", "attention", "total", "done", "free"):
+    for name in ("texts", "pieces", "attention", "total", "free"):
         setattr(state, name, getattr(state, name)[texts])
     state.memory = state.memory.rows(flat)
     state.pasts = [past[flat] for past in state.pasts]
 
 
-def _best(state: Beams, row: int, length_power: float) -> Hypothesis:
-    left = state.free[row].sum(dim=-1)
-    lengths = (state.pieces[row, :, 1:] != PAD).sum(dim=-1)
-    scores = state.total[row] / lengths.to(state.total.dtype) ** length_power
-    reached = torch.isfinite(scores)
-    fewest = left[reached].min()
-    best = int(scores.masked_fill(~reached | (left > fewest), -torch.inf).argmax())
-    pieces = [one for one in state.pieces[row, best, 1:].tolist() if one not in (PAD, END)]
-    return Hypothesis(pieces, state.attention[row, best, : len(pieces)].cpu(), float(scores[best]))
+def _hypothesis(state: Beams, row: int, beam: int, step: int, length_power: float) -> Hypothesis:
+    pieces = [one for one in state.pieces[row, beam, 1:].tolist() if one != END]
+    score = float(state.total[row, beam]) / step**length_power
+    return Hypothesis(pieces, state.attention[row, beam, : len(pieces)].cpu(), score)

@@ -21,7 +21,7 @@ class FeatureCache:
     folder: holds the file; None keeps features in memory alone.
     memory_mb: how much of them is kept in memory, in units of 10^6 bytes; the oldest go first.
     The file is a SQLite database: writers wait for each other, and a process that is killed leaves what it has written.
-    Raises ValueError where the folder cannot be written to, or the file is something else.
+    Raises ValueError, then and later, where the folder cannot be written to, or the file is something else or damaged.
     """
 
     def __init__(self, folder: Optional[Path], memory_mb: float):
@@ -35,11 +35,9 @@ class FeatureCache:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with closing(self._connect()) as connection, connection:
                     connection.execute("PRAGMA journal_mode=WAL")
-                    connection.execute(
-                        "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, width INT, data BLOB)"
-                    )
+                    connection.execute(TABLE)
             except (OSError, sqlite3.Error) as error:
-                raise ValueError(f"{self.path}: features cannot be kept in this file ({error}).") from None
+                raise self._failure(error) from None
 
     def get(self, keys: Iterable[bytes]) -> Dict[bytes, np.ndarray]:
         """Those of the features that are kept."""
@@ -60,8 +58,17 @@ class FeatureCache:
         self._remember(features)
         if self.path is not None and features:
             rows = [(key, array.shape[1], array.tobytes()) for key, array in features.items()]
-            with closing(self._connect()) as connection, connection:
-                connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+            try:
+                with closing(self._connect()) as connection, connection:
+                    connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+            except sqlite3.Error as error:
+                raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path}: features cannot be kept in this file ({error}). Delete it, since they can be computed "
+            "again, or choose another folder for the cache."
+        )
 
     def _connect(self) -> sqlite3.Connection:
         # A connection for each use: it must not be carried into a forked process or another thread.
@@ -71,13 +78,16 @@ class FeatureCache:
         found: Dict[bytes, np.ndarray] = {}
         if self.path is None or not keys:
             return found
-        with closing(self._connect()) as connection:
-            for first in range(0, len(keys), AT_ONCE):
-                part = keys[first : first + AT_ONCE]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT key, width, data FROM features WHERE key IN ({marks})"
-                for key, width, data in connection.execute(query, part):
-                    found[key] = np.frombuffer(data, dtype=np.float16).reshape(-1, width)
+        try:
+            with closing(self._connect()) as connection:
+                for first in range(0, len(keys), AT_ONCE):
+                    part = keys[first : first + AT_ONCE]
+                    marks = ",".join("?" * len(part))
+                    query = f"SELECT key, width, data FROM features WHERE key IN ({marks})"
+                    for key, width, data in connection.execute(query, part):
+                        found[key] = np.frombuffer(data, dtype=np.float16).reshape(-1, width)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise self._failure(error) from None
         return found
 
     def _remember(self, features: Mapping[bytes, np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
@@ -11,16 +12,21 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import from_bytes, from_disk, minibatch, to_bytes, to_disk
+from thinc.api import Model
 
-from ..pipes import Settings
+from ..pipes import Settings, within
 from ..sentences import batch_lengths
 from .alignment import NORMALISATIONS, carry
 from .cache import FeatureCache
 from .english import REPRESENTATIONS, EnglishNER
-from .features import FEATURES
+from .features import FEATURES, LAYER, wrong_width
 from .saving import digest_of, read_files, write_files
 from .translation import Translation, TranslationError, Translator
 from .translators import load_translator
+
+FEATURES_VERSION = 1
+"""To be raised where the same translator and the same English pipeline give other features than before: those of an
+older version are then computed anew."""
 
 FIXED = ("representation", "normalisation", "per_sentence")
 """Settings that features, and all that is trained on them, depend on."""
@@ -41,18 +47,21 @@ class BackAttention(Settings, Pipe):
         per_sentence: bool = True,
         memory_mb: float = 500.0,
     ):
-        for setting, value, known in (
-            ("representation", representation, REPRESENTATIONS),
-            ("normalisation", normalisation, NORMALISATIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name!r} has no {setting} {value!r}: choose from {', '.join(known)}.")
         self.name = name
         settings = {"representation": representation, "normalisation": normalisation, "per_sentence": per_sentence}
         self._keep({**settings, "memory_mb": memory_mb}, {"translator": None, "digest": None}, fixed=FIXED)
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
         self.cache = FeatureCache(None, memory_mb)
+
+    def _check(self, settings: Dict[str, Any]) -> None:
+        for setting, known in (("representation", REPRESENTATIONS), ("normalisation", NORMALISATIONS)):
+            if settings[setting] not in known:
+                raise ValueError(
+                    f"{self.name!r} has no {setting} {settings[setting]!r}: choose from {', '.join(known)}."
+                )
+        if not within(settings["memory_mb"], 0.0, float("inf")):
+            raise ValueError(f"memory_mb of {self.name!r} is a number from 0, not {settings['memory_mb']!r}.")
 
     # Making features
 
@@ -108,7 +117,11 @@ class BackAttention(Settings, Pipe):
         self._parts()
         keys = [self._key(words) for words in sentences]
         found = self.cache.get(keys)
-        missing = {key: words for key, words in zip(keys, sentences, strict=True) if key not in found}
+        missing = {}
+        for key, words in zip(keys, sentences, strict=True):
+            # Nothing that does not fit is taken from a file that somebody may have changed.
+            if key not in found or found[key].shape != (len(words), self.width):
+                missing[key] = words
         if missing:
             made = dict(zip(missing, self._make(list(missing.values())), strict=True))
             self.cache.put(made)
@@ -157,10 +170,12 @@ class BackAttention(Settings, Pipe):
         return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
 
     def _parts(self) -> Tuple[Translator, EnglishNER]:
+        parts = (("translator", self.translator), ("English pipeline", self.english))
+        missing = [what for what, part in parts if part is None]
         if self.translator is None or self.english is None:
             raise ValueError(
-                f"{self.name!r} has no translator or no English pipeline: give both, `translator` and `english`, in "
-                f"[initialize.components.{self.name}]."
+                f"{self.name!r} has no {' and no '.join(missing)}: give both, `translator` and `english`, in "
+                f"[initialize.components.{self.name}] (--paths.translator and --paths.english in the shipped config)."
             )
         return self.translator, self.english
 
@@ -190,13 +205,42 @@ class BackAttention(Settings, Pipe):
         if english is not None or translator is not None:
             self.cfg["translator"] = made_by.kind
             parts = {**made_by.files(), "/english": english_ner.to_bytes(), "/kind": made_by.kind.encode("utf8")}
-            settings = srsly.json_dumps({key: self.cfg[key] for key in FIXED}, sort_keys=True)
-            self.cfg["digest"] = digest_of({**parts, "/settings": settings.encode("utf8")})
+            settings = {key: self.cfg[key] for key in FIXED}
+            made_by_code = srsly.json_dumps({**settings, "version": FEATURES_VERSION}, sort_keys=True)
+            self.cfg["digest"] = digest_of({**parts, "/settings": made_by_code.encode("utf8")})
         self.keep_features(cache)
+        if nlp is not None:
+            self._check_language(nlp, made_by)
+            self._check_layers(nlp)
+
+    def _check_language(self, nlp: Language, translator: Translator) -> None:
+        """A related language may be wanted; most other cases are a mistake."""
+        language = getattr(translator, "language", None)
+        if language not in (None, nlp.lang, "xx") and nlp.lang != "xx":
+            warnings.warn(
+                f"The translator of {self.name!r} has learned {language!r}, but the language of the pipeline is "
+                f"{nlp.lang!r}: check its path.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _check_layers(self, nlp: Language) -> None:
+        """Raises ValueError where a layer that reads the features has another width, or stands in front."""
+        names = nlp.pipe_names
+        for name, pipe in nlp.pipeline:
+            model = getattr(pipe, "model", None)
+            for node in model.walk() if isinstance(model, Model) else ():
+                if node.name != LAYER or node.attrs["component"] != self.name:
+                    continue
+                if node.get_dim("nO") != self.width:
+                    problem = wrong_width(self.name, self.width, node.get_dim("nO"))
+                    raise ValueError(f"{name!r} cannot be trained: {problem}")
+                if self.name in names and names.index(name) < names.index(self.name):
+                    raise ValueError(f"{name!r} reads the features of {self.name!r}: put it behind that component.")
 
     def keep_features(self, folder: Union[str, Path, None]) -> None:
         """Keep features in a folder from now on, beside memory; None keeps them in memory alone."""
-        self.cache = FeatureCache(None if folder is None else Path(folder), self.cfg["memory_mb"])
+        self.cache = FeatureCache(Path(folder) if folder else None, self.cfg["memory_mb"])
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg), "parts": self._save_parts}, exclude)
@@ -207,9 +251,9 @@ class BackAttention(Settings, Pipe):
             "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
             "parts": lambda data: saved.update(srsly.msgpack_loads(data)),
         }
-        from_bytes(bytes_data, getters, exclude)
-        self._after_loading()
-        self._load_parts(saved)
+        with self._loading("in these bytes", exclude):
+            from_bytes(bytes_data, getters, exclude)
+            self._load_parts(saved)
         return self
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
@@ -217,8 +261,8 @@ class BackAttention(Settings, Pipe):
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "BackAttention":
         getters = {"cfg": lambda file: self.cfg.update(srsly.read_json(file)), "parts": self._read_parts}
-        from_disk(path, getters, exclude)
-        self._after_loading()
+        with self._loading(f"in {path}", exclude):
+            from_disk(path, getters, exclude)
         return self
 
     def __reduce__(self) -> Tuple[Any, ...]:

@@ -6,19 +6,20 @@ from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 from safetensors.torch import load, save
+from thinc.util import get_torch_default_device
 
 from .alignment import between_words, expand
 from .beam import Hypothesis, beam_search
 from .convs2s import ConvS2S
 from .names import PROTECT, protect
 from .pieces import Pieces, Word
-from .saving import Files
+from .saving import Files, damage
 from .translation import Translation, TranslationError, translate_in_parts
 
 ROWS = 64
 """Texts that are translated at once."""
 
-ABOUT, PIECES, WEIGHTS = "translator.json", "pieces.json", "weights.safetensors"
+ABOUT, PIECES, WEIGHTS = TRANSLATOR_FILES = "translator.json", "pieces.json", "weights.safetensors"
 
 DEFAULTS: Dict[str, Any] = {"beams": 5, "length_power": 1.0, "longest": 30, "protect": "unknown", "names": []}
 
@@ -36,11 +37,14 @@ class ConvTranslator:
     def __init__(
         self, model: ConvS2S, pieces: Pieces, known: Collection[str], language: str, settings: Mapping[str, Any]
     ):
-        self.model = model
+        self.model = model.to(get_torch_default_device())
         self.pieces = pieces
+        self._most = model.settings["positions"]
         self.known = frozenset(known)
         self.language = language
         self.settings = {**DEFAULTS, **settings}
+        if isinstance(self.settings["names"], str):
+            raise ValueError(f"The names of a translator are a list of words, not {self.settings['names']!r}.")
         for name in ("beams", "longest"):
             if self.settings[name] < 1:
                 raise ValueError(f"{name} of a translator must be 1 or more, not {self.settings[name]}.")
@@ -50,7 +54,11 @@ class ConvTranslator:
             )
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
-        return translate_in_parts(sentences, self.settings["longest"], self._translate)
+        return translate_in_parts(sentences, self.settings["longest"], self._translate, self._fits)
+
+    def _fits(self, words: List[str]) -> bool:
+        """Whether a text is no longer than those that the network has learned from."""
+        return len(self.pieces.encode(words)[0]) <= self._most
 
     def _translate(self, parts: List[List[str]]) -> List[Translation]:
         shown = [protect(part, self.known, self.settings["protect"], self.settings["names"]) for part in parts]
@@ -104,7 +112,7 @@ class ConvTranslator:
             "settings": self.settings,
             "known": sorted(self.known),
         }
-        weights = {name: weight.contiguous() for name, weight in self.model.state_dict().items()}
+        weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
         return {
             ABOUT: json.dumps(about, ensure_ascii=False, indent=1).encode("utf8"),
             PIECES: self.pieces.to_str().encode("utf8"),
@@ -126,17 +134,16 @@ def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) ->
 
     Raises ValueError where the folder holds none.
     """
-    names = (ABOUT, PIECES, WEIGHTS)
-    missing = [name for name in names if not (Path(path) / name).is_file()]
+    missing = [name for name in TRANSLATOR_FILES if not (Path(path) / name).is_file()]
     if missing:
         raise ValueError(
             f"{path}: there is no translator in this folder ({', '.join(missing)} missing): make one with "
             "`python -m spacy crfner train-translator`."
         )
-    files = {name: (Path(path) / name).read_bytes() for name in names}
-    about = json.loads(files[ABOUT])
-    about["settings"].update(settings)
-    return ConvTranslator.from_files({**files, ABOUT: json.dumps(about).encode("utf8")})
+    with damage(f"{path}: the translator in this folder"):
+        files = {name: (Path(path) / name).read_bytes() for name in TRANSLATOR_FILES}
+        found = ConvTranslator.from_files(files)
+    return ConvTranslator(found.model, found.pieces, found.known, found.language, {**found.settings, **settings})
 
 
 def _behind(shown: Sequence[Word], spans: Sequence[Tuple[int, int]]) -> List[Tuple[int, int]]:

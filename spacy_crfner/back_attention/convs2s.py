@@ -54,12 +54,15 @@ class Embedding(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, embed: Embedding, width: int, kernel: int, layers: int):
+    """gradient_scale: what of the gradient by its output reaches the layers."""
+
+    def __init__(self, embed: Embedding, width: int, kernel: int, layers: int, *, kept: float, gradient_scale: float):
         super().__init__()
         size = embed.pieces.embedding_dim
         self.embed = embed
-        self.enter = _linear(size, width)
-        self.convolutions = nn.ModuleList(_convolution(width, kernel) for _ in range(layers))
+        self.gradient_scale = gradient_scale
+        self.enter = _linear(size, width, kept)
+        self.convolutions = nn.ModuleList(_convolution(width, kernel, kept) for _ in range(layers))
         self.leave = _linear(width, size)
 
     def forward(self, ids: Tensor, dropout: float) -> Memory:
@@ -73,15 +76,17 @@ class Encoder(nn.Module):
             convolved = layer(F.pad(inputs.transpose(1, 2), _around(layer))).transpose(1, 2)
             states = (F.glu(convolved, dim=-1) + states) * HALF
         keys = self.leave(states.masked_fill(outside, 0.0))
+        if torch.is_grad_enabled():
+            keys = _scale_gradient(keys, self.gradient_scale)
         return Memory(keys, (keys + embedded) * HALF, padding)
 
 
 class DecoderLayer(nn.Module):
     """A gated convolution over the past, and attention to the source."""
 
-    def __init__(self, width: int, size: int, kernel: int):
+    def __init__(self, width: int, size: int, kernel: int, kept: float):
         super().__init__()
-        self.convolution = _convolution(width, kernel)
+        self.convolution = _convolution(width, kernel, kept)
         self.query = _linear(width, size)
         self.out = _linear(size, width)
 
@@ -105,13 +110,13 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, embed: Embedding, width: int, kernel: int, layers: int):
+    def __init__(self, embed: Embedding, width: int, kernel: int, layers: int, *, kept: float):
         super().__init__()
         size = embed.pieces.embedding_dim
         self.embed = embed
         self.width = width
-        self.enter = _linear(size, width)
-        self.layers = nn.ModuleList(DecoderLayer(width, size, kernel) for _ in range(layers))
+        self.enter = _linear(size, width, kept)
+        self.layers = nn.ModuleList(DecoderLayer(width, size, kernel, kept) for _ in range(layers))
         self.leave = _linear(width, size)
 
     def start(self, batch: int) -> List[Tensor]:
@@ -143,6 +148,7 @@ class ConvS2S(nn.Module):
     """Encoder and decoder over one vocabulary of pieces; the decoder's table also scores the pieces.
 
     vocab: pieces. size: of embeddings. width: of the convolutions. positions: most pieces of a text.
+    dropout: that it will be trained with, for which its weights are initialized.
     """
 
     def __init__(
@@ -155,6 +161,7 @@ class ConvS2S(nn.Module):
         decoder_layers: int = 3,
         positions: int = 256,
         normalised: bool = True,
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.settings: Dict[str, Any] = {
@@ -166,11 +173,13 @@ class ConvS2S(nn.Module):
             "decoder_layers": decoder_layers,
             "positions": positions,
         }
-        self.encoder = Encoder(Embedding(vocab, size, positions), width, kernel, encoder_layers)
-        self.decoder = Decoder(Embedding(vocab, size, positions), width, kernel, decoder_layers)
+        kept = 1.0 - dropout
+        # All layers of the decoder send a gradient into the encoder, by keys and values.
+        scale = 1.0 / (2 * decoder_layers)
+        source, target = Embedding(vocab, size, positions), Embedding(vocab, size, positions)
+        self.encoder = Encoder(source, width, kernel, encoder_layers, kept=kept, gradient_scale=scale)
+        self.decoder = Decoder(target, width, kernel, decoder_layers, kept=kept)
         self.bias = nn.Parameter(torch.zeros(vocab))
-        # All layers of the decoder send a gradient into the encoder.
-        self.encoder_scale = 1.0 / (2 * decoder_layers)
         if normalised:
             for layer in self._weighted():
                 weight_norm(layer, dim=0)
@@ -187,11 +196,7 @@ class ConvS2S(nn.Module):
         return self.score(features), attention
 
     def encode(self, source: Tensor, dropout: float = 0.0) -> Memory:
-        memory = self.encoder(source, dropout)
-        if not torch.is_grad_enabled():
-            return memory
-        keys, values = (_scale_gradient(part, self.encoder_scale) for part in (memory.keys, memory.values))
-        return Memory(keys, values, memory.padding)
+        return self.encoder(source, dropout)
 
     def score(self, features: Tensor) -> Tensor:
         return F.linear(features, self.decoder.embed.pieces.weight, self.bias)
@@ -212,17 +217,18 @@ def _scale_gradient(states: Tensor, scale: float) -> Tensor:
     return states * scale + states.detach() * (1.0 - scale)
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
+def _linear(inputs: int, outputs: int, kept: float = 1.0) -> nn.Linear:
+    """kept: what dropout keeps of its inputs."""
     layer = nn.Linear(inputs, outputs)
-    nn.init.normal_(layer.weight, std=math.sqrt(1.0 / inputs))
+    nn.init.normal_(layer.weight, std=math.sqrt(kept / inputs))
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def _convolution(width: int, kernel: int) -> nn.Conv1d:
+def _convolution(width: int, kernel: int, kept: float) -> nn.Conv1d:
     layer = nn.Conv1d(width, 2 * width, kernel)
     # A gated linear unit lets about a quarter of the variance through.
-    nn.init.normal_(layer.weight, std=math.sqrt(4.0 / (width * kernel)))
+    nn.init.normal_(layer.weight, std=math.sqrt(4.0 * kept / (width * kernel)))
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer

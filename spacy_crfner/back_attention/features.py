@@ -9,6 +9,9 @@ from thinc.types import Floats2d
 FEATURES = "features"
 """The key of a span group's attrs under which the features of a Doc's tokens stand: (tokens, width) float16."""
 
+LAYER = "back_attention_features"
+"""The name of the layer in a model."""
+
 
 def build_back_attention_features_v1(
     width: int = 400, component: str = "back_attention", dropout: float = 0.0
@@ -24,7 +27,7 @@ def build_back_attention_features_v1(
     update, while spaCy finds out the widths of the layers behind it, missing features are zeros.
     """
     return Model(
-        "back_attention_features",
+        LAYER,
         forward,
         init=init,
         dims={"nO": width},
@@ -35,6 +38,14 @@ def build_back_attention_features_v1(
             "dropout_rate": 0.0,
             "has_seen": False,
         },
+    )
+
+
+def wrong_width(component: str, found: int, expected: int) -> str:
+    """What to say where a layer expects another number of features a token than a component gives."""
+    return (
+        f"{component!r} gives {found} features a token, but BackAttentionFeatures.v1 expects {expected}: set width = "
+        f"{found} in the block of that layer."
     )
 
 
@@ -70,10 +81,11 @@ def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> 
             )
         return model.ops.alloc2f(len(doc), width)
     rows = group.attrs[FEATURES]
-    if rows.shape != (len(doc), width):
+    if rows.shape[0] != len(doc):
         raise ValueError(
-            f"{name!r} has stored features of {rows.shape[0]} tokens, {rows.shape[1]} each, in the Doc "
-            f"{doc.text[:40]!r} of {len(doc)} tokens, where BackAttentionFeatures.v1 expects {width} each: set its "
-            "width to the former, and merge or split tokens after the tagger."
+            f"{name!r} has stored features of {rows.shape[0]} tokens in the Doc {doc.text[:40]!r}, which has "
+            f"{len(doc)} now: merge or split tokens after the tagger."
         )
+    if rows.shape[1] != width:
+        raise ValueError(wrong_width(name, rows.shape[1], width))
     return model.ops.asarray2f(rows)

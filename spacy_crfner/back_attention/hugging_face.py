@@ -1,6 +1,8 @@
 """Translators of the transformers library: any sequence-to-sequence model with cross-attention."""
 
 import json
+import re
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -8,20 +10,29 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import spacy
 import torch
+from spacy.util import minibatch
 from thinc.util import get_torch_default_device
 
 from ..extras import require
 from .alignment import between_words
 from .saving import Files
-from .translation import Translation, TranslationError, translate_in_parts
+from .translation import Translation, translate_in_parts
 
 SETTINGS = "spacy_crfner.json"
 WORD_STARTS = ("\u2581", "\u0120")
 """How SentencePiece and byte-level tokenizers write the space in front of a word."""
 
 
+LANGUAGE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
+"""How the pieces of mBART (en_XX) and NLLB (eng_Latn) for languages look."""
+STEP = 16
+"""Texts whose length in pieces differs by less are translated together."""
+LONGEST = 64
+"""Most pieces of a word; of a longer one only the beginning is read."""
+
+
 class HFTranslator:
-    """Translates with a model such as MarianMT or M2M100.
+    """Translates with a model such as MarianMT, M2M100, mBART or NLLB.
 
     model, tokenizer: as `AutoModelForSeq2SeqLM` and `AutoTokenizer` load them, the model with `eager` attention.
     settings: see `make_hf_translator_v1`.
@@ -34,39 +45,48 @@ class HFTranslator:
         self.model = model.eval().to(get_torch_default_device())
         self.tokenizer = tokenizer
         self.settings = dict(settings)
+        for name in ("beams", "longest", "batch_size"):
+            if self.settings[name] < 1:
+                raise ValueError(f"{name} of a translator must be 1 or more, not {self.settings[name]}.")
         config = model.config
-        for name, count in (("layer", config.decoder_layers), ("head", config.decoder_attention_heads)):
+        layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
+        heads = getattr(config, "decoder_attention_heads", None) or getattr(config, "num_heads", None)
+        for name, count in (("layer", layers), ("head", heads)):
             chosen = self.settings[name]
-            if chosen is not None and not -count <= chosen < count:
+            if chosen is not None and count is not None and not -count <= chosen < count:
                 raise ValueError(f"The translator has {count} {name}s in its decoder, so there is no {name} {chosen}.")
-        if self.settings["source"] is not None:
-            tokenizer.src_lang = self.settings["source"]
-        self._first = self._first_piece()
+        self._first = self._choose_languages()
+        self._most = getattr(config, "max_position_embeddings", None) or 512
+        self._longest_word = min(LONGEST, self._most - len(tokenizer.build_inputs_with_special_tokens([])))
         self._english = spacy.blank("en")
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
-        return translate_in_parts(sentences, self.settings["longest"], self._translate)
+        return translate_in_parts(sentences, self.settings["longest"], self._translate, self._fits)
+
+    def _fits(self, words: List[str]) -> bool:
+        return len(self._encode(words)[0]) <= self._most
 
     def _translate(self, parts: List[List[str]]) -> List[Translation]:
         found: Dict[int, Translation] = {}
-        order = sorted(range(len(parts)), key=lambda place: len(parts[place]))
-        for first in range(0, len(order), self.settings["batch_size"]):
-            places = order[first : first + self.settings["batch_size"]]
-            for place, translation in zip(places, self._translate_batch([parts[p] for p in places]), strict=True):
-                found[place] = translation
+        encoded = [self._encode(words) for words in parts]
+        order = sorted(range(len(parts)), key=lambda place: len(encoded[place][0]))
+        # Texts of a batch may all become as long, so that the others of it do not change the translation of one.
+        for most, group in groupby(order, key=lambda place: self._most_pieces(len(encoded[place][0]))):
+            for places in minibatch(group, self.settings["batch_size"]):
+                batch = self._translate_batch([parts[p] for p in places], [encoded[p] for p in places], most)
+                found.update(zip(places, batch, strict=True))
         return [found[place] for place in range(len(parts))]
 
+    def _most_pieces(self, length: int) -> int:
+        """Of the translation of a text with this many."""
+        return min(2 * STEP * -(-length // STEP) + 10, self._most - 2)
+
     @torch.no_grad()
-    def _translate_batch(self, parts: Sequence[Sequence[str]]) -> List[Translation]:
-        encoded = [self._encode(words) for words in parts]
+    def _translate_batch(
+        self, parts: Sequence[Sequence[str]], encoded: Sequence[Tuple[List[int], List[int]]], most: int
+    ) -> List[Translation]:
+        """most: pieces of a translation."""
         width = max(len(ids) for ids, _ in encoded)
-        most = getattr(self.model.config, "max_position_embeddings", 512)
-        if width > most:
-            words = next(words for words, (ids, _) in zip(parts, encoded, strict=True) if len(ids) == width)
-            raise TranslationError(
-                f"{' '.join(words)[:80]!r} has {width} pieces, and the model reads {most}: set `longest` of "
-                f"spacy_crfner.HFTranslator.v1 below {len(words)} words."
-            )
         pad = self.tokenizer.pad_token_id
         device = self.model.device
         rows = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids, _ in encoded], device=device)
@@ -77,7 +97,7 @@ class HFTranslator:
             **options,
             num_beams=self.settings["beams"],
             do_sample=False,
-            max_new_tokens=min(2 * width + 10, most - 2),
+            max_new_tokens=most,
         )
         # Once more over the finished translations: generating reorders attention with the beams.
         attention = self._attention(inputs, output[:, :-1])
@@ -103,7 +123,7 @@ class HFTranslator:
         ids: List[int] = []
         places: List[int] = []
         for place, word in enumerate(words):
-            pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(word))
+            pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(word))[: self._longest_word]
             ids += pieces
             places += [place] * len(pieces)
         whole = self.tokenizer.build_inputs_with_special_tokens(ids)
@@ -130,15 +150,22 @@ class HFTranslator:
         matrix = between_words(chosen, source, targets, (len(words), len(tokens)))
         return Translation([token.text for token in tokens], matrix)
 
-    def _first_piece(self) -> Optional[int]:
-        """The piece that tells a model of many languages to write English; None for a model of two."""
-        ids = getattr(self.tokenizer, "lang_code_to_id", None) or {}
-        code = self.settings["target"]
+    def _choose_languages(self) -> Optional[int]:
+        """Tell a model of many languages which one it reads, and return the piece that lets it write English; None for
+        a model of two languages."""
+        ids = language_ids(self.tokenizer)
+        source, target = self.settings["source"], self.settings["target"]
         if not ids:
+            if source is not None:
+                raise ValueError(f"The translator knows two languages only: leave `source` ({source!r}) out.")
             return None
-        if code not in ids:
-            raise ValueError(f"The translator has no language {code!r}: choose `target` from {', '.join(sorted(ids))}.")
-        return int(ids[code])
+        for name, code in (("source", source), ("target", target)):
+            if code not in ids:
+                raise ValueError(
+                    f"The translator has no language {code!r}: choose `{name}` from {', '.join(sorted(ids))}."
+                )
+        self.tokenizer.src_lang = source
+        return ids[target]
 
     def files(self) -> Files:
         with TemporaryDirectory(prefix="spacy-crfner-") as folder:
@@ -165,6 +192,21 @@ def read_hf_translator(name: str, settings: Mapping[str, Any]) -> HFTranslator:
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: no translation model can be loaded from there ({error}).") from None
     return HFTranslator(model, tokenizer, settings)
+
+
+def language_ids(tokenizer: Any) -> Dict[str, int]:
+    """The languages of a tokenizer, each with the piece that stands for it; none where it has no choice.
+
+    M2M100 has a table of them; mBART and NLLB have them among their special pieces.
+    """
+    if not hasattr(tokenizer, "src_lang"):
+        return {}
+    if hasattr(tokenizer, "get_lang_id"):
+        return {code: int(tokenizer.get_lang_id(code)) for code in tokenizer.lang_code_to_id}
+    codes = getattr(tokenizer, "lang_code_to_id", None) or [
+        code for code in tokenizer.additional_special_tokens if LANGUAGE.fullmatch(code)
+    ]
+    return {code: int(tokenizer.convert_tokens_to_ids(code)) for code in codes}
 
 
 def _spell(pieces: Sequence[str]) -> Tuple[str, List[int]]:

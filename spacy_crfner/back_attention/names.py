@@ -8,6 +8,9 @@ from .pieces import NAMES, Word
 LONGEST = 5
 """Most words of one name."""
 
+LONG = 40
+"""Most characters of a word that is translated."""
+
 PROTECT = ("unknown", "capitalised", "none")
 
 
@@ -29,7 +32,8 @@ def shared_names(
     new_target: List[Word] = list(target)
     names: Dict[int, List[str]] = {}
     first = len(new_source) - 1
-    # From the back, so that places in front stay what they are.
+    # From the back, so that places in front stay what they are; on both sides, so that a name that comes twice keeps
+    # its order.
     while first >= 0 and numbers:
         start, end = _run(new_source, first)
         first = min(first, start) - 1
@@ -51,9 +55,12 @@ def protect(
     """A sentence in which names in a row are replaced by one number, and the words (start, end) behind each number.
 
     known: the words that the translator knows. how: `unknown` takes words that look like names and are not known,
-        `capitalised` also those that are, but for the first word; `none` only those in `names`.
+        `capitalised` also those that are, but for the first word; `none` only those in `names`. Words of more than
+        LONG characters, such as addresses, always stand for themselves.
     """
-    chosen = [word in names or _is_name(word, place == 0, known, how) for place, word in enumerate(words)]
+    chosen = [
+        word in names or len(word) > LONG or _is_name(word, place == 0, known, how) for place, word in enumerate(words)
+    ]
     shown: List[Word] = []
     spans: List[Tuple[int, int]] = []
     place = 0
@@ -90,8 +97,8 @@ def _run(words: Sequence[Word], last: int) -> Tuple[int, int]:
 
 
 def _find(words: Sequence[Word], wanted: Sequence[str]) -> Optional[int]:
-    """Where a sequence of words stands for the first time."""
-    for place in range(len(words) - len(wanted) + 1):
+    """Where a sequence of words stands for the last time."""
+    for place in range(len(words) - len(wanted), -1, -1):
         if list(words[place : place + len(wanted)]) == list(wanted):
             return place
     return None

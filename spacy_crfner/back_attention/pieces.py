@@ -83,7 +83,7 @@ class Pieces:
         pieces = self._known.get(word)
         if pieces is None:
             found = self.tokenizer.encode([word], is_pretokenized=True, add_special_tokens=False).ids
-            pieces = self._known[word] = [one + SPECIAL for one in found]
+            pieces = self._known[word] = [one + SPECIAL for one in found[:LONGEST]]
             if len(self._known) > MOST_KNOWN:
                 self._known = {}
         return pieces
@@ -107,5 +107,7 @@ def _byte_characters() -> Dict[str, int]:
 
 
 BYTES = _byte_characters()
+LONGEST = 64
+"""Most pieces of a word; of a longer one only the beginning is read."""
 MOST_KNOWN = 200_000
 """Words whose pieces are kept."""

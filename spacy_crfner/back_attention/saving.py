@@ -2,11 +2,28 @@
 
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Mapping, Union
+from typing import Dict, Iterator, Mapping, Union
 
 Files = Dict[str, bytes]
 """Name -> content. Names have no folders."""
+
+
+@contextmanager
+def damage(what: str) -> Iterator[None]:
+    """Whatever goes wrong in reading saved files becomes one ValueError.
+
+    what: is read, as the message begins.
+    """
+    try:
+        yield
+    # The libraries that read weights and pieces raise exceptions of their own, and bare ones.
+    except Exception as error:
+        raise ValueError(
+            f"{what} cannot be read ({type(error).__name__}: {error}): the files are damaged or incomplete. Copy or "
+            "make them again."
+        ) from None
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:

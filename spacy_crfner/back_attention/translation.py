@@ -10,6 +10,8 @@ from .saving import Files
 
 CLOSING = ("Po", "Pe", "Pf")
 """Categories of Unicode: other punctuation, and closing brackets and quotes. After them a long sentence may be cut."""
+NOT_CLOSING = frozenset("\u00bf\u00a1\"'&%@#*/\\\u00a7\u00b6\u2020\u2021")
+"""Other punctuation that opens something, may do either, or belongs to what follows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,28 +52,40 @@ def translate_in_parts(
     sentences: Sequence[Sequence[str]],
     longest: int,
     translate: Callable[[List[List[str]]], List[Translation]],
+    fits: Callable[[List[str]], bool] = lambda part: True,
 ) -> List[Translation]:
     """Translate sentences of any length with a translator of short ones: a long one is cut, after punctuation where
     there is some, and its parts are put together.
 
     longest: words of a part. translate: gets all parts of all sentences at once.
+    fits: whether a translator can read a part; one that it cannot is halved, unless it is a single word.
     """
-    cuts = [cut(sentence, longest) for sentence in sentences]
+    cuts = [[part for whole in cut(sentence, longest) for part in _halve(whole, fits)] for sentence in sentences]
     parts = iter(translate([part for parts in cuts for part in parts]))
     return [_join([next(parts) for _ in one]) for one in cuts]
 
 
 def cut(words: Sequence[str], longest: int) -> List[List[str]]:
-    """The parts of a sentence, none longer than `longest` words, and none of them empty."""
+    """The parts of a sentence, none longer than `longest` words (1 or more), and none of them empty."""
     parts, start = [], 0
     while len(words) - start > longest:
         window = range(start + longest, start + longest // 2, -1)
-        end = next(
-            (place for place in window if unicodedata.category(words[place - 1][-1]) in CLOSING), start + longest
-        )
+        end = next((place for place in window if _closes(words[place - 1])), start + longest)
         parts.append(list(words[start:end]))
         start = end
     return [*parts, list(words[start:])]
+
+
+def _halve(words: List[str], fits: Callable[[List[str]], bool]) -> List[List[str]]:
+    if len(words) < 2 or fits(words):
+        return [words]
+    middle = len(words) // 2
+    return [*_halve(words[:middle], fits), *_halve(words[middle:], fits)]
+
+
+def _closes(word: str) -> bool:
+    """Whether a word is punctuation after which a sentence may be cut."""
+    return all(unicodedata.category(one) in CLOSING and one not in NOT_CLOSING for one in word)
 
 
 def _join(parts: Sequence[Translation]) -> Translation:

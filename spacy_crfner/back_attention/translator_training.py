@@ -8,23 +8,25 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from thinc.util import get_torch_default_device
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..extras import require
-from .batches import Batching, make_batches
-from .conv_translator import ConvTranslator
+from .batches import Batching, make_batches, piece_count
+from .conv_translator import TRANSLATOR_FILES, ConvTranslator
 from .convs2s import ConvS2S
 from .parallel_text import Pair
 from .pieces import PAD, Pieces
 from .saving import write_files
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+TELL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,25 @@ class TrainingSettings:
     seed: int = 0
     batching: Batching = field(default_factory=Batching)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number that training cannot work with."""
+        counts = ("vocab", "size", "width", "kernel", "encoder_layers", "decoder_layers", "warmup", "max_updates")
+        for name in (*counts, "eval_every", "patience", "known_from"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of a translator's training must be 1 or more, not {getattr(self, name)}.")
+        for name, value in (("size", self.batching.size), ("longest", self.batching.longest)):
+            if value < 2:
+                raise ValueError(f"{name} of the batches of a translator's training must be 2 or more, not {value}.")
+        if not 0.0 <= self.dropout < 1.0 or self.learn_rate <= 0.0:
+            raise ValueError(
+                f"A translator cannot be trained with dropout {self.dropout} and learning rate {self.learn_rate}: "
+                "give a dropout from 0 to below 1, and a rate above 0."
+            )
+
 
 @dataclass
 class Progress:
-    """Where a training stands."""
+    """Where a training stands. losses, updates: the sum of the losses since the last evaluation, and how many."""
 
     epoch: int = 0
     batch: int = 0
@@ -70,13 +87,16 @@ class Progress:
     best_update: int = 0
     since_best: int = 0
     seconds: float = 0.0
+    losses: float = 0.0
+    updates: int = 0
 
 
 class TranslatorTraining:
     """Trains a translator into a folder, from which it goes on when it is started again with the same settings.
 
     train, dev: pairs of words. language: code of the source language.
-    report: gets every evaluation.
+    report: gets every evaluation. tell: gets a line a minute in between.
+    The network is trained where torch's default device of Thinc is.
     """
 
     def __init__(
@@ -87,14 +107,25 @@ class TranslatorTraining:
         language: str,
         settings: TrainingSettings,
         report: Callable[[Dict[str, Any]], None],
+        tell: Callable[[str], None] = lambda line: None,
     ):
+        # Now, not at the first evaluation.
+        require("sacrebleu", "translation", "Training a translator")
         self.folder = folder
         self.train = train
         self.dev = dev
         self.language = language
         self.settings = settings
         self.report = report
+        self.tell = tell
         self.pieces = Pieces.train((words for pair in train for words in pair), settings.vocab)
+        longest = settings.batching.longest
+        self.too_long = sum(piece_count(pair, self.pieces) > longest for pair in train)
+        if self.too_long == len(train):
+            raise ValueError(
+                f"No pair of sentences is short enough to learn from: all have more than {longest} pieces. Raise "
+                "`longest`, or cut the sentences."
+            )
         counts = Counter(word for source, _ in train for word in source)
         self.known = {word for word, count in counts.items() if count >= settings.known_from}
         torch.manual_seed(settings.seed)
@@ -105,7 +136,9 @@ class TranslatorTraining:
             settings.kernel,
             settings.encoder_layers,
             settings.decoder_layers,
-        )
+            positions=longest + 2,
+            dropout=settings.dropout,
+        ).to(get_torch_default_device())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learn_rate, betas=(0.9, 0.98))
         self.progress = Progress()
         self.made_of = self._fingerprint()
@@ -117,26 +150,28 @@ class TranslatorTraining:
         """
         self._resume()
         start, saved = perf_counter() - self.progress.seconds, perf_counter()
-        losses: List[float] = []
+        told = saved
         while not self._is_over():
             batches = make_batches(self.train, self.pieces, self.settings.batching, self._random(self.progress.epoch))
             for place, (source, target) in enumerate(batches):
                 if place < self.progress.batch:
                     continue
-                losses.append(self._update(source, target))
-                self.progress.batch = place + 1
-                self.progress.seconds = perf_counter() - start
-                due = self.progress.update % self.settings.eval_every == 0
-                if due or self.progress.update == self.settings.max_updates:
-                    self._evaluate(sum(losses) / len(losses))
-                    losses.clear()
-                if not losses or perf_counter() - saved > 60 * self.settings.checkpoint_minutes:
+                loss = self._update(source, target)
+                progress = self.progress
+                progress.losses, progress.updates = progress.losses + loss, progress.updates + 1
+                progress.batch = place + 1
+                progress.seconds = perf_counter() - start
+                found = self._evaluate()
+                if found:
+                    self._note(found)
+                if found or perf_counter() - saved > 60 * self.settings.checkpoint_minutes:
                     self._save_checkpoint()
                     saved = perf_counter()
+                if perf_counter() - told > TELL_SECONDS:
+                    self.tell(f"{progress.update} of at most {self.settings.max_updates} updates, loss {loss:.3f}")
+                    told = perf_counter()
                 if self._is_over():
                     return self.progress
-            if not self.progress.update:
-                raise ValueError("No pair of sentences is short enough to learn from: raise the longest text's pieces.")
             self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
         return self.progress
 
@@ -169,18 +204,24 @@ class TranslatorTraining:
         return value
 
     def _loss(self, source: Tensor, target: Tensor, dropout: float, smoothing: float) -> Tensor:
+        device = self.model.bias.device
+        source, target = source.to(device), target.to(device)
         scores, _ = self.model(source, target[:, :-1], dropout)
         return F.cross_entropy(
             scores.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD, label_smoothing=smoothing
         )
 
-    def _evaluate(self, train_loss: float) -> None:
-        """Score on dev, and keep the translator if it is the best so far."""
+    def _evaluate(self) -> Optional[Dict[str, Any]]:
+        """Score on dev where that is due, and keep the translator if it is the best so far."""
+        progress = self.progress
+        due = progress.update % self.settings.eval_every == 0
+        if not due and progress.update < self.settings.max_updates:
+            return None
         translator = self._translator()
         loss = self._dev_loss()
-        progress = self.progress
         better = loss < progress.best
-        progress.since_best = 0 if better else progress.since_best + 1
+        # At the end of one run, which may not be that of the next, the count goes on as if it had not been.
+        progress.since_best = 0 if better else progress.since_best + due
         if better:
             progress.best, progress.best_update = loss, progress.update
             write_files(self.folder, translator.files())
@@ -188,13 +229,23 @@ class TranslatorTraining:
             "update": progress.update,
             "epoch": progress.epoch,
             "minutes": round(progress.seconds / 60, 2),
-            "train_loss": round(train_loss, 4),
+            "train_loss": round(progress.losses / progress.updates, 4),
             "dev_loss": round(loss, 4),
             "dev_bleu": round(bleu(translator, self.dev[: self.settings.bleu_sentences]), 2),
             "best": better,
         }
-        with (self.folder / LOG).open("a", encoding="utf8") as log:
-            log.write(json.dumps(found) + "\n")
+        if due:
+            progress.losses, progress.updates = 0.0, 0
+        return found
+
+    def _note(self, found: Dict[str, Any]) -> None:
+        """Into the log, in which an evaluation stands once, though it be made again after a kill, and to whoever
+        listens."""
+        path = self.folder / LOG
+        lines = path.read_text(encoding="utf8").splitlines() if path.exists() else []
+        if all(json.loads(line)["update"] != found["update"] for line in lines):
+            with path.open("a", encoding="utf8") as log:
+                log.write(json.dumps(found) + "\n")
         self.report(found)
 
     @torch.no_grad()
@@ -236,17 +287,22 @@ class TranslatorTraining:
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
         if not self.resumes:
-            (self.folder / LOG).unlink(missing_ok=True)
+            # Nobody should take the translator of another training for that of this one.
+            for name in (LOG, *TRANSLATOR_FILES):
+                (self.folder / name).unlink(missing_ok=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             return
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            if about["made_of"] != self.made_of:
-                raise ValueError(
-                    f"{self.folder}: this folder holds a training with other settings or other text: delete "
-                    f"{CHECKPOINT} there to start anew, or choose another folder."
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{path}: the checkpoint is damaged ({error}): delete it to start anew.") from None
+        if about["made_of"] != self.made_of:
+            raise ValueError(
+                f"{self.folder}: this folder holds a training with other settings or other text: delete "
+                f"{CHECKPOINT} there to start anew, or choose another folder."
+            )
         self.model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         )

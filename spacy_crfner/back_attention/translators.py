@@ -8,6 +8,7 @@ from spacy.util import registry
 from .conv_translator import ConvTranslator, read_conv_translator
 from .hugging_face import HFTranslator, read_hf_translator
 from .precomputed import PrecomputedTranslator, read_precomputed
+from .saving import damage
 from .translation import Translator
 from .untranslated import Untranslated
 
@@ -45,10 +46,11 @@ def make_hf_translator_v1(
     longest: int = 100,
     batch_size: int = 16,
 ) -> HFTranslator:
-    """A translation model of the transformers library with cross-attention, such as MarianMT or M2M100.
+    """A translation model of the transformers library with cross-attention, such as MarianMT, M2M100, mBART or NLLB.
 
     name: a folder, or the name of a model of the hub, which transformers then downloads.
-    source, target: languages, as a model of many languages names them; a model of two needs none.
+    source, target: languages, as a model of many languages names them (`eng_Latn` for English in NLLB); a model of two
+        needs none.
     layer, head: whose attention is taken, counted from 0, or with -1 from the last; None takes the mean of all.
     beams: translations that are followed at once.
     longest: words of a part; longer sentences are cut, after punctuation where there is some.
@@ -83,4 +85,5 @@ def load_translator(kind: str, files: Mapping[str, bytes]) -> Translator:
     kind: the registered function (in `registry.misc`) that makes it of them.
     """
     load: Any = registry.misc.get(kind)
-    return load(dict(files))
+    with damage("its translator"):
+        return load(dict(files))

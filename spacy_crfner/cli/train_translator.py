@@ -1,5 +1,6 @@
 """`python -m spacy crfner train-translator`"""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
 
@@ -28,15 +29,19 @@ def train_translator_cli(
     names: Annotated[float, Option(help="Chance of a name that both sides share to be learned as a place")] = 0.5,
     join: Annotated[float, Option(help="Chance of a sentence to be put together with others, for longer ones")] = 0.3,
     max_updates: Annotated[int, Option(help="Most updates")] = 20000,
+    longest: Annotated[int, Option(help="Most pieces of a sentence; pairs with more are left out")] = 128,
     eval_every: Annotated[int, Option(help="Updates between evaluations")] = 500,
     patience: Annotated[int, Option(help="Evaluations without a lower loss on dev before it ends")] = 5,
     seed: Annotated[int, Option(help="Seed of all that is random")] = 0,
+    gpu_id: Annotated[int, Option("--gpu-id", "-g", help="GPU to use, or -1 for the CPU")] = -1,
 ) -> None:
     """Train a translator into English for back attention.
 
     The folder can be named in `spacy_crfner.ConvSeq2Seq.v1` as soon as there has been one evaluation.
     """
     # Not above: the command line of spaCy would import torch whatever it is asked.
+    from spacy.cli._util import setup_gpu
+
     from ..back_attention.batches import Batching
     from ..back_attention.parallel_text import read_pairs
     from ..back_attention.translator_training import TrainingSettings, TranslatorTraining
@@ -60,17 +65,25 @@ def train_translator_cli(
             eval_every=eval_every,
             patience=patience,
             seed=seed,
-            batching=Batching(size=batch_pieces, names=names, join=join),
+            batching=Batching(size=batch_pieces, longest=longest, names=names, join=join),
         )
-        training = TranslatorTraining(output, train, dev, lang, settings, print_line)
+        setup_gpu(gpu_id, silent=gpu_id < 0)
+        training = TranslatorTraining(output, train, dev, lang, settings, print_line, tell=say)
+        if training.too_long:
+            msg.warn(f"{training.too_long:,} pairs have more than {longest} pieces and are left out (--longest)")
         if training.resumes:
-            msg.info(f"Going on with the training in {output}")
+            msg.info(f"There is a training in {output} to go on with")
         print(HEADER, flush=True)
         progress = training.run()
     msg.good(f"The translator of update {progress.best_update} is in {output} (dev loss {progress.best:.3f})")
 
 
 HEADER = f"{'updates':>8} {'epoch':>6} {'minutes':>8} {'train loss':>11} {'dev loss':>9} {'dev BLEU':>9}"
+
+
+def say(line: str) -> None:
+    """What is said between evaluations goes to stderr, beside the table."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def print_line(found: Dict[str, Any]) -> None:

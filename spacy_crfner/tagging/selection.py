@@ -90,8 +90,8 @@ def cut_out(docs: Sequence[Doc], router: str, per_sentence: bool, component: str
     pieces: List[Piece] = []
     for place, doc in enumerate(docs):
         chosen = routed_sequences(doc, router, per_sentence)
-        if len(chosen) == 1:
-            pieces += [(place, 0, doc)] if chosen[0] else []
+        if len(chosen) < 2:
+            pieces += [(place, 0, doc)] if chosen.any() else []
             continue
         lengths = batch_lengths([doc], per_sentence)
         for start, length, wanted in zip(np.cumsum([0, *lengths[:-1]]).tolist(), lengths, chosen, strict=True):

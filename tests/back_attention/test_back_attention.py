@@ -217,7 +217,7 @@ def test_features_may_be_missing_only_before_the_first_update():
 
 def test_features_of_another_width_are_refused():
     doc = make()("Anna left .")
-    with pytest.raises(ValueError, match=r"of 3 tokens, 64 each, .* expects 400 each"):
+    with pytest.raises(ValueError, match=r"gives 64 features a token, but .* expects 400: set width = 64"):
         build_back_attention_features_v1().predict([doc])
     with doc.retokenize() as retokenizer:
         retokenizer.merge(doc[0:2])

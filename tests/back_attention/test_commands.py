@@ -32,7 +32,7 @@ def test_train_translator_and_align(text, tmp_path):
     command = ["train-translator", tmp_path / "translator", *files, "--lang", "es", "--vocab", "300", "--size", "16"]
     printed = crfner(*command, "--max-updates", "4", "--eval-every", "2")
     assert "60 pairs of sentences" in printed and printed.count(" *") >= 1 and "dev BLEU" in printed
-    assert "Going on with the training" in crfner(*command, "--max-updates", "6", "--eval-every", "2")
+    assert "There is a training" in crfner(*command, "--max-updates", "6", "--eval-every", "2")
     assert "other settings" in crfner(*command, "--max-updates", "6", "--seed", "3", code=1)
     assert "in pairs" in crfner(*command, "--source", text / "text.es", code=1)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from spacy_crfner.back_attention import beam
 from spacy_crfner.back_attention.beam import beam_search
 from spacy_crfner.back_attention.convs2s import ConvS2S
 from spacy_crfner.back_attention.pieces import BEGIN, END, FIRST_NAME, PAD, SPECIAL
@@ -171,10 +172,71 @@ def test_a_name_comes_once_and_only_where_the_source_has_it(model):
     assert sorted(names) == [FIRST_NAME + 3, FIRST_NAME + 5]
 
 
-@pytest.mark.parametrize(("harder", "has_name"), [(1.0, True), (60.0, False)])
-def test_of_the_translations_that_were_followed_one_with_all_names_wins(model, harder, has_name):
+@pytest.mark.parametrize(("harder", "beams", "has_name"), [(1.0, 200, True), (60.0, 4, False)])
+def test_of_the_translations_that_were_followed_one_with_all_names_wins(model, harder, beams, has_name):
     """Even where another one is more probable; but not where no beam has the name."""
     with torch.no_grad():
         model.bias[FIRST_NAME + 2] -= harder
-    (found,) = beam_search(model, [SOURCES[1]], beams=200)
+    (found,) = beam_search(model, [SOURCES[1]], beams=beams)
     assert (FIRST_NAME + 2 in found.pieces) == has_name
+
+
+def every_translation(model, source, longest):
+    """(score, pieces) of all that end within so many pieces, and of all that have not ended there."""
+    found, cut, open_ones = [], [], [([], 0.0)]
+    for _ in range(longest):
+        following = []
+        for pieces, total in open_ones:
+            scores = model(torch.tensor([source]), torch.tensor([[BEGIN, *pieces]]))[0][0, -1].log_softmax(-1)
+            found.append(((total + float(scores[END])) / (len(pieces) + 1), pieces))
+            following += [([*pieces, one], total + float(scores[one])) for one in range(SPECIAL, VOCAB)]
+        open_ones = following
+    cut = [(total / longest, pieces) for pieces, total in open_ones]
+    return found, cut
+
+
+def test_the_best_of_all_translations_is_found(model, monkeypatch):
+    """With enough beams, against every translation that there is; one that has not ended counts only for want of one
+    that has, however probable."""
+    source, limit = [SPECIAL + 1, END], 3
+    monkeypatch.setattr(beam, "most_pieces", lambda length: limit)
+    for easier in (-3.0, 0.0, 3.0, 6.0):
+        with torch.no_grad():
+            model.bias[SPECIAL:] += easier
+            found, cut = every_translation(model, source, limit)
+            (best,) = beam_search(model, [source], beams=(VOCAB - SPECIAL + 1) ** limit)
+            model.bias[SPECIAL:] -= easier
+        score, pieces = max(found)
+        assert best.pieces == pieces and best.score == pytest.approx(score, abs=1e-4)
+    assert max(cut) > max(found)  # the last time
+
+
+def test_keys_and_values_of_the_encoder_get_a_part_of_the_gradient(model):
+    """As in Gehring et al. 2017: one in twice the layers of the decoder; embeddings, in the values, get all of it."""
+    source = torch.tensor([[SPECIAL + 1, SPECIAL + 4, END]])
+    for part in ("keys", "values"):
+        grads = []
+        for scale in (1.0, model.encoder.gradient_scale):
+            model.encoder.gradient_scale, kept = scale, model.encoder.gradient_scale
+            model.zero_grad()
+            getattr(model.encode(source), part).square().sum().backward()
+            model.encoder.gradient_scale = kept
+            grads.append([model.encoder.leave.bias.grad.clone(), model.encoder.embed.positions.weight.grad.clone()])
+        (layer, embedding), (scaled, scaled_embedding) = grads
+        torch.testing.assert_close(scaled, layer / (2 * len(model.decoder.layers)))
+        if part == "values":
+            assert scaled_embedding.norm() > 0.5 * embedding.norm()
+
+
+def test_weights_behind_dropout_begin_smaller():
+    """So that the variance is the same with it."""
+    torch.manual_seed(0)
+    model = ConvS2S(VOCAB, size=200, width=200, encoder_layers=1, decoder_layers=1, dropout=0.36)
+    for layer, expected in (
+        (model.encoder.enter, (0.64 / 200) ** 0.5),
+        (model.encoder.leave, (1 / 200) ** 0.5),
+        (model.encoder.convolutions[0], (4 * 0.64 / 600) ** 0.5),
+        (model.decoder.layers[0].query, (1 / 200) ** 0.5),
+        (model.decoder.layers[0].convolution, (4 * 0.64 / 600) ** 0.5),
+    ):
+        assert float(layer.weight.std()) == pytest.approx(expected, rel=0.03)
