@@ -1,5 +1,5 @@
 """How well a translator carries names over: how many words of entities stand in the translation as they are, and how
-often a word's attention is highest at itself there. With BLEU on parallel text, and examples to look at.
+often the attention of those that it has translated so is highest there. With BLEU on parallel text, and examples.
 
 Example:
     python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \\
@@ -11,15 +11,16 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Sequence, Set
 
 from documents import convert_corpus, find_sources, read_docs
 from record import DATA_VARIABLE, RESULTS, clear_errors, write_result
 from spacy.vocab import Vocab
 
-from spacy_crfner.back_attention.names import PROTECT
+from spacy_crfner.back_attention.conv_translator import ConvTranslator
+from spacy_crfner.back_attention.names import PROTECT, protect
 from spacy_crfner.back_attention.parallel_text import read_pairs
-from spacy_crfner.back_attention.translation import Translation
+from spacy_crfner.back_attention.translation import Translation, cut
 from spacy_crfner.back_attention.translator_training import bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
 
@@ -42,20 +43,45 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def count_names(sentences: Sequence[Any], translations: Sequence[Translation]) -> Dict[str, float]:
-    """Of the words of entities: the share that the translation holds as they are, and, of these, the share whose
-    attention is highest at such a word."""
-    words = kept = right = 0
-    for doc, translation in zip(sentences, translations, strict=True):
+def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]:
+    """The places of the words that a translator repeats instead of translating them."""
+    places: Set[int] = set()
+    start = 0
+    for part in cut(words, translator.settings["longest"]):
+        _, spans = protect(part, translator.known, translator.settings["protect"], translator.settings["names"])
+        places.update(start + place for span in spans for place in range(*span))
+        start += len(part)
+    return places
+
+
+def count_names(
+    sentences: Sequence[Any], translations: Sequence[Translation], repeated: Sequence[Set[int]]
+) -> Dict[str, float]:
+    """Of the words of entities: the share that the translation holds as they are, the share that it repeats, which have
+    all of their attention at themselves, and, of those that it has translated to themselves, the share whose attention
+    is highest there.
+
+    repeated: the places of repeated words in each sentence.
+    """
+    words = kept = again = translated = right = 0
+    for doc, translation, own in zip(sentences, translations, repeated, strict=True):
         for token in doc:
             if not token.ent_type_:
                 continue
             words += 1
             places = {place for place, word in enumerate(translation.words) if word == token.text}
-            if places:
-                kept += 1
+            kept += bool(places)
+            again += token.i in own
+            if places and token.i not in own:
+                translated += 1
                 right += int(translation.attention[token.i].argmax()) in places
-    return {"words": words, "kept": round(kept / max(1, words), 4), "peak_at_itself": round(right / max(1, kept), 4)}
+    return {
+        "words": words,
+        "kept": round(kept / max(1, words), 4),
+        "repeated": round(again / max(1, words), 4),
+        "translated_to_itself": translated,
+        "peak_at_itself": round(right / max(1, translated), 4),
+    }
 
 
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
@@ -65,11 +91,11 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         docs = [doc for doc in read_docs(files["dev"], Vocab()) if doc.ents][: args.limit]
     sentences = [[token.text for token in doc] for doc in docs]
     names: Dict[str, Any] = {}
-    for protect in PROTECT:
-        translator = make_conv_seq2seq_v1(args.translator, protect=protect)
+    for how in PROTECT:
+        translator = make_conv_seq2seq_v1(args.translator, protect=how)
         translations = translator.translate(sentences)
-        names[protect] = count_names(docs, translations)
-        print(f"protect = {protect!r}: {names[protect]}", flush=True)
+        names[how] = count_names(docs, translations, [repeated_words(translator, words) for words in sentences])
+        print(f"protect = {how!r}: {names[how]}", flush=True)
         for words, translation in list(zip(sentences, translations, strict=True))[: args.show]:
             print(f"    {' '.join(words)}\n    {' '.join(translation.words)}\n")
     score = None

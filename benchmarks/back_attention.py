@@ -9,6 +9,9 @@ Example:
 """
 
 import argparse
+import hashlib
+import json
+import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +25,7 @@ from record import RESULTS, ROOT, BenchmarkError, clear_errors, write_result
 from thinc.api import Config
 
 from spacy_crfner.back_attention.english import EnglishNER
+from spacy_crfner.back_attention.translator_training import CHECKPOINT, LOG
 
 CONTROLS = Path(__file__).resolve().with_name("controls.py")
 PLAIN, CARRIED = ROOT / "configs" / "bcrf_ner.cfg", ROOT / "configs" / "back_attention.cfg"
@@ -66,6 +70,11 @@ def random_features(config: Config, states: int, tags: int) -> None:
     carry(config, states)
 
 
+def random_alone(config: Config, states: int, tags: int) -> None:
+    random_features(config, states, tags)
+    alone(config, states, tags)
+
+
 VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
     "back attention": lambda config, states, tags: carry(config, states),
     "row-normalised": lambda config, states, tags: carry(config, states + 1, normalisation="row_normalised"),
@@ -76,6 +85,7 @@ VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
     "untranslated": untranslated,
     "shuffled alignment": shuffled,
     "random features": random_features,
+    "random features alone": random_alone,
 }
 """Name -> what it changes in configs/back_attention.cfg, given the widths of English states and tags."""
 
@@ -120,6 +130,24 @@ def make_config(variant: str, args: argparse.Namespace) -> Config:
     return config
 
 
+def digest(path: Path) -> str:
+    """Of a file, or of all files of a folder, but for what training a translator leaves there; of the name of what is
+    neither."""
+    found = hashlib.sha256(str(path.name).encode("utf8") if not path.exists() else b"")
+    for file in sorted(one for one in (path, *path.rglob("*")) if one.is_file() and one.name not in (CHECKPOINT, LOG)):
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def made_of(variant: str, args: argparse.Namespace) -> str:
+    """A digest of what a variant is trained with, beside corpus and code: its config, and the contents behind it."""
+    config = make_config(variant, args)
+    config["paths"] = {}
+    parts = [config.to_str(), digest(CONTROLS)]
+    parts += [digest(Path(path)) for path in (args.translator, args.english, args.vectors) if path]
+    return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
+
+
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     """Measure what is not measured yet. Returns the path of the result."""
     sources = find_sources(args.corpus, None, {}, SPLITS)
@@ -132,16 +160,23 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         "corpus": args.corpus,
         "lang": args.lang,
         "limit_train": args.limit_train,
-        # Of code, corpus and the recipe without back attention: what was measured with others cannot be compared.
-        "fingerprint": fingerprint(args, make_config(WITHOUT, args), sources),
+        # Of corpus and code: what was measured with others cannot be compared.
+        "fingerprint": fingerprint(args, Config(), sources),
     }
     variants = measured_before(target, key)
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), args.lang, args.limit_train)
+        for variant in args.only:
+            parts = made_of(variant, args)
+            if variants.get(variant, {}).get("made_of", parts) != parts:
+                raise BenchmarkError(
+                    f"{target}: {variant!r} was measured with another translator, English pipeline, vectors or config: "
+                    "choose another --name, or delete the file."
+                )
         for seed in args.seeds:
             for variant in args.only:
-                done = variants.setdefault(variant, {})
-                if set(splits) <= {split for split, runs in done.items() if str(seed) in runs}:
+                done = variants.setdefault(variant, {"made_of": made_of(variant, args)})
+                if all(str(seed) in done.get(split, {}) for split in splits):
                     continue
                 folder = Path(temporary) / f"{variant}-{seed}"
                 folder.mkdir(parents=True)
@@ -155,6 +190,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 write_result(
                     args.to, benchmark="back_attention", name=name, arguments=command, variants=variants, **key
                 )
+                # Each holds a translator and an English pipeline.
+                shutil.rmtree(folder)
     return target
 
 

@@ -1,4 +1,4 @@
-"""Features that know less than back attention does: what is left of its gain with them is not the translator's."""
+"""Features that know less than back attention does, to tell what of its gain comes from where."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ INNER = "inner.json"
 
 
 class Shuffled:
-    """Translates as another translator does, and mixes up which word of the sentence comes from where."""
+    """Translates as another translator does, and gives every word what comes from another one of the sentence: it
+    still knows what the sentence holds, but not where."""
 
     kind = "controls.saved_shuffled.v1"
 
@@ -27,7 +28,7 @@ class Shuffled:
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
         found = self.translator.translate(sentences)
         return [
-            Translation(one.words, one.attention[_random(words).permutation(len(words))])
+            Translation(one.words, np.roll(one.attention, _shift(words), axis=0))
             for words, one in zip(sentences, found, strict=True)
         ]
 
@@ -63,6 +64,11 @@ class RandomFeatures:
         features = np.array(rows, dtype=np.float16).reshape(len(doc), self.width)
         doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=[], attrs={FEATURES: features})
         return doc
+
+
+def _shift(words: Sequence[str]) -> int:
+    """By how many words; by none only where there is one."""
+    return int(_random(words).integers(1, len(words))) if len(words) > 1 else 0
 
 
 def _random(words: Sequence[str]) -> np.random.Generator:

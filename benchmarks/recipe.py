@@ -52,11 +52,20 @@ def read_variants(only: Sequence[str]) -> Dict[str, Dict[str, Any]]:
 
 
 def measured_before(target: Path, key: Dict[str, Any]) -> Dict[str, Any]:
-    """The variants in a result file that was made with the same settings; none where there is no such file."""
+    """The variants in a result file; none where there is no such file.
+
+    Raises BenchmarkError where it was made with other settings, since what is measured now could not stand beside it.
+    """
     if not target.exists():
         return {}
     result = json.loads(target.read_text(encoding="utf8"))
-    return result["variants"] if all(result.get(name) == value for name, value in key.items()) else {}
+    other = [name for name, value in key.items() if result.get(name) != value]
+    if other:
+        raise BenchmarkError(
+            f"{target}: this result is of another {' and '.join(other)} (the fingerprint is of corpus and code): "
+            "choose another --name, or delete the file."
+        )
+    return result["variants"]
 
 
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:

@@ -199,10 +199,12 @@ def alignment_table(folder: Path) -> str:
     rows = []
     for result in read_results(folder, "alignment").values():
         for protect, found in result["names"].items():
-            shares = [f"{100 * found[key]:.1f}" for key in ("kept", "peak_at_itself")]
+            shares = [f"{100 * found[key]:.1f}" for key in ("kept", "repeated", "peak_at_itself")]
             bleu = "" if result["bleu"] is None else f"{result['bleu']:.1f}"
             rows.append([result["corpus"], bleu, protect, f"{found['words']:,}", *shares])
-    return table(["Corpus", "BLEU", "protect", "words of entities", "kept, %", "attention at itself, %"], rows)
+    return table(
+        ["Corpus", "BLEU", "protect", "words of entities", "kept, %", "repeated, %", "attention at itself, %"], rows
+    )
 
 
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -96,6 +96,7 @@ class TranslatorTraining:
 
     train, dev: pairs of words. language: code of the source language.
     report: gets every evaluation. tell: gets a line a minute in between.
+    overwrite: start anew in the place of a training with other settings or other text.
     The network is trained where torch's default device of Thinc is.
     """
 
@@ -108,6 +109,7 @@ class TranslatorTraining:
         settings: TrainingSettings,
         report: Callable[[Dict[str, Any]], None],
         tell: Callable[[str], None] = lambda line: None,
+        overwrite: bool = False,
     ):
         # Now, not at the first evaluation.
         require("sacrebleu", "translation", "Training a translator")
@@ -118,6 +120,7 @@ class TranslatorTraining:
         self.settings = settings
         self.report = report
         self.tell = tell
+        self.overwrite = overwrite
         self.pieces = Pieces.train((words for pair in train for words in pair), settings.vocab)
         longest = settings.batching.longest
         self.too_long = sum(piece_count(pair, self.pieces) > longest for pair in train)
@@ -286,22 +289,19 @@ class TranslatorTraining:
 
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
+        if self.overwrite and self.resumes and self._read_checkpoint(path)[0]["made_of"] != self.made_of:
+            path.unlink()
         if not self.resumes:
             # Nobody should take the translator of another training for that of this one.
             for name in (LOG, *TRANSLATOR_FILES):
                 (self.folder / name).unlink(missing_ok=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             return
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{path}: the checkpoint is damaged ({error}): delete it to start anew.") from None
+        about, tensors = self._read_checkpoint(path)
         if about["made_of"] != self.made_of:
             raise ValueError(
-                f"{self.folder}: this folder holds a training with other settings or other text: delete "
-                f"{CHECKPOINT} there to start anew, or choose another folder."
+                f"{self.folder}: this folder holds a training with other settings or other text: choose "
+                "another folder, or overwrite it (--overwrite)."
             )
         self.model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
@@ -314,6 +314,13 @@ class TranslatorTraining:
                 state[place] = moments
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.progress = Progress(**json.loads(about["progress"]))
+
+    def _read_checkpoint(self, path: Path) -> Tuple[Dict[str, str], Dict[str, Tensor]]:
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{path}: the checkpoint is damaged ({error}): delete it to start anew.") from None
 
 
 def bleu(translator: ConvTranslator, pairs: Sequence[Pair]) -> float:

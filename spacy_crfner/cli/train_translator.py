@@ -33,6 +33,7 @@ def train_translator_cli(
     eval_every: Annotated[int, Option(help="Updates between evaluations")] = 500,
     patience: Annotated[int, Option(help="Evaluations without a lower loss on dev before it ends")] = 5,
     seed: Annotated[int, Option(help="Seed of all that is random")] = 0,
+    overwrite: Annotated[bool, Option(help="Start anew where the folder holds a training with other settings")] = False,
     gpu_id: Annotated[int, Option("--gpu-id", "-g", help="GPU to use, or -1 for the CPU")] = -1,
 ) -> None:
     """Train a translator into English for back attention.
@@ -68,7 +69,7 @@ def train_translator_cli(
             batching=Batching(size=batch_pieces, longest=longest, names=names, join=join),
         )
         setup_gpu(gpu_id, silent=gpu_id < 0)
-        training = TranslatorTraining(output, train, dev, lang, settings, print_line, tell=say)
+        training = TranslatorTraining(output, train, dev, lang, settings, print_line, tell=say, overwrite=overwrite)
         if training.too_long:
             msg.warn(f"{training.too_long:,} pairs have more than {longest} pieces and are left out (--longest)")
         if training.resumes:

@@ -11,9 +11,9 @@ from .writing import ConversionReport, describe, write_all
 
 COLUMN_SUFFIXES = (".conll", ".txt", ".iob", ".tsv", ".bio")
 SPLITS = {
-    "train": ("train", "eng.train"),
-    "dev": ("dev", "devel", "valid", "validation", "testa", "eng.testa"),
-    "test": ("test", "testb", "eng.testb"),
+    "train": ("train", "eng.train", "deu.train", "esp.train", "ned.train"),
+    "dev": ("dev", "devel", "valid", "validation", "testa", "eng.testa", "deu.testa", "esp.testa", "ned.testa"),
+    "test": ("test", "testb", "eng.testb", "deu.testb", "esp.testb", "ned.testb"),
 }
 """Split -> the names, without endings, that its file has in the corpora people download."""
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,9 +16,14 @@ import spacy
 from samples import TRAIN, english_ner
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from thinc.api import set_dropout_rate
 
+from spacy_crfner.back_attention import component
 from spacy_crfner.back_attention.cache import FeatureCache
+from spacy_crfner.back_attention.conv_translator import ConvTranslator
+from spacy_crfner.back_attention.convs2s import ConvS2S
 from spacy_crfner.back_attention.features import build_back_attention_features_v1
+from spacy_crfner.back_attention.pieces import Pieces
 from spacy_crfner.back_attention.translation import Translation, TranslationError
 from spacy_crfner.back_attention.untranslated import Untranslated
 
@@ -147,6 +153,93 @@ def test_nothing_is_computed_twice(tmp_path):
     assert translator.asked == 1
 
 
+class Other(Untranslated):
+    """Translates as its base does, from other files."""
+
+    def files(self):
+        return {"other": b"files"}
+
+
+def test_features_of_other_models_are_not_taken_from_the_cache(english, tmp_path, monkeypatch):
+    """Another translator, another English pipeline, or other code: each has keys of its own."""
+    digests = []
+    nlp = make(cache=tmp_path)
+    digests.append(nlp.get_pipe("back_attention").cfg["digest"])
+    expected = stored(nlp("Anna left ."))
+    digests.append(make(Other(), cache=tmp_path).get_pipe("back_attention").cfg["digest"])
+    changed = spacy.load(english_ner())
+    for node in changed.get_pipe("bcrf_ner").model.walk():
+        if node.name == "hashembed":
+            node.set_param("E", node.get_param("E") * 2.0)
+    changed.to_disk(tmp_path / "english")
+    other = spacy.blank("es")
+    pipe = other.add_pipe("back_attention")
+    pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "english", cache=tmp_path)
+    digests.append(pipe.cfg["digest"])
+    assert np.abs(stored(other("Anna left .")) - expected).max() > 0.01
+    monkeypatch.setattr(component, "FEATURES_VERSION", component.FEATURES_VERSION + 1)
+    digests.append(make(cache=tmp_path).get_pipe("back_attention").cfg["digest"])
+    assert len(set(digests)) == 4
+
+
+def test_what_does_not_fit_is_computed_again(tmp_path):
+    """Rows of a file that somebody has changed."""
+    nlp = make(cache=tmp_path)
+    expected = stored(nlp("Anna left ."))
+    for length in (2 * WIDTH, 4 * 2 * WIDTH):
+        with closing(sqlite3.connect(tmp_path / "features.sqlite")) as connection, connection:
+            connection.execute("UPDATE features SET data = ?", (b"\0" * length,))
+        again = make(cache=tmp_path)
+        np.testing.assert_array_equal(stored(again("Anna left .")), expected)
+
+
+def test_a_translator_of_another_language():
+    translator = Untranslated()
+    translator.language = "de"
+    with pytest.warns(UserWarning, match="has learned 'de', but the language of the pipeline is 'es'"):
+        make(translator)
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "message"),
+    [
+        (("back_attention", "bcrf_ner"), WIDTH + 1, r"'bcrf_ner' cannot be trained: .* gives 64 .* set width = 64"),
+        (("bcrf_ner", "back_attention"), WIDTH, "'bcrf_ner' reads the features of 'back_attention': put it behind"),
+    ],
+)
+def test_layers_that_do_not_fit_are_found_before_training(names, width, message):
+    nlp = spacy.blank("es")
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": {"@architectures": FEATURES, "width": width}}
+    for name in names:
+        nlp.add_pipe(name, config={"model": model} if name == "bcrf_ner" else {})
+    block = {"translator": {"@misc": "spacy_crfner.Untranslated.v1"}, "english": english_ner()}
+    nlp.config["initialize"]["components"]["back_attention"] = block
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    with pytest.raises(ValueError, match=message):
+        nlp.initialize(lambda: examples)
+
+
+WEIGHTS = ["translator/weights.safetensors", "translator/translator.json", "translator/pieces.json", "translator"]
+
+
+@pytest.mark.parametrize("name", ["cfg", *(f"parts/{name}" for name in WEIGHTS), "parts/english/config.cfg", "parts"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_damaged_files_say_where(tmp_path, name, missing):
+    pieces = Pieces.train([["uno", "dos"]], 260)
+    model = ConvS2S(len(pieces), size=8, width=8, encoder_layers=1, decoder_layers=1).without_norms()
+    nlp = make(ConvTranslator(model, pieces, ["uno"], "es", {}))
+    nlp.to_disk(tmp_path / "model")
+    path = tmp_path / "model" / "back_attention" / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif missing:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2] + b"{")
+    with pytest.raises(ValueError, match=r"'back_attention' in .*back_attention cannot be read .* Copy or train it"):
+        spacy.load(tmp_path / "model")
+
+
 def test_a_failing_translator_names_the_sentence():
     nlp = make(Swapped())
     with pytest.raises(TranslationError, match=r"'back_attention' failed at 'please fail \.': no such word"):
@@ -225,6 +318,20 @@ def test_features_of_another_width_are_refused():
         build_back_attention_features_v1(WIDTH).predict([doc])
 
 
+def test_dropout_of_features():
+    """The rate that training sets acts on single features, and leaves their mean as it is."""
+    doc = make()("Anna left . " * 100)
+    layer = build_back_attention_features_v1(WIDTH)
+    layer.initialize(X=[doc])
+    expected = layer.predict([doc])[0]
+    set_dropout_rate(layer, 0.4)
+    found = layer([doc], is_train=True)[0][0]
+    kept = found != 0
+    assert 0.5 < kept[expected != 0].mean() < 0.7
+    np.testing.assert_allclose(found[kept], (expected / 0.6)[kept], rtol=1e-3)
+    np.testing.assert_array_equal(layer.predict([doc])[0], expected)
+
+
 def test_dropout_of_words():
     doc = make()("Anna left . " * 100)
     layer = build_back_attention_features_v1(WIDTH, dropout=0.25)
@@ -287,6 +394,7 @@ def test_a_file_that_is_no_cache_is_named(tmp_path):
 WRITER = """
 import sys
 import numpy as np
+from spacy_crfner.back_attention import component
 from spacy_crfner.back_attention.cache import FeatureCache
 cache = FeatureCache(sys.argv[1], 1.0)
 first = int(sys.argv[2])

@@ -1,6 +1,7 @@
 """The benchmark of back attention: its variants can be trained, and its controls know nothing."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -37,7 +38,7 @@ def command(tmp_path, monkeypatch):
 
     monkeypatch.setattr(back_attention, "make_config", small)
     command = ["benchmarks/back_attention.py", "--corpus", "tiny", "--lang", "es", "--to", str(tmp_path)]
-    return [*command, "--translator", str(tmp_path), "--english", english_ner()]
+    return [*command, "--translator", str(tmp_path / "none"), "--english", english_ner()]
 
 
 def test_variants_are_measured_once(command, tmp_path, capsys, monkeypatch):
@@ -64,15 +65,71 @@ def test_every_variant_is_a_config_that_loads(command):
         assert nlp.pipe_names[-1] == "bcrf_ner", variant
 
 
+def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys):
+    """What was measured with another English pipeline cannot stand beside what is measured now."""
+    english = tmp_path / "english"
+    shutil.copytree(english_ner(), english)
+    command[command.index("--english") + 1] = str(english)
+    back_attention.main([*command, "--only", "untranslated", "--no-test"])
+    before = (tmp_path / "back-attention-tiny.json").read_text(encoding="utf8")
+    (english / "vocab" / "more").write_text("changed")
+    with pytest.raises(SystemExit):
+        back_attention.main([*command, "--only", "untranslated", "--no-test", "--seeds", "1"])
+    assert "was measured with another translator, English pipeline" in capsys.readouterr().err
+    back_attention.main([*command, "--only", "without", "--no-test", "--seeds", "1"])
+    with pytest.raises(SystemExit):
+        back_attention.main([*command, "--only", "without", "--limit-train", "5", "--name", "back-attention-tiny"])
+    assert "is of another limit_train" in capsys.readouterr().err
+    kept = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["variants"]
+    assert kept["untranslated"] == json.loads(before)["variants"]["untranslated"]
+
+
+def test_variants_are_what_they_are_called(command):
+    args = back_attention.parse_args(command[1:])
+    configs = {
+        name: back_attention.make_config(name, args) for name in [back_attention.WITHOUT, *back_attention.VARIANTS]
+    }
+    blocks = {name: str(config["components"]["bcrf_ner"]["model"]) for name, config in configs.items()}
+    made = {name: config["initialize"]["components"].get("back_attention", {}) for name, config in configs.items()}
+    translators = {name: block.get("translator", {}).get("@misc") for name, block in made.items()}
+    carried = {name for name, block in blocks.items() if "BackAttentionFeatures" in block}
+    assert carried == set(configs) - {back_attention.WITHOUT}
+    assert {name for name, block in blocks.items() if "WordCharEmbed" not in block} == {
+        "alone as embeddings",
+        "random features alone",
+    }
+    # A Concatenate below the BiLSTM, beside it, or none.
+    encoders = {name: config["components"]["bcrf_ner"]["model"]["tok2vec"] for name, config in configs.items()}
+    below = {name for name, block in encoders.items() if "BackAttention" in str(block.get("tok2vec"))}
+    assert below == {"at the input", "alone as embeddings", "random features alone"}
+    assert "Concatenate" in str(encoders["at the input"]["tok2vec"])
+    assert translators["shuffled alignment"] == "controls.Shuffled.v1"
+    assert translators["untranslated"] == "spacy_crfner.Untranslated.v1"
+    assert translators["random features"] is translators["random features alone"] is None
+    others = {"back attention", "row-normalised", "marginals", "projected entities", "at the input"}
+    assert {translators[name] for name in (*others, "alone as embeddings")} == {"spacy_crfner.ConvSeq2Seq.v1"}
+    settings = {name: configs[name]["components"]["back_attention"] for name in others}
+    assert settings["marginals"]["representation"] == "marginals"
+    assert settings["projected entities"]["representation"] == "tags"
+    assert settings["row-normalised"]["normalisation"] == "row_normalised"
+    assert settings["back attention"]["representation"] == "states"
+    assert len({config.to_str() for config in configs.values()}) == len(configs)
+
+
 def test_controls():
     shuffled = controls.make_shuffled(make_untranslated_v1())
     words = ["uno", "dos", "tres", "cuatro", "cinco", "seis"]
     (found,) = shuffled.translate([words])
     assert found.words == words and sorted(found.attention.argmax(axis=1)) == list(range(6))
-    assert not np.array_equal(found.attention, np.eye(6))
+    assert not (found.attention * np.eye(6)).any()  # no word keeps its own
+    assert {controls._shift(list(words[:2])) for words in (["a", "b"], ["c", "d"])} == {1} and controls._shift(
+        ["a"]
+    ) == 0
     again = load_translator(shuffled.kind, shuffled.files())
     np.testing.assert_array_equal(again.translate([words])[0].attention, found.attention)
     nlp = spacy.blank("es")
     nlp.add_pipe("random_features", name="back_attention", config={"width": 5})
     features = nlp("dos uno dos").spans["back_attention"].attrs["features"]
     assert features.shape == (3, 5) and (features[0] == features[2]).all() and (features[0] != features[1]).any()
+    many = nlp(" ".join(map(str, range(500)))).spans["back_attention"].attrs["features"].astype(float)
+    assert many.std() == pytest.approx(3**-0.5, abs=0.02) and abs(many.mean()) < 0.05

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -127,6 +128,11 @@ def test_a_training_that_goes_on_is_that_without_a_break(tmp_path):
     assert again.run().update == 12
     for first, second in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert again.progress.since_best == whole.progress.since_best
+    logs = [[json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in "ab"]
+    # The end of the run that was broken off is an evaluation more, and changes none of the others.
+    kept = [[{**line, "minutes": 0} for line in log if line["update"] != 7] for log in logs]
+    assert kept[0] == kept[1] and [line["update"] for line in logs[1]] == [5, 7, 10, 12]
     finished = training(tmp_path / "b", max_updates=12)
     assert finished.run().update == 12 and finished.progress.best == again.progress.best
 
@@ -159,8 +165,54 @@ def test_a_killed_training_goes_on(tmp_path):
 
 def test_another_training_does_not_go_on_with_it(tmp_path):
     training(tmp_path, max_updates=1).run()
-    with pytest.raises(ValueError, match=f"other settings or other text: delete {CHECKPOINT}"):
+    with pytest.raises(ValueError, match=r"other settings or other text: choose .*--overwrite"):
         training(tmp_path, max_updates=1, dropout=0.4).run()
+    other = replace(SMALL, eval_every=5, max_updates=2, dropout=0.4)
+    anew = TranslatorTraining(tmp_path, PAIRS[:80], PAIRS[:10], "es", other, print, overwrite=True)
+    assert anew.run().update == 2
+    assert [json.loads(line)["update"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2]
+    # With the same settings, it goes on all the same.
+    again = TranslatorTraining(tmp_path, PAIRS[:80], PAIRS[:10], "es", other, print, overwrite=True)
+    assert again.run().update == 2 and again.progress == anew.progress
+
+
+def test_a_damaged_checkpoint_says_so(tmp_path):
+    training(tmp_path, max_updates=1).run()
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"the checkpoint is damaged .* delete it to start anew"):
+        training(tmp_path, max_updates=2).run()
+
+
+@pytest.mark.parametrize("settings", [{"max_updates": 0}, {"warmup": 0}, {"dropout": 1.0}, {"learn_rate": 0.0}])
+def test_numbers_that_training_cannot_work_with(settings):
+    with pytest.raises(ValueError, match="translator"):
+        replace(SMALL, **settings)
+
+
+def test_pairs_that_are_too_long_are_counted(tmp_path):
+    long = [(["el"] * 50, ["the"] * 50)]
+    brief = replace(SMALL, max_updates=1, batching=Batching(size=600, longest=20))
+    assert TranslatorTraining(tmp_path, [*PAIRS, *long], PAIRS[:4], "es", brief, print).too_long == 1
+    with pytest.raises(ValueError, match="all have more than 20 pieces"):
+        TranslatorTraining(tmp_path, long, PAIRS[:4], "es", brief, print)
+
+
+def test_the_loss_on_dev_is_a_mean_over_pieces(tmp_path):
+    """However they are put into batches; and training smooths its labels, which dev does not."""
+    one, other = training(tmp_path / "a"), training(tmp_path / "b")
+    pairs = [*PAIRS[:7], (["el", "perro"] * 8, ["the", "dog"] * 8)]
+    losses = []
+    for size in (40, 600):
+        one.dev, one.settings = pairs, replace(one.settings, batching=Batching(size=size))
+        losses.append(one._dev_loss())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    source, target = torch.tensor([[30, 31, END]]), torch.tensor([[BEGIN, 33, END]])
+    other.model.eval()
+    scores = other.model(source, target[:, :-1])[0][0].log_softmax(-1)
+    right = torch.stack([scores[0, 33], scores[1, END]])
+    expected = -(0.9 * right + 0.1 * scores.mean(-1)).mean()
+    torch.testing.assert_close(other._loss(source, target, 0.0, 0.1), expected)
+    torch.testing.assert_close(other._loss(source, target, 0.0, 0.0), -right.mean())
 
 
 def test_it_stops_when_dev_gets_no_better(tmp_path):
@@ -170,19 +222,33 @@ def test_it_stops_when_dev_gets_no_better(tmp_path):
 
 def test_batches_hold_every_pair_once():
     pieces = Pieces.train((words for pair in PAIRS for words in pair), 300)
-    batching = Batching(size=100, join=0.4, names=0.5)
+    batching = Batching(size=100, join=0.4, names=0.0)
     batches = list(make_batches(PAIRS, pieces, batching, random.Random(0)))
     assert all(max(source.numel(), target.numel()) <= 100 for source, target in batches)
     assert sum(int((source == END).sum()) for source, _ in batches) < len(PAIRS)
     assert all((target[:, 0] == BEGIN).all() for _, target in batches)
-    sizes = [sum(int(((side > END) & (side != PAD)).sum()) for side in sides) for sides in zip(*batches, strict=True)]
-    # Names of one word: every word of this text is a piece or a number.
-    longest = [sum(len(pieces.encode(words)[1]) for words in side) for side in zip(*PAIRS, strict=True)]
-    assert all(4 * len(PAIRS) <= size <= most for size, most in zip(sizes, longest, strict=True))
+    for side in (0, 1):
+        rows = [
+            pieces.decode([one for one in row if one != BEGIN])[0] for batch in batches for row in batch[side].tolist()
+        ]
+        expected = Counter(tuple(pair[side]) for pair in PAIRS)
+        # Every sentence has four words.
+        assert Counter(tuple(row[k : k + 4]) for row in rows for k in range(0, len(row), 4)) == expected
     again = list(make_batches(PAIRS, pieces, batching, random.Random(0)))
     assert all(
         torch.equal(a, b) for one, other in zip(batches, again, strict=True) for a, b in zip(one, other, strict=True)
     )
+
+
+def test_no_more_is_joined_than_fits():
+    pieces = Pieces.train((words for pair in PAIRS for words in pair), 300)
+    longest = max(len(pieces.encode(words)[0]) for pair in PAIRS for words in pair)
+    batching = Batching(size=400, longest=3 * longest, join=1.0, names=0.0)
+    batches = list(make_batches(PAIRS, pieces, batching, random.Random(0)))
+    lengths = [int((row != PAD).sum()) for source, _ in batches for row in source]
+    assert longest < max(lengths) <= 3 * longest
+    words = sum(len(pieces.decode(row.tolist())[0]) for source, _ in batches for row in source)
+    assert words == 4 * len(PAIRS)
 
 
 def test_parallel_text(tmp_path):
@@ -353,3 +419,75 @@ def test_hugging_face_errors(hugging_face, tmp_path):
     if "m2m" in str(hugging_face):
         with pytest.raises(ValueError, match="no language 'tlh'"):
             make_hf_translator_v1(hugging_face, source="es", target="tlh")
+
+
+def test_the_attention_is_that_by_which_each_piece_was_chosen(hugging_face, monkeypatch):
+    """Of every piece of the translation, that at the step which predicts it."""
+    source = "es" if "m2m" in str(hugging_face) else None
+    translator = make_hf_translator_v1(hugging_face, source=source, beams=1)
+    words = ["Kell", "ve", "el", "perro"]
+    ids, _ = translator._encode(words)
+    inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+    options = {} if translator._first is None else {"forced_bos_token_id": translator._first}
+    with torch.no_grad():
+        output = translator.model.generate(**inputs, **options, num_beams=1, do_sample=False, max_new_tokens=42)[0]
+        found = translator.model(**inputs, decoder_input_ids=output[None, :-1], output_attentions=True)
+    chosen = found.logits[0].argmax(-1).tolist()
+    forced = 1 if translator._first is not None else 0
+    assert chosen[forced:-1] == output[1 + forced : -1].tolist()  # so row n is that which predicts piece n
+    seen = []
+    read = translator._read
+    monkeypatch.setattr(translator, "_read", lambda *arguments: seen.append(arguments[2:]) or read(*arguments))
+    translator.translate([words])
+    ((pieces, matrix),) = seen
+    assert pieces == output[1:].tolist()
+    np.testing.assert_allclose(matrix, torch.stack(list(found.cross_attentions)).mean(dim=(0, 2))[0].numpy(), atol=1e-5)
+
+
+def test_a_translation_does_not_depend_on_what_is_beside_it(hugging_face):
+    source = "es" if "m2m" in str(hugging_face) else None
+    translator = make_hf_translator_v1(hugging_face, source=source, beams=2)
+    together = translator.translate(SENTENCES)
+    for words, found in zip(SENTENCES, together, strict=True):
+        (alone,) = translator.translate([words])
+        assert alone.words == found.words
+        np.testing.assert_allclose(alone.attention, found.attention, atol=1e-5)
+
+
+def test_languages_that_a_model_does_not_have(hugging_face):
+    if "m2m" in str(hugging_face):
+        for settings in ({"source": "klingon"}, {"source": None}, {"source": "es", "target": "tlh"}):
+            with pytest.raises(ValueError, match=r"has no language .* choose `(source|target)` from"):
+                make_hf_translator_v1(hugging_face, **settings)
+    else:
+        with pytest.raises(ValueError, match=r"two languages only: leave `source` \('es'\) out"):
+            make_hf_translator_v1(hugging_face, source="es")
+    for name in ("beams", "longest", "batch_size"):
+        with pytest.raises(ValueError, match=f"{name} of a translator must be 1 or more"):
+            make_hf_translator_v1(hugging_face, **{name: 0})
+
+
+def test_nllb_is_told_its_languages(tmp_path):
+    """Its tokenizer has them among its special pieces."""
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    words = sorted({word for pair in PAIRS for side in pair for word in side})
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *(("\u2581" + word, -2.0) for word in words)]
+    inner = tokenizers.Tokenizer(tokenizers.models.Unigram(vocab, unk_id=3))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer = transformers.NllbTokenizerFast(tokenizer_object=inner, src_lang="spa_Latn", tgt_lang="eng_Latn")
+    config = transformers.M2M100Config(
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=64,
+        decoder_start_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.M2M100ForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    translator = make_hf_translator_v1(tmp_path, source="spa_Latn", target="eng_Latn")
+    assert translator._first == tokenizer.convert_tokens_to_ids("eng_Latn")
+    ids, _ = translator._encode(["Kell", "ve"])
+    assert tokenizer.convert_tokens_to_ids("spa_Latn") in ids
+    assert translator.translate([["Kell", "ve"]])[0].attention.shape[0] == 2
+    with pytest.raises(ValueError, match=r"no language 'en': choose `target` from .*eng_Latn"):
+        make_hf_translator_v1(tmp_path, source="spa_Latn", target="en")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_crfner.back_attention.alignment import between_words, carry, expand
-from spacy_crfner.back_attention.names import LONGEST, looks_like_name, protect, shared_names
+from spacy_crfner.back_attention.names import LONGEST, PROTECT, looks_like_name, protect, shared_names
 from spacy_crfner.back_attention.pieces import END, FIRST_NAME, NAMES, SPECIAL, Pieces
 from spacy_crfner.back_attention.translation import Translation, cut, translate_in_parts
 
@@ -98,6 +98,20 @@ def test_all_or_no_shared_names():
 # Attention
 
 
+def test_names_that_come_twice_keep_their_order():
+    source, target = ["Tom", "ve", "Mary", "Tom", "come"], ["Tom", "sees", "Mary", "Tom", "eats"]
+    for seed in range(10):
+        shown_source, shown_target, names = shared_names(source, target, 0.8, random.Random(seed))
+        numbers = [[word for word in side if isinstance(word, int)] for side in (shown_source, shown_target)]
+        assert numbers[0] == numbers[1] and set(numbers[0]) == set(names)
+
+
+def test_words_that_are_too_long_stand_for_themselves():
+    address = "https://example.org/" + "a" * 60
+    for how in PROTECT:
+        assert protect(["mira", address, "ya"], {"mira", "ya", address}, how) == (["mira", 0, "ya"], [(1, 2)])
+
+
 def test_attention_between_words_by_loops():
     rng = np.random.default_rng(0)
     attention = rng.random((5, 4)).astype(np.float32)
@@ -141,6 +155,29 @@ def test_cut_loses_nothing(words, longest):
 def test_cut_after_punctuation():
     assert cut(["uno", "dos", ",", "tres", "cuatro", "cinco"], 4) == [["uno", "dos", ","], ["tres", "cuatro", "cinco"]]
     assert cut(["uno", "dos", "tres", "cuatro", "cinco"], 4) == [["uno", "dos", "tres", "cuatro"], ["cinco"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "longest", "first"),
+    [
+        ("ayer . no dijo nada ¿ qué pasa ?", 6, "ayer . no dijo nada ¿"),
+        ("a b l' homme est la", 4, "a b l' homme"),
+        ('a b c " d e f', 5, 'a b c " d'),
+        ("a b c ) d e f", 5, "a b c )"),
+    ],
+)
+def test_nothing_is_cut_behind_what_opens(text, longest, first):
+    assert " ".join(cut(text.split(" "), longest)[0]) == first
+
+
+def test_parts_that_cannot_be_read_are_halved():
+    def translate(parts):
+        assert all(len(part) <= 3 for part in parts)
+        return [Translation(part, np.eye(len(part), dtype=np.float32)) for part in parts]
+
+    words = list("abcdefghijk")
+    (found,) = translate_in_parts([words], 100, translate, lambda part: len(part) <= 3)
+    assert found.words == words and (found.attention == np.eye(11)).all()
 
 
 def test_parts_are_put_together():
