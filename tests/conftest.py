@@ -1,6 +1,11 @@
 """Shared fixtures and options."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: as many threads as there are workers are enough.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 from typing import Callable, List
 

@@ -69,7 +69,7 @@ def test_readme_names_the_two_commands_that_ci_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in (
         "pip install -r requirements.txt -e . && python -m spacy project run all",
-        "pip install -r requirements-dev.txt -e . && python -m pytest",
+        "pip install -r requirements-dev.txt -e . && python -m pytest -n 2",
     ):
         assert command in readme
 

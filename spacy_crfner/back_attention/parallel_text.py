@@ -9,6 +9,9 @@ from spacy.language import Language
 
 from ..corpora import CorpusError
 
+BOM = "utf-8-sig"
+"""UTF-8, with or without a mark at its beginning."""
+
 Pair = Tuple[List[str], List[str]]
 """The words of a sentence and of its English translation."""
 
@@ -28,10 +31,9 @@ def read_pairs(
             f"{source} has {len(lines[0]):,} lines, {target} has {len(lines[1]):,}: line n of one must be the "
             "translation of line n of the other."
         )
-    tokenizers = [_tokenizer(code) for code in (language, "en")]
     sides: List[Iterator[List[str]]] = [
-        map(str.split, side) if tokenized else split_words(nlp, side)
-        for nlp, side in zip(tokenizers, lines, strict=True)
+        map(str.split, side) if tokenized else split_words(_tokenizer(code), side)
+        for code, side in zip((language, "en"), lines, strict=True)
     ]
     pairs = [(words, english) for words, english in zip(*sides, strict=True) if words and english]
     if not pairs:
@@ -49,12 +51,15 @@ def _tokenizer(language: str) -> Language:
     try:
         return spacy.blank(language)
     except ImportError as error:
-        raise CorpusError(f"spaCy has no language {language!r}, or needs a package for it: {error}") from None
+        raise CorpusError(
+            f"spaCy has no language {language!r}, or needs a package for it: choose 'xx', which is for any, or split the "
+            f"words yourself ({error})."
+        ) from None
 
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with gzip.open(path, "rt", encoding="utf8") if path.suffix == ".gz" else path.open(encoding="utf8") as file:
+        with gzip.open(path, "rt", encoding=BOM) if path.suffix == ".gz" else path.open(encoding=BOM) as file:
             for line in file:
                 yield line.strip()
     except (OSError, EOFError) as error:

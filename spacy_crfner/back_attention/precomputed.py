@@ -32,12 +32,13 @@ class PrecomputedTranslator:
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
         """Raises TranslationError for a sentence that has none."""
-        for words in sentences:
-            if tuple(words) not in self.translations:
-                raise TranslationError(
-                    f"There is no translation of {' '.join(words)[:80]!r}: add a line with exactly these "
-                    f"{len(words)} words to the file of translations."
-                )
+        missing = [words for words in sentences if tuple(words) not in self.translations]
+        if missing:
+            others = f" (and {len(missing) - 1} others of this batch)" if len(missing) > 1 else ""
+            raise TranslationError(
+                f"There is no translation of {' '.join(missing[0])[:80]!r}{others}: add a line with exactly these "
+                f"{len(missing[0])} words to the file of translations."
+            )
         return [self.translations[tuple(words)] for words in sentences]
 
     def files(self) -> Files:
@@ -51,7 +52,7 @@ class PrecomputedTranslator:
 
 def read_precomputed(path: Union[str, Path]) -> PrecomputedTranslator:
     try:
-        text = Path(path).read_text(encoding="utf8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: the translations cannot be read ({error}).") from None
     return PrecomputedTranslator(text.split("\n"), name=str(path))
@@ -79,6 +80,8 @@ def _words(found: Mapping[str, Any], key: str) -> List[str]:
 
 def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
     """The columns of Pharaoh pairs: an English word's attention is divided among the source words it is aligned to."""
+    if not isinstance(pairs, str):
+        raise ValueError('the alignment must be a text such as "0-0 1-2"')
     matrix = np.zeros(shape, dtype=np.float32)
     for pair in pairs.split():
         source, dash, target = pair.partition("-")

@@ -1,7 +1,8 @@
 """`python -m spacy crfner align`"""
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 from typer import Argument, Option
 from wasabi import msg
@@ -15,7 +16,7 @@ def align_cli(
     model: Annotated[str, Argument(help="Folder or package of a pipeline with back_attention")],
     text: Annotated[str, Argument(help="Text to translate and draw")],
     output: Annotated[Path, Option("--output", "-o", help="Path of the pictures, without suffix")] = Path("alignment"),
-    png: Annotated[bool, Option(help="Write a PNG too, which needs matplotlib")] = True,
+    png: Annotated[Optional[bool], Option(help="Write a PNG too (default: if matplotlib is installed)")] = None,
 ) -> None:
     """Draw the attention between a text and its translation as a heat map (HTML and PNG)."""
     import spacy
@@ -23,15 +24,20 @@ def align_cli(
     from ..back_attention.heat_map import align, to_html, write_png
 
     with clear_errors():
+        if not text.strip():
+            raise ValueError("There is no text to draw.")
+        base = output.with_suffix("") if output.suffix in (".html", ".png") else output
+        if not base.name:
+            raise ValueError(f"--output {output} names no file: give a path with a name.")
         sentences = align(spacy.load(model), text)
         for sentence in sentences:
             print(" ".join(sentence.words))
             print(" ".join(sentence.english))
-        page = output.with_name(f"{output.name}.html")
+        page = base.with_name(f"{base.name}.html")
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(to_html(sentences, text), encoding="utf8")
         msg.good(f"Wrote {page}")
-        if png:
-            picture = output.with_name(f"{output.name}.png")
+        if png or (png is None and find_spec("matplotlib") is not None):
+            picture = base.with_name(f"{base.name}.png")
             write_png(sentences, picture)
             msg.good(f"Wrote {picture}")
