@@ -52,8 +52,8 @@ def _tokenizer(language: str) -> Language:
         return spacy.blank(language)
     except ImportError as error:
         raise CorpusError(
-            f"spaCy has no language {language!r}, or needs a package for it: choose 'xx', which is for any, or split the "
-            f"words yourself ({error})."
+            f"spaCy has no language {language!r}, or needs a package for it: choose 'xx', which is for any, or split "
+            f"the words yourself ({error})."
         ) from None
 
 
