@@ -87,12 +87,12 @@ class BackAttention(Settings, Pipe):
                 yield from docs
 
     def _annotate(self, docs: Sequence[Doc]) -> None:
-        sentences = [words for doc in docs for _, _, words in self._sentences(doc)]
-        found = iter(self.features([[word for _, word in words] for words in sentences]))
-        for doc in docs:
+        parts = [list(self._sentences(doc)) for doc in docs]
+        found = iter(self.features([[word for _, word in words] for one in parts for _, _, words in one]))
+        for doc, one in zip(docs, parts, strict=True):
             array = np.zeros((len(doc), self.width), dtype=np.float16)
             spans = []
-            for start, end, words in self._sentences(doc):
+            for start, end, words in one:
                 spans.append(Span(doc, start, end))
                 array[[place for place, _ in words]] = next(found)
             doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=spans, attrs={FEATURES: array})
@@ -267,7 +267,8 @@ class BackAttention(Settings, Pipe):
 
     def __reduce__(self) -> Tuple[Any, ...]:
         settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
-        return _rebuild, (type(self), self.name, settings, self.to_bytes())
+        folder = None if self.cache.path is None else str(self.cache.path.parent)
+        return _rebuild, (type(self), self.name, settings, self.to_bytes(), folder)
 
     def _save_parts(self) -> bytes:
         if self.translator is None or self.english is None:
@@ -292,5 +293,11 @@ class BackAttention(Settings, Pipe):
             self.english = EnglishNER.load(path / "english", self.cfg["representation"])
 
 
-def _rebuild(cls: Type[BackAttention], name: str, settings: Dict[str, Any], data: bytes) -> BackAttention:
-    return cls(name, **settings).from_bytes(data)
+def _rebuild(
+    cls: Type[BackAttention], name: str, settings: Dict[str, Any], data: bytes, folder: Optional[str]
+) -> BackAttention:
+    """folder: of the cache, which a process on this machine shares."""
+    component = cls(name, **settings).from_bytes(data)
+    if folder is not None and Path(folder).is_dir():
+        component.keep_features(folder)
+    return component

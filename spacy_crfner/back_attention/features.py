@@ -6,6 +6,8 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from ..wrapping import concatenate_rows, split_rows
+
 FEATURES = "features"
 """The key of a span group's attrs under which the features of a Doc's tokens stand: (tokens, width) float16."""
 
@@ -61,13 +63,19 @@ def forward(
     features = [_read(model, doc, is_train or model.attrs["has_seen"]) for doc in docs]
     if is_train:
         model.attrs["has_seen"] = True
-        features = [_drop(model, rows) for rows in features]
+        if model.attrs["word_dropout"] or model.attrs["dropout_rate"]:
+            rows = _drop(model, concatenate_rows(model, features))
+            features = split_rows(model, rows, [len(doc) for doc in docs])
     return features, lambda gradient: docs
 
 
 def _drop(model: Model[List[Doc], List[Floats2d]], rows: Floats2d) -> Floats2d:
-    words = model.ops.get_dropout_mask((len(rows), 1), model.attrs["word_dropout"]) != 0
-    return rows * words * model.ops.get_dropout_mask(rows.shape, model.attrs["dropout_rate"])
+    """rows: of all Docs of a batch."""
+    if model.attrs["word_dropout"]:
+        rows = rows * (model.ops.get_dropout_mask((len(rows), 1), model.attrs["word_dropout"]) != 0)
+    if model.attrs["dropout_rate"]:
+        rows = rows * model.ops.get_dropout_mask(rows.shape, model.attrs["dropout_rate"])
+    return rows
 
 
 def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> Floats2d:

@@ -88,6 +88,15 @@ class NERVote(Settings, Pipe):
         needed = {"confidence", "marginals"} if self.cfg["rule"] == "word" else {"confidence"}
         pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
         labels: Set[str] = set()
+        written = {getattr(pipe, "cfg", {}).get("spans_key") for _, pipe in pipeline}
+        unwritten = [key for key in self.cfg["groups"] if key not in written and key not in dict(pipeline)]
+        if pipeline and unwritten:
+            warnings.warn(
+                f"{self.name!r} merges {', '.join(unwritten)}, but no component of the pipeline has this spans_key: "
+                "correct the names.",
+                UserWarning,
+                stacklevel=2,
+            )
         for name, pipe in pipeline:
             settings = getattr(pipe, "cfg", {})
             if name in self.cfg["groups"] and "spans_key" in settings and settings["spans_key"] is None:

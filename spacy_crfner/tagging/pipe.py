@@ -25,6 +25,8 @@ class CRFPipe(SettingsPipe):
     """
 
     def __init__(self, vocab: Vocab, model: Model[List[Doc], CRFScores], name: str, settings: Dict[str, Any]):
+        if "resize_output" not in model.attrs:
+            raise ValueError(f"The model of {name!r} is not one of a tagger: choose spacy_crfner.CRFTagger.v1.")
         super().__init__(vocab, model, name, settings, {"labels": [], "filtered": None}, fixed=("scheme",))
         self._tag_set = TagSet((), settings["scheme"])
 
@@ -129,19 +131,19 @@ class CRFPipe(SettingsPipe):
     def _filter_by_router(self, nlp: Optional[Language]) -> None:
         """Put the labels in the place of a `label_filter` that says which kind of label a router is to tell.
 
-        Raises ValueError where there is no such router.
+        Raises ValueError where there is no such router, and warns where there is none to ask for sentences.
         """
         kind, key = self.cfg["label_filter"], self.cfg["router"]
-        if kind not in LABEL_KINDS:
-            return
         pipes: List[Any] = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
         before = pipes[: pipes.index(self)] if self in pipes else pipes
         routers = [pipe for pipe in before if hasattr(pipe, "weak_labels") and pipe.cfg["spans_key"] == key]
+        problem = f"the router {key!r}, but no weak_class_router before it writes this span group: put one in front"
+        if not routers and self in pipes and "routed" in (self.cfg.get("train_on"), self.cfg.get("predict_on")):
+            warnings.warn(f"{self.name!r} takes its sentences from {problem}.", UserWarning, stacklevel=3)
+        if kind not in LABEL_KINDS:
+            return
         if not routers:
-            raise ValueError(
-                f"{self.name!r} takes its labels from the router {key!r}, but no weak_class_router before it writes "
-                "this span group: put one in front, or name the labels in label_filter."
-            )
+            raise ValueError(f"{self.name!r} takes its labels from {problem}, or name the labels in label_filter.")
         found = list(routers[-1].weak_labels if kind == WEAK else routers[-1].strong_labels)
         if not found:
             raise ValueError(f"{self.name!r} has no labels: the router {key!r} takes none of the labels as {kind}.")

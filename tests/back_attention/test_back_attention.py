@@ -153,6 +153,15 @@ def test_nothing_is_computed_twice(tmp_path):
     assert translator.asked == 1
 
 
+def test_a_pickled_component_shares_the_cache(tmp_path):
+    nlp = make(cache=tmp_path / "cache")
+    again = pickle.loads(pickle.dumps(nlp)).get_pipe("back_attention")
+    assert again.cache.path == nlp.get_pipe("back_attention").cache.path
+    shutil.rmtree(tmp_path / "cache")
+    assert pickle.loads(pickle.dumps(nlp)).get_pipe("back_attention").cache.path is None
+    assert not (tmp_path / "cache").exists()
+
+
 class Other(Untranslated):
     """Translates as its base does, from other files."""
 

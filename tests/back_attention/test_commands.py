@@ -1,11 +1,14 @@
 """The commands: a translator is trained, a pipeline uses it, its attention is drawn."""
 
+import sys
+
 import pytest
 import spacy
 from samples import english_ner
 from test_translators import make_pairs
 from typer.testing import CliRunner
 
+from spacy_crfner.cli import align
 from spacy_crfner.cli import crfner as commands
 
 
@@ -24,7 +27,7 @@ def text(tmp_path_factory):
     return folder
 
 
-def test_train_translator_and_align(text, tmp_path):
+def test_train_translator_and_align(text, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     files = []
     for option, language in (("source", "es"), ("target", "en"), ("dev-source", "es"), ("dev-target", "en")):
@@ -48,9 +51,19 @@ def test_train_translator_and_align(text, tmp_path):
     page = output.with_suffix(".html").read_text(encoding="utf8")
     assert "perro" in page and "<ve>" not in page and page.count("<tr>") > 4
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    # Without matplotlib there is no PNG, unless one is asked for; an ending is not doubled.
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(align, "find_spec", lambda name: None)
+    crfner("align", tmp_path / "model", "Kell", "--output", tmp_path / "other.html")
+    assert sorted(path.name for path in tmp_path.glob("other*")) == ["other.html"]
+    assert "matplotlib" in crfner("align", tmp_path / "model", "Kell", "--png", "--output", tmp_path / "third", code=1)
+    anew = crfner(*command, "--max-updates", "2", "--eval-every", "2", "--seed", "3", "--overwrite")
+    assert "translator of update 2" in anew
 
 
 def test_align_says_what_is_missing(tmp_path):
     spacy.blank("es").to_disk(tmp_path / "model")
     assert "has no back_attention" in crfner("align", tmp_path / "model", "Hola", code=1)
     assert "Can't find model" in crfner("align", tmp_path / "none", "Hola", code=1)
+    assert "no text to draw" in crfner("align", tmp_path / "model", " ", code=1)
+    assert "names no file" in crfner("align", tmp_path / "model", "Hola", "--output", ".", code=1)

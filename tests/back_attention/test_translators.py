@@ -263,12 +263,16 @@ def test_parallel_text(tmp_path):
         ["Un", "perro."],
         ["A", "dog."],
     )
+    (tmp_path / "c.es").write_text("\ufeffUn perro.\n", encoding="utf8")
+    (tmp_path / "c.en").write_text("A dog.\n", encoding="utf8")
+    assert read_pairs(tmp_path / "c.es", tmp_path / "c.en", "es")[0][0][0] == "Un"
+    assert read_pairs(tmp_path / "c.es", tmp_path / "c.en", "qu", tokenized=True)[0][0] == ["Un", "perro."]
     (tmp_path / "b.en").write_text("One\n", encoding="utf8")
     with pytest.raises(CorpusError, match=r"has 3 lines, .*b\.en has 1"):
         read_pairs(tmp_path / "a.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"none\.es: the file cannot be read"):
         read_pairs(tmp_path / "none.es", tmp_path / "b.en", "es")
-    with pytest.raises(CorpusError, match="no language 'xx_none'"):
+    with pytest.raises(CorpusError, match=r"no language 'xx_none'.* choose 'xx'"):
         read_pairs(tmp_path / "b.en", tmp_path / "b.en", "xx_none")
 
 
@@ -299,6 +303,7 @@ def test_precomputed_translations(tmp_path):
         ("{", "is no translation"),
         ('{"words": "el", "translation": [], "alignment": ""}', "'words' must be a list of words"),
         ('{"words": ["el"], "translation": ["the"]}', "needs an alignment or an attention"),
+        ('{"words": ["el"], "translation": ["the"], "alignment": [[0, 0]]}', 'a text such as "0-0 1-2"'),
         ('{"words": ["el"], "translation": ["the"], "alignment": "0:0"}', "'0:0' is no pair"),
         ('{"words": ["el"], "translation": ["the"], "alignment": "0-1"}', "names a word that there is not"),
         ('{"words": ["el"], "translation": ["the"], "attention": [[1, 2]]}', "1 by 2, not 1 words by 1 English"),

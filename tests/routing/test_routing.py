@@ -1,5 +1,7 @@
 """The router, and taggers behind it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import spacy
@@ -467,3 +469,53 @@ def test_labels_that_are_not_there():
 def test_a_doc_that_no_router_has_read(nlp):
     with pytest.raises(ValueError, match=r"has no doc\.spans\['weak_class_router'\]: put a weak_class_router"):
         nlp.get_pipe("weak")(nlp.make_doc("Anna left ."))
+
+
+def test_models_that_are_none_of_the_component():
+    nlp = spacy.blank("en")
+    with pytest.raises(ValueError, match=r"not one of a tagger: choose spacy_crfner\.CRFTagger\.v1"):
+        nlp.add_pipe("bcrf_ner", config={"model": SMALL_ROUTER})
+    with pytest.raises(ValueError, match=r"not one of a router: choose one such as spacy_crfner\.RCNN\.v1"):
+        nlp.add_pipe("weak_class_router", config={"model": SMALL_MODEL["model"]})
+
+
+def test_a_router_that_is_not_in_front():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "router": "weak_class_router", "predict_on": "routed"})
+    nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
+    with pytest.warns(UserWarning, match="takes its sentences from the router .* put one in front"):
+        nlp.initialize(lambda: examples(nlp))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "message"),
+    [
+        ("strong", "train_on", "routd", "cannot train on 'routd'"),
+        ("weak", "predict_on", "routd", "cannot predict on 'routd'"),
+        ("weak", "threshold", "x", "threshold that is a probability"),
+        ("weak_class_router", "threshold", None, "a number from 0 to 1"),
+        ("ner_vote", "gated", ["weka"], "cannot gate weka"),
+    ],
+)
+def test_settings_changed_by_hand_are_checked(nlp, name, setting, value, message):
+    copied = pipeline().from_bytes(nlp.to_bytes())
+    copied.get_pipe(name).cfg[setting] = value
+    with pytest.raises(ValueError, match=message):
+        copied("Anna Kell met Bob .")
+    with pytest.raises(ValueError, match=message):
+        pipeline().from_bytes(copied.to_bytes())
+
+
+@pytest.mark.parametrize("name", ["weak", "weak_class_router"])
+def test_a_missing_cfg_is_damage(nlp, tmp_path, name):
+    nlp.to_disk(tmp_path / "model")
+    (tmp_path / "model" / name / "cfg").unlink()
+    with pytest.raises(ValueError, match=rf"'{name}' in .*{name} cannot be read .*its cfg is missing"):
+        spacy.load(tmp_path / "model")
+
+
+def test_a_model_for_other_labels_is_damage(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "model")
+    shutil.copy(tmp_path / "model" / "strong" / "model", tmp_path / "model" / "weak" / "model")
+    with pytest.raises(ValueError, match="its model is not one for the labels ORG"):
+        spacy.load(tmp_path / "model")

@@ -179,3 +179,9 @@ def test_a_damaged_vote_says_where(tmp_path, content):
     (tmp_path / "model" / "ner_vote" / "cfg").write_text(content)
     with pytest.raises(ValueError, match=r"'ner_vote' in .*ner_vote cannot be read .* damaged or incomplete"):
         spacy.load(tmp_path / "model")
+
+
+def test_groups_that_no_component_writes():
+    nlp = pipeline(vote={"groups": ["strong", "weka"]})
+    with pytest.warns(UserWarning, match="merges weka, but no component of the pipeline has this spans_key"):
+        nlp.initialize(lambda: examples(nlp))
