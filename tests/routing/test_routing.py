@@ -476,7 +476,10 @@ def test_models_that_are_none_of_the_component():
     with pytest.raises(ValueError, match=r"not one of a tagger: choose spacy_crfner\.CRFTagger\.v1"):
         nlp.add_pipe("bcrf_ner", config={"model": SMALL_ROUTER})
     with pytest.raises(ValueError, match=r"not one of a router: choose one such as spacy_crfner\.RCNN\.v1"):
-        nlp.add_pipe("weak_class_router", config={"model": SMALL_MODEL["model"]})
+        nlp.add_pipe(
+            "weak_class_router",
+            config={"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": CONTEXT}},
+        )
 
 
 def test_a_router_that_is_not_in_front():
