@@ -28,6 +28,11 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
     nlp = init_nlp(load_config(job["config"], overrides=job["overrides"]))
     settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     examples = list(Corpus(job["train"])(nlp))
+    annotating = settings["annotating_components"]
+    if annotating:
+        # What is computed once is not what is timed.
+        with nlp.select_pipes(enable=annotating):
+            list(nlp.pipe([example.predicted.copy() for example in examples]))
     random.Random(0).shuffle(examples)
     # Sentences once more where the batcher would run out of them.
     batches = settings["batcher"](example for _ in cycle([0]) for example in examples)
@@ -37,7 +42,7 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
         if updates == WARM_UP_UPDATES:
             start = perf_counter()
         batch = next(batches)
-        nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"])
+        nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"], annotates=annotating)
         updates += 1
         if updates > WARM_UP_UPDATES and seconds < job["seconds"]:
             words += sum(len(example.reference) for example in batch)

@@ -187,6 +187,17 @@ def back_attention_table(folder: Path) -> str:
     return table(["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1"], rows)
 
 
+def back_attention_speed_table(folder: Path) -> str:
+    """Words a second in training, with and without back attention, for each result."""
+    rows = []
+    for result in read_results(folder, "back_attention_speed").values():
+        for name, found in result["training"].items():
+            speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
+            ratio = f"{result['ratio']:.2f}" if name != "without" else ""
+            rows.append([result["corpus"], name, *speeds, ratio])
+    return table(["Corpus", "Training", "words/s", "slowest", "fastest", "ratio"], rows)
+
+
 def _spread(values: List[float]) -> str:
     if not values:
         return ""
@@ -220,6 +231,7 @@ TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("docs/measurements.md", "pipelines"): pipelines_table,
     ("docs/measurements.md", "back attention"): back_attention_table,
     ("docs/measurements.md", "alignment"): alignment_table,
+    ("docs/measurements.md", "back attention speed"): back_attention_speed_table,
 }
 """(page, mark in it) -> what stands there."""
 

@@ -13,9 +13,13 @@ from test_benchmarks import write_corpus
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import back_attention
+import back_attention_speed
 import controls
 import record
+import speed_spacy
+from documents import convert_corpus, find_sources
 
+from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
 
 
@@ -82,6 +86,39 @@ def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys)
     assert "is of another limit_train" in capsys.readouterr().err
     kept = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["variants"]
     assert kept["untranslated"] == json.loads(before)["variants"]["untranslated"]
+
+
+def test_training_is_timed_with_and_without(command, tmp_path, monkeypatch):
+    """In turns; the features are there when the clock starts."""
+    jobs = []
+
+    def timed(job, task, threads, folder):
+        jobs.append((job, task, threads))
+        return {"words_per_second": 100.0 - len(jobs)}
+
+    monkeypatch.setattr(back_attention_speed, "run_job", timed)
+    back_attention_speed.main(["benchmarks/back_attention_speed.py", *command[1:], "--rounds", "3", "--seconds", "1"])
+    result = json.loads((tmp_path / "back-attention-speed-tiny.json").read_text(encoding="utf8"))
+    assert {*record.COMMON_FIELDS, *back_attention_speed.FIELDS} <= set(result)
+    assert [job["model"][-1] for job, _, _ in jobs] == ["0", "1"] * 3
+    assert {task for _, task, _ in jobs} == {"train"} and result["ratio"] == round(96 / 97, 3)
+
+
+def test_features_are_there_when_training_is_timed(command, tmp_path, monkeypatch):
+    args = back_attention_speed.parse_args([*command[1:], "--seconds", "0.1"])
+    config = back_attention.make_config("untranslated", args)
+    config.to_disk(tmp_path / "timed.cfg")
+    files = convert_corpus(find_sources("tiny", None, {}, ("train", "dev")), tmp_path, "es", None)
+    monkeypatch.setattr(speed_spacy, "LEAST_UPDATES", 2)
+    monkeypatch.setattr(speed_spacy, "WARM_UP_UPDATES", 1)
+    overrides = {f"paths.{split}": str(path) for split, path in files.items()}
+    job = {"config": str(tmp_path / "timed.cfg"), "overrides": overrides, "train": str(files["train"])}
+    asked = []
+    make = BackAttention._make
+    monkeypatch.setattr(BackAttention, "_make", lambda self, words: asked.append(len(words)) or make(self, words))
+    found = speed_spacy.train({**job, "model": str(tmp_path / "timed"), "seconds": 0.1})
+    assert found["words_per_second"] > 0 and 0 < sum(asked) <= 20
+    assert spacy.load(tmp_path / "timed").pipe_names == ["back_attention", "bcrf_ner"]
 
 
 def test_variants_are_what_they_are_called(command):
