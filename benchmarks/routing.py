@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import spacy
 from documents import convert_corpus, find_sources, read_docs
 from record import RESULTS, BenchmarkError, clear_errors, write_result
-from routing_parts import make_parts, with_paths
+from routing_parts import make_parts, router_names, with_paths
 from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.vocab import Vocab
@@ -158,12 +158,14 @@ def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language
         methods[f"routed, {how}, by words"] = double(weak, router=ROUTER, rule="word")
     weak, beside = "weak, rare repeated", "rare repeated, all labels beside"
     methods[f"double, {beside}"] = double(weak, strong="single")
-    for router in (ROUTER, "router RCNN, plain", "router RCNN, weighted, rare repeated"):
-        name = f"routed, {beside}" + ("" if router == ROUTER else f", {router.partition(', ')[2]} router")
-        both = {"strong": "single", "router": router}
-        methods[name] = double(weak, **both)
-        methods[f"{name}, flagged for recall"] = double(weak, **both, recall=True)
-        methods[f"{name}, gates"] = double(weak, **both, gates=True)
+    both = {"strong": "single", "router": ROUTER}
+    methods[f"routed, {beside}"] = double(weak, **both)
+    methods[f"routed, {beside}, flagged for recall"] = double(weak, **both, recall=True)
+    methods[f"routed, {beside}, gates"] = double(weak, **both, gates=True)
+    for router in router_names():
+        if router != ROUTER:
+            name = f"routed, {beside}, gates, router {router.removeprefix('router ')}"
+            methods[name] = double(weak, strong="single", router=router, gates=True)
     return methods
 
 

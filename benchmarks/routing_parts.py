@@ -116,6 +116,11 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
     return parts
 
 
+def router_names() -> List[str]:
+    """Of all routers among the parts."""
+    return [name for name in make_parts([], ["weak"]) if name.startswith("router")]
+
+
 def _bernoulli(**parameters: float) -> Dict[str, Any]:
     return {"@misc": "spacy_crfner.bernoulli.v1", "P": 0.2, "P_missed": None, "P_invented": None, **parameters}
 
