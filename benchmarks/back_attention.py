@@ -92,10 +92,8 @@ VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
 WITHOUT = "without"
 
 
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The options that say what taggers are trained on and with."""
     parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
     parser.add_argument("--lang", required=True, metavar="CODE", help="language of the corpus")
     parser.add_argument("--limit-train", metavar="N|P%", help="train on the first N sentences, or P per cent")
@@ -103,6 +101,13 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--translator", required=True, metavar="PATH", help="folder of a translator")
     parser.add_argument("--english", required=True, metavar="PATH|NAME", help="an English pipeline with a bcrf_ner")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features are kept from run to run")
+
+
+def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add_sources(parser)
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="measure these alone (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--no-test", action="store_true", help="evaluate on dev only, as for tuning")

@@ -12,9 +12,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Sequence
 
-from back_attention import WITHOUT, make_config
+from back_attention import WITHOUT, add_sources, make_config
 from documents import convert_corpus, find_sources
-from record import RESULTS, clear_errors, write_result
+from record import RESULTS, check_positive, clear_errors, write_result
 from speed import run_job
 
 CARRIED = "back attention"
@@ -27,22 +27,14 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
-    parser.add_argument("--lang", required=True, metavar="CODE", help="language of the corpus")
-    parser.add_argument("--limit-train", metavar="N|P%", help="train on the first N sentences, or P per cent")
-    parser.add_argument("--vectors", metavar="PATH|NAME", help="a pipeline with word vectors")
-    parser.add_argument("--translator", required=True, metavar="PATH", help="folder of a translator")
-    parser.add_argument("--english", required=True, metavar="PATH|NAME", help="an English pipeline with a bcrf_ner")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features are kept from run to run")
+    add_sources(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="of each measurement (default: 20)")
     parser.add_argument("--name", help="stem of the result file (default: back-attention-speed-<corpus>)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
-    for option in ("threads", "rounds", "seconds"):
-        if getattr(args, option) <= 0:
-            parser.error(f"--{option} must be more than 0, not {getattr(args, option)}.")
+    check_positive(parser, args, "threads", "rounds", "seconds")
     return args
 
 

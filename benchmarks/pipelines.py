@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Sequence
 
 from documents import convert_corpus, find_sources
-from record import RESULTS, BenchmarkError, clear_errors, write_result
+from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_result
 from speed import run_job
 
 FIELDS = ("corpus", "threads", "rounds", "pipelines")
@@ -33,9 +33,7 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--name", default="pipelines", help="stem of the result file (default: pipelines)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
-    for option in ("threads", "rounds"):
-        if getattr(args, option) <= 0:
-            parser.error(f"--{option} must be more than 0, not {getattr(args, option)}.")
+    check_positive(parser, args, "threads", "rounds")
     return args
 
 

@@ -3,6 +3,7 @@
 A result is one JSON file. It names the command, the versions and the machine that made it, and no path of that machine.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -41,6 +42,13 @@ def clear_errors() -> Iterator[None]:
     except (BenchmarkError, CorpusError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+
+
+def check_positive(parser: argparse.ArgumentParser, args: argparse.Namespace, *options: str) -> None:
+    """End with the parser's usage where a number that is given for one of these options is not above 0."""
+    for option in options:
+        if getattr(args, option) <= 0:
+            parser.error(f"--{option} must be more than 0, not {getattr(args, option)}.")
 
 
 def versions() -> Dict[str, str]:

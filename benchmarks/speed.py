@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from documents import convert_corpus, find_sources, iob_tags, read_docs
-from record import RESULTS, ROOT, BenchmarkError, clear_errors, write_json, write_result
+from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, write_json, write_result
 from spacy.cli.init_config import init_config
 from spacy.util import load_model
 from spacy.vocab import Vocab
@@ -66,9 +66,7 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--name", default="speed", help="stem of the result file (default: speed)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
-    for option in ("threads", "rounds", "seconds"):
-        if getattr(args, option) <= 0:
-            parser.error(f"--{option} must be more than 0, not {getattr(args, option)}.")
+    check_positive(parser, args, "threads", "rounds", "seconds")
     return args
 
 
