@@ -1,14 +1,19 @@
 """The project file and the scripts that it calls."""
 
 import json
+import random
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import spacy
 import srsly
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 
-SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert", "write_text")
+SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert", "write_text", "train_vectors")
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +63,37 @@ def test_missing_corpus_is_one_readable_sentence(root, project, tmp_path, corpus
     assert project["vars"][corpus] in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
-def test_own_copy_of_conll2003_under_its_official_names(root, tmp_path):
+@pytest.mark.parametrize("language", ["eng", "esp"])
+def test_own_copy_of_conll_under_its_official_names(root, tmp_path, language):
     text = "-DOCSTART- -X- O O\n\nRome NNP I-NP I-LOC\nwins VBZ I-VP O\n\n"
-    for name in ("eng.train", "eng.testa", "eng.testb"):
+    for name in (f"{language}.train", f"{language}.testa", f"{language}.testb"):
         (tmp_path / name).write_text(text)
     result = run(root, "convert", tmp_path, "--to", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev.spacy", "test.spacy", "train.spacy"]
+
+
+def test_vectors_of_the_text_at_hand(root, tmp_path):
+    """Every word has one, and the same text gives the same ones."""
+    pytest.importorskip("floret")
+    rng = random.Random(0)
+    choices = ("el", "un"), ("perro", "gato"), ("come", "ve")
+    lines = [" ".join(rng.choice(words) for words in choices) for _ in range(400)]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf8")
+    doc = Doc(Vocab(), words=["el", "perro", "duerme"])
+    DocBin(docs=[doc] * 10).to_disk(tmp_path / "train.spacy")
+    options = ["--lang", "es", "--text", tmp_path / "text.txt", "--annotated", tmp_path / "train.spacy"]
+    options += ["--width", "16", "--rows", "500"]
+    tables = []
+    for name in ("one", "two"):
+        result = run(root, "train_vectors", *options, "--to", tmp_path / name)
+        assert result.returncode == 0 and "1,230 words" in result.stdout, result.stderr
+        nlp = spacy.load(tmp_path / name)
+        tables.append(nlp.vocab.vectors.data)
+    np.testing.assert_array_equal(*tables)
+    assert nlp.lang == "es" and nlp.vocab["gatito"].vector.any()
+    result = run(root, "train_vectors", "--lang", "es", "--to", tmp_path / "three")
+    assert result.returncode == 1 and "no words to learn from" in result.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -25,7 +25,7 @@ def read_pairs(
     language: code of the source language. tokenized: the text has spaces between its words, and nothing else is split.
     Raises CorpusError where a file cannot be read, the files differ in their number of lines, or nothing is left.
     """
-    lines = [list(_lines(Path(path))) for path in (source, target)]
+    lines = [list(read_lines(Path(path))) for path in (source, target)]
     if len(lines[0]) != len(lines[1]):
         raise CorpusError(
             f"{source} has {len(lines[0]):,} lines, {target} has {len(lines[1]):,}: line n of one must be the "
@@ -57,7 +57,8 @@ def _tokenizer(language: str) -> Language:
         ) from None
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file (.gz or plain, UTF-8). Raises CorpusError where it cannot be read."""
     try:
         with gzip.open(path, "rt", encoding=BOM) if path.suffix == ".gz" else path.open(encoding=BOM) as file:
             for line in file:
