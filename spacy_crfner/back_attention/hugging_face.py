@@ -15,6 +15,7 @@ from thinc.util import get_torch_default_device
 
 from ..extras import require
 from .alignment import between_words
+from .pieces import LONGEST
 from .saving import Files
 from .translation import Translation, translate_in_parts
 
@@ -27,8 +28,6 @@ LANGUAGE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")
 """How the pieces of mBART (en_XX) and NLLB (eng_Latn) for languages look."""
 STEP = 16
 """Texts whose length in pieces differs by less are translated together."""
-LONGEST = 64
-"""Most pieces of a word; of a longer one only the beginning is read."""
 
 
 class HFTranslator:
