@@ -47,8 +47,9 @@ def clear_errors() -> Iterator[None]:
 def check_positive(parser: argparse.ArgumentParser, args: argparse.Namespace, *options: str) -> None:
     """End with the parser's usage where a number that is given for one of these options is not above 0."""
     for option in options:
-        if getattr(args, option) <= 0:
-            parser.error(f"--{option} must be more than 0, not {getattr(args, option)}.")
+        value = getattr(args, option)
+        if value is not None and value <= 0:
+            parser.error(f"--{option} must be more than 0, not {value}.")
 
 
 def versions() -> Dict[str, str]:

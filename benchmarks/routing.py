@@ -14,17 +14,19 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import spacy
 from documents import convert_corpus, find_sources, read_docs
-from record import RESULTS, BenchmarkError, clear_errors, write_result
-from routing_parts import make_parts, router_names, with_paths
+from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_result
+from routing_parts import in_steps, make_parts, router_names, with_paths
 from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.vocab import Vocab
+from thinc.api import Config
 
 from spacy_crfner.corpora.sampling import rare_labels
 from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
@@ -47,11 +49,20 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--only", nargs="+", metavar="PART", help="train these parts alone (default: all)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="train a tagger for N updates of 1,000 words without R-Drop, with a learning rate that falls to 0, and "
+        "other parts accordingly (default: as their configs say)",
+    )
     parser.add_argument("--test", action="store_true", help="score on the test split too")
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
     parser.add_argument("--name", help="stem of the result file (default: routing-<corpus>)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    check_positive(parser, args, "steps")
+    return args
 
 
 def train_part(config: Any, folder: Path, made_of: str) -> None:
@@ -207,6 +218,61 @@ def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[
     return found
 
 
+class Scores:
+    """What routers and methods whose parts are trained find with one seed; kept in the work folder, so that an
+    interrupted run goes on.
+
+    ready: trained part -> digest of what it was made of.
+    files: split -> corpus, dev first.
+    """
+
+    def __init__(self, work: Path, seed: int, ready: Dict[str, str], files: Dict[str, Path]):
+        self.folder, self.seed, self.ready, self.files = work, seed, ready, files
+
+    def work(self, part: str) -> Path:
+        """The trained pipeline of a part."""
+        return self.folder / f"{part}-{self.seed}" / "model-best"
+
+    def routers(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
+        """Router -> split -> scores."""
+        for part in self.ready:
+            if part.startswith("router"):
+                yield part.removeprefix("router "), self._once(part, [part], partial(self._score_router, part))
+
+    def methods(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
+        """Method -> split -> scores."""
+        for method, (needed, make) in make_methods().items():
+            if not set(needed) <= set(self.ready):
+                continue
+            found = self._once(method, needed, partial(self._score_method, make))
+            for split, one in found.items():
+                print(f"{method}, {split}, seed {self.seed}: {one['f']:.4f}, macro {one['macro_f']:.4f}", flush=True)
+            yield method, found
+
+    def _score_router(self, part: str) -> Dict[str, Any]:
+        nlp, threshold = spacy.load(self.work(part)), None
+        scores = {}
+        for split, path in self.files.items():
+            scores[split] = score_router(nlp, path, threshold)
+            threshold = scores[split]["tuned"]["threshold"]
+        return scores
+
+    def _score_method(self, make: Callable[[Work, Path], Language]) -> Dict[str, Any]:
+        nlp = make(self.work, self.files["dev"])
+        return {split: score_method(nlp, path) for split, path in self.files.items()}
+
+    def _once(self, name: str, needed: Sequence[str], score: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
+        made_of = json.dumps([name, [self.ready[part] for part in needed], list(self.files)])
+        file = self.folder / "scores" / f"{hashlib.sha256(made_of.encode('utf8')).hexdigest()[:16]}.json"
+        if not file.exists():
+            found = score()
+            file.parent.mkdir(exist_ok=True)
+            unfinished = file.with_suffix(".partial")
+            unfinished.write_text(json.dumps(found), encoding="utf8")
+            unfinished.rename(file)
+        return json.loads(file.read_text(encoding="utf8"))
+
+
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     name = args.name or f"routing-{args.corpus}"
@@ -216,19 +282,23 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
         weak = rare_labels(counts, 0.02)
         strong = [label for label in sorted(counts) if label not in weak]
-        names = list(make_parts(strong, weak))
+
+        def configs() -> Dict[str, Config]:
+            parts = make_parts(strong, weak)
+            return parts if args.steps is None else {name: in_steps(part, args.steps) for name, part in parts.items()}
+
+        names = list(configs())
         unknown = sorted(set(args.only or ()) - set(names))
         if unknown:
             raise BenchmarkError(f"There is no part {', '.join(unknown)}: choose from {'; '.join(names)}.")
-        configs = make_parts(strong, weak)
         digests = {
-            seed: {part: digest(config, sources, args.vectors, seed) for part, config in configs.items()}
+            seed: {part: digest(config, sources, args.vectors, seed) for part, config in configs().items()}
             for seed in args.seeds
         }
         for seed in args.seeds:
             for part in args.only or names:
                 print(f"Seed {seed}: {part}", flush=True)
-                config = with_paths(make_parts(strong, weak)[part], files, args.vectors, seed)
+                config = with_paths(configs()[part], files, args.vectors, seed)
                 train_part(config, args.work / f"{part}-{seed}", digests[seed][part])
         if args.train_only:
             return args.work
@@ -236,29 +306,15 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         routers: Dict[str, Any] = {}
         methods: Dict[str, Any] = {}
         for seed in args.seeds:
-
-            def work(part: str, seed: int = seed) -> Path:
-                return args.work / f"{part}-{seed}" / "model-best"
-
-            ready = [part for part in names if is_done(args.work / f"{part}-{seed}", digests[seed][part])]
-            for part in ready:
-                parts.setdefault(part, {})[str(seed)] = digests[seed][part][:12]
-            for part in ready:
-                if not part.startswith("router"):
-                    continue
-                nlp, threshold = spacy.load(work(part)), None
-                for split in splits:
-                    found = score_router(nlp, files[split], threshold)
-                    threshold = found["tuned"]["threshold"]
-                    routers.setdefault(part.removeprefix("router "), {}).setdefault(split, {})[str(seed)] = found
-            for method, (needed, make) in make_methods().items():
-                if not set(needed) <= set(ready):
-                    continue
-                nlp = make(work, files["dev"])
-                for split in splits:
-                    found = score_method(nlp, files[split])
-                    methods.setdefault(method, {}).setdefault(split, {})[str(seed)] = found
-                    print(f"{method}, {split}, seed {seed}: {found['f']:.4f}, macro {found['macro_f']:.4f}", flush=True)
+            made = digests[seed].items()
+            ready = {part: made_of for part, made_of in made if is_done(args.work / f"{part}-{seed}", made_of)}
+            for part, made_of in ready.items():
+                parts.setdefault(part, {})[str(seed)] = made_of[:12]
+            scores = Scores(args.work, seed, ready, {split: files[split] for split in splits})
+            for found, scored in ((routers, scores.routers()), (methods, scores.methods())):
+                for one, by_split in scored:
+                    for split, values in by_split.items():
+                        found.setdefault(one, {}).setdefault(split, {})[str(seed)] = values
     labels = {"strong": strong, "weak": weak, "entities": dict(counts)}
     return write_result(
         args.to,

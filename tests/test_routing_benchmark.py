@@ -18,9 +18,15 @@ import routing
 import routing_parts
 
 
-def test_every_part_is_a_config_that_loads():
+@pytest.mark.parametrize("steps", [None, 80])
+def test_every_part_is_a_config_that_loads(steps):
     parts = routing_parts.make_parts(["LOC", "PER"], ["ORG"])
     for name, config in parts.items():
+        if steps is not None:
+            config = routing_parts.in_steps(config, steps)
+            share = (2 if name.startswith("router") else 1) * (4 if "balanced" in name else 1)
+            schedule = config["training"]["optimizer"]["learn_rate"]
+            assert config["training"]["max_steps"] == schedule["total_steps"] == steps // share, name
         nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
         weights = {key for key, value in config["training"]["score_weights"].items() if value}
         returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
@@ -77,3 +83,15 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
             assert all(0 <= method[split]["0"][key] <= 1 for key in ("f", "macro_f", "weighted_f"))
     (router,) = result["routers"].values()
     assert router["test"]["0"]["tuned"]["threshold"] == router["dev"]["0"]["tuned"]["threshold"]
+    # What is scored is not scored again.
+    monkeypatch.setattr(routing, "score_method", None)
+    monkeypatch.setattr(routing, "score_router", None)
+    routing.main([*command, "--test"])
+    again = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
+    assert (again["methods"], again["routers"]) == (result["methods"], result["routers"])
+
+
+def test_a_part_without_updates_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        routing.parse_args(["--corpus", "gmb", "--vectors", "v", "--work", "w", "--steps", "0"])
+    assert "--steps must be more than 0, not 0." in capsys.readouterr().err

@@ -222,7 +222,11 @@ class CRFEntityRecognizer(CRFPipe):
             predictions = self._predict(docs)
         elif self.needs_whole_docs:
             chosen = [routed_sequences(doc, router, self.cfg["per_sentence"]) for doc in docs]
-            predictions = self._predict(docs, chosen)
+            predictions = empty_predictions(docs, self.tag_set, self.cfg["annotate"])
+            places = [place for place, sequences in enumerate(chosen) if sequences.any()]
+            found = self._predict([docs[place] for place in places], [chosen[place] for place in places])
+            for place, prediction in zip(places, found, strict=True):
+                predictions[place] = prediction
         else:
             pieces = cut_out(docs, router, self.cfg["per_sentence"], self.name)
             predictions = empty_predictions(docs, self.tag_set, self.cfg["annotate"])

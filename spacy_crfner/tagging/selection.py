@@ -45,10 +45,13 @@ def routed_sequences(doc: Doc, router: str, per_sentence: bool) -> np.ndarray:
     """
     if not len(doc):
         return np.zeros(0, dtype=bool)
-    flagged = np.zeros(len(doc), dtype=bool)
-    for start, end in weak_sentences(doc, router):
-        flagged[start:end] = True
+    weak = weak_sentences(doc, router)
     lengths = batch_lengths([doc], per_sentence)
+    if not weak or len(lengths) == 1:
+        return np.full(len(lengths), bool(weak))
+    flagged = np.zeros(len(doc), dtype=bool)
+    for start, end in weak:
+        flagged[start:end] = True
     return np.logical_or.reduceat(flagged, np.cumsum([0, *lengths[:-1]]))
 
 

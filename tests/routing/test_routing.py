@@ -340,6 +340,29 @@ def test_behind_a_shared_encoder_sentences_are_masked():
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
 
 
+def test_behind_a_shared_encoder_docs_without_a_flagged_sentence_are_not_read(monkeypatch):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}
+    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "spans_key": "weak", "r_drop": 0.0}
+    weak = nlp.add_pipe("bcrf_ner", config=config)
+    trained(nlp, examples(nlp), 100)
+    flags = ((15,), (), (0,), ())
+    one_by_one = []
+    for starts in flags:
+        doc = nlp.get_pipe("tok2vec")(flag(nlp, three_sentences(nlp), starts))
+        one_by_one.append(spans(weak(doc).spans["weak"]))
+    read = []
+    predict = weak._predict
+    monkeypatch.setattr(weak, "_predict", lambda docs, chosen: read.append(docs) or predict(docs, chosen))
+    docs = [flag(nlp, three_sentences(nlp), starts) for starts in flags]
+    docs = list(weak.pipe(nlp.get_pipe("tok2vec").pipe(docs)))
+    assert [spans(doc.spans["weak"]) for doc in docs] == one_by_one
+    assert one_by_one[0] and one_by_one[2] and not one_by_one[1]
+    assert read == [[docs[0], docs[2]]]
+
+
 def test_training_takes_the_sentences_it_is_told_to(nlp):
     data = examples(nlp)
     with_org = [any(ent[2] == "ORG" for ent in ents) for _, ents in TRAIN]
