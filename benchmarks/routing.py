@@ -58,6 +58,12 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--test", action="store_true", help="score on the test split too")
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
+    parser.add_argument(
+        "--save",
+        nargs=2,
+        metavar=("METHOD", "FOLDER"),
+        help="save the pipeline of a method, with the first seed, such as for pipelines.py",
+    )
     parser.add_argument("--name", help="stem of the result file (default: routing-<corpus>)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
@@ -249,6 +255,14 @@ class Scores:
                 print(f"{method}, {split}, seed {self.seed}: {one['f']:.4f}, macro {one['macro_f']:.4f}", flush=True)
             yield method, found
 
+    def save(self, method: str, folder: Path) -> None:
+        """Save the pipeline of a method. Raises BenchmarkError where a part of it is not trained."""
+        needed, make = make_methods()[method]
+        missing = [part for part in needed if part not in self.ready]
+        if missing:
+            raise BenchmarkError(f"{method!r} cannot be saved: train {'; '.join(missing)} first.")
+        make(self.work, self.files["dev"]).to_disk(folder)
+
     def _score_router(self, part: str) -> Dict[str, Any]:
         nlp, threshold = spacy.load(self.work(part)), None
         scores = {}
@@ -277,6 +291,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     name = args.name or f"routing-{args.corpus}"
     splits = ["dev", "test"] if args.test else ["dev"]
+    if args.save and args.save[0] not in make_methods():
+        raise BenchmarkError(f"There is no method {args.save[0]!r}: choose from {'; '.join(make_methods())}.")
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), "en", None)
         counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
@@ -311,6 +327,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             for part, made_of in ready.items():
                 parts.setdefault(part, {})[str(seed)] = made_of[:12]
             scores = Scores(args.work, seed, ready, {split: files[split] for split in splits})
+            if args.save and seed == args.seeds[0]:
+                scores.save(args.save[0], Path(args.save[1]))
             for found, scored in ((routers, scores.routers()), (methods, scores.methods())):
                 for one, by_split in scored:
                     for split, values in by_split.items():

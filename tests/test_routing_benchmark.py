@@ -86,7 +86,12 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     # What is scored is not scored again.
     monkeypatch.setattr(routing, "score_method", None)
     monkeypatch.setattr(routing, "score_router", None)
-    routing.main([*command, "--test"])
+    routing.main([*command, "--test", "--save", "routed, rare repeated", str(tmp_path / "saved")])
+    assert spacy.load(tmp_path / "saved").pipe_names == ["weak_class_router", "strong", "weak", "ner_vote"]
+    for method, named in (("routed, balanced", "train weak, balanced first"), ("x", "There is no method 'x'")):
+        with pytest.raises(SystemExit):
+            routing.main([*command, "--save", method, str(tmp_path / "saved")])
+        assert named in capsys.readouterr().err
     again = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
     assert (again["methods"], again["routers"]) == (result["methods"], result["routers"])
 
