@@ -139,7 +139,9 @@ def in_steps(config: Config, steps: int) -> Config:
         steps = max(1, steps // 2)
     if config["corpora"]["train"].get("method") == "drop":
         steps = max(1, steps // 4)
-    training.update(max_steps=steps, patience=0, eval_frequency=max(1, steps // 8))
+    # A whole pipeline is tuned whenever it is evaluated, which takes some minutes.
+    evaluations = 4 if len(components) > 1 else 8
+    training.update(max_steps=steps, patience=0, eval_frequency=max(1, steps // evaluations))
     training["batcher"]["size"] = 1000
     training["optimizer"]["learn_rate"] = {
         "@schedules": "warmup_linear.v1",

@@ -38,22 +38,38 @@ class SequenceGroups:
         return [grid.softmax(0).permute(1, 2, 0) for grid in self.masked_grids(scores)]
 
 
+class Rows(nn.Module):
+    """In the place of a BiLSTM, for rows that know their context already: the rows as they are."""
+
+    def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
+        return rows
+
+
+def _context(input_width: int, width: int) -> Tuple[nn.Module, int]:
+    """What gives each word its context, and the features of the states: a BiLSTM, or nothing for a width of 0."""
+    if not width:
+        return Rows(), input_width
+    return BiLSTM(input_width=input_width, width=width, depth=1), width
+
+
 class RCNN(nn.Module):
     """RCNN (Lai et al. 2015, https://doi.org/10.1609/aaai.v29i1.9513): each word with its left and right context,
     through a tanh layer, then the maximum of every feature over the sentence.
 
-    input_width: features of a row; width: those of the BiLSTM; hidden_width: those of the tanh layer.
+    input_width: features of a row; width: those of the BiLSTM, or 0 for rows that know their context already;
+    hidden_width: those of the tanh layer.
     """
 
     def __init__(self, *, input_width: int, width: int, hidden_width: int):
         super().__init__()
-        self.context = BiLSTM(input_width=input_width, width=width, depth=1)
+        self.context, _ = _context(input_width, width)
         self.hidden = nn.Linear(input_width + width, hidden_width)
         self.output = nn.Linear(hidden_width, 1)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tuple[Tensor, Tensor]:
         states = self.context(rows, packing, dropout)
-        features = self.hidden(torch.cat([rows, states], dim=1)).tanh()
+        words = rows if states is rows else torch.cat([rows, states], dim=1)
+        features = self.hidden(words).tanh()
         pooled = torch.cat([grid.amax(0) for grid in SequenceGroups(packing).masked_grids(features)])
         logits = self.output(_dropout(pooled, dropout)).squeeze(1)
         return logits, torch.zeros_like(logits)
@@ -62,12 +78,12 @@ class RCNN(nn.Module):
 class LSTMAttention(nn.Module):
     """A BiLSTM whose states are summed by their attention (Zhou et al. 2016, https://aclanthology.org/P16-2034).
 
-    input_width: features of a row; width: those of the BiLSTM.
+    input_width: features of a row; width: those of the BiLSTM, or 0 for rows that know their context already.
     """
 
     def __init__(self, *, input_width: int, width: int):
         super().__init__()
-        self.context = BiLSTM(input_width=input_width, width=width, depth=1)
+        self.context, width = _context(input_width, width)
         self.attention = nn.Linear(width, 1, bias=False)
         self.output = nn.Linear(width, 1)
 
@@ -86,13 +102,14 @@ class StructuredSelfAttention(nn.Module):
     The penalty of a sentence is the squared Frobenius norm of A A^T - 1, where A are its (hops, steps) weights: it is 0
     where every hop looks at a word of its own.
 
-    input_width: features of a row; width: those of the BiLSTM; attention_width, hidden_width: those of the layers
-        before the attention and before the output; hops: number of attentions.
+    input_width: features of a row; width: those of the BiLSTM, or 0 for rows that know their context already;
+        attention_width, hidden_width: those of the layers before the attention and before the output; hops: number of
+        attentions.
     """
 
     def __init__(self, *, input_width: int, width: int, attention_width: int, hops: int, hidden_width: int):
         super().__init__()
-        self.context = BiLSTM(input_width=input_width, width=width, depth=1)
+        self.context, width = _context(input_width, width)
         self.attention = nn.Sequential(
             nn.Linear(width, attention_width, bias=False), nn.Tanh(), nn.Linear(attention_width, hops, bias=False)
         )

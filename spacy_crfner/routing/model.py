@@ -32,10 +32,11 @@ def build_rcnn_v1(
     """RCNN (Lai et al. 2015): each word with its left and right context, then a maximum over the sentence.
 
     tok2vec: any layer from Docs to one vector a token.
-    width: features of the BiLSTM that gives the context, half of them for each direction.
+    width: features of the BiLSTM that gives the context, half of them for each direction; 0 where the vectors of the
+        tok2vec know it already, such as those of a BiLSTM that taggers share.
     hidden_width: features of the layer before the maximum.
     per_sentence: one score for each of `doc.sents`, where they are set; False gives one for each Doc.
-    Raises ValueError for a width that is odd, or not positive.
+    Raises ValueError for a width that is odd or negative, and for other numbers below 1.
     """
     return _router(RCNN, tok2vec, per_sentence, width=width, hidden_width=hidden_width)
 
@@ -46,7 +47,7 @@ def build_lstm_attention_v1(
     """A BiLSTM with attention over its states (Zhou et al. 2016).
 
     tok2vec, width, per_sentence: see `spacy_crfner.RCNN.v1`.
-    Raises ValueError for a width that is odd, or not positive.
+    Raises ValueError for a width that is odd or negative, and for other numbers below 1.
     """
     return _router(LSTMAttention, tok2vec, per_sentence, width=width)
 
@@ -65,7 +66,7 @@ def build_structured_self_attention_v1(
     attention_width: features of the layer that the attentions are read from.
     hops: number of attentions.
     hidden_width: features of the layer after them.
-    Raises ValueError for a width that is odd, or not positive.
+    Raises ValueError for a width that is odd or negative, and for other numbers below 1.
     """
     return _router(
         StructuredSelfAttention,
@@ -85,10 +86,10 @@ def _router(
     **settings: int,
 ) -> Model[List[Doc], RouterScores]:
     for name, value in settings.items():
-        if value < 1 or (name == "width" and value % 2):
-            kind = (
-                "an even width of 2 or more (half for each direction)" if name == "width" else f"a {name} of 1 or more"
-            )
+        of_context = name == "width"
+        if value < (0 if of_context else 1) or (of_context and value % 2):
+            even = "an even width (half for each direction; 0 for no BiLSTM)"
+            kind = even if of_context else f"a {name} of 1 or more"
             raise ValueError(f"{build.__name__} needs {kind}, not {value}.")
     return Model(
         "sentence_router",

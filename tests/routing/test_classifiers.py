@@ -32,14 +32,22 @@ def self_attention(module, rows, states):
     return module.output(hidden), (overlap**2).sum()[None]
 
 
+def rcnn_without_context(module, rows, states):
+    return module.output(torch.tanh(module.hidden(rows)).max(0).values), torch.zeros(1)
+
+
 ORACLES = {"rcnn": rcnn, "attention": attention, "self_attention": self_attention}
+WITHOUT_CONTEXT = {**ORACLES, "rcnn": rcnn_without_context}
 
 
-@pytest.fixture(params=sorted(MODULES))
+@pytest.fixture(params=[(name, context) for name in sorted(MODULES) for context in (True, False)])
 def case(request):
+    name, context = request.param
     torch.manual_seed(0)
-    build, settings = MODULES[request.param]
-    return build(input_width=6, **settings), ORACLES[request.param]
+    build, settings = MODULES[name]
+    if context:
+        return build(input_width=6, **settings), ORACLES[name]
+    return build(input_width=6, **{**settings, "width": 0}), WITHOUT_CONTEXT[name]
 
 
 def test_a_batch_gives_what_its_sentences_give(case):

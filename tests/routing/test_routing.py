@@ -91,6 +91,19 @@ def test_the_penalty_is_in_the_loss_and_its_gradient():
     assert router.model.predict([example.predicted for example in examples(nlp)]).penalties.mean() < before
 
 
+@pytest.mark.parametrize(
+    "settings, named",
+    [
+        ({"width": 7}, "RCNN needs an even width .* not 7"),
+        ({"width": -2}, "RCNN needs an even width .* not -2"),
+        ({"hidden_width": 0}, "RCNN needs a hidden_width of 1 or more, not 0"),
+    ],
+)
+def test_widths_that_no_router_has(settings, named):
+    with pytest.raises(ValueError, match=named):
+        spacy.blank("en").add_pipe("weak_class_router", config={"model": {**SMALL_ROUTER, **settings}})
+
+
 @pytest.mark.parametrize("with_sentences", [True, False])
 def test_sentences_are_counted_as_training_reads_them(with_sentences):
     """By themselves where something in front finds them; else a Doc is read as one."""
