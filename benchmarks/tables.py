@@ -121,6 +121,33 @@ def recipe_table(folder: Path) -> str:
     return table(["Variant", *(result["corpus"] for result in results)], rows)
 
 
+MAIN_METHODS = {
+    "single": "one tagger",
+    "routed, rare repeated, all labels beside, gates": "router, two taggers and a vote",
+    "shipped, one encoder": "the same with one encoder",
+}
+"""The methods that the first page shows, and what they are called there."""
+
+
+def rare_labels_table(folder: Path) -> str:
+    """F1 of the main methods of each routing result: of all entities, the mean over labels, and of each weak label."""
+    header, rows = ["Pipeline"], []
+    for name, result in read_results(folder, "routing").items():
+        weak = result["labels"]["weak"]
+        header = ["Corpus", "Pipeline", "Seeds", "Split", "global", "macro", *weak]
+        for method, called in MAIN_METHODS.items():
+            if method not in result["methods"]:
+                continue
+            found = result["methods"][method]
+            split = "test" if "test" in found else "dev"
+            runs = list(found[split].values())
+            cells = [_spread([run[key] for run in runs]) for key in ("f", "macro_f")]
+            cells += [_spread([run["per_type"].get(label, 0.0) for run in runs]) for label in weak]
+            corpus = f"[{result['corpus']}](benchmarks/results/{name})"
+            rows.append([corpus, called, str(len(runs)), split, *cells])
+    return table(header, rows)
+
+
 def methods_table(folder: Path) -> str:
     """F1 of every method of each routing result, over all entities and by label: on test where it was scored, else on
     dev."""
@@ -221,6 +248,7 @@ def alignment_table(folder: Path) -> str:
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("README.md", "accuracy"): accuracy_table,
     ("README.md", "speed"): speed_table,
+    ("README.md", "rare labels"): rare_labels_table,
     ("docs/measurements.md", "crf"): crf_table,
     ("docs/measurements.md", "speed"): speed_table,
     ("docs/measurements.md", "ratios"): ratio_table,
