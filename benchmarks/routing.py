@@ -2,7 +2,8 @@
 
 Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
 part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. The methods
-whose parts are there (with --only, perhaps not all) are scored on dev, and on test with --test, which is for the end.
+whose parts are there (with --only, perhaps not all) are scored on dev, and on test with --test, which is for the end;
+their scores are kept in the work folder too, in `scores`, which is to be deleted after a change of code.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
@@ -21,7 +22,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import spacy
 from documents import convert_corpus, find_sources, read_docs
-from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_result
+from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_json, write_result
 from routing_parts import in_steps, make_parts, router_names, with_paths
 from spacy.language import Language
 from spacy.training import Corpus, Example
@@ -68,6 +69,10 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
     check_positive(parser, args, "steps")
+    if args.save and args.train_only:
+        parser.error("--save makes a method of what is trained, which --train-only does not: give one of them.")
+    if args.save and args.save[0] not in make_methods():
+        parser.error(f"there is no method {args.save[0]!r}: choose from {'; '.join(make_methods())}.")
     return args
 
 
@@ -229,38 +234,37 @@ class Scores:
     interrupted run goes on.
 
     ready: trained part -> digest of what it was made of.
-    files: split -> corpus, dev first.
+    files: split -> corpus, dev first. sources: split -> what it was converted from.
     """
 
-    def __init__(self, work: Path, seed: int, ready: Dict[str, str], files: Dict[str, Path]):
+    def __init__(self, work: Path, seed: int, ready: Dict[str, str], files: Dict[str, Path], sources: Dict[str, Path]):
         self.folder, self.seed, self.ready, self.files = work, seed, ready, files
+        self.texts = {split: hashlib.sha256(sources[split].read_bytes()).hexdigest() for split in files}
 
     def work(self, part: str) -> Path:
         """The trained pipeline of a part."""
         return self.folder / f"{part}-{self.seed}" / "model-best"
 
     def routers(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
-        """Router -> split -> scores."""
+        """Router -> split -> scores; also of those that were trained with a whole pipeline."""
         for part in self.ready:
-            if part.startswith("router"):
-                yield part.removeprefix("router "), self._once(part, [part], partial(self._score_router, part))
+            if part.startswith(("router", "shipped")):
+                score = partial(self._score_router, part)
+                yield part.removeprefix("router "), self._once("router", part, [part], score)
 
     def methods(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
         """Method -> split -> scores."""
         for method, (needed, make) in make_methods().items():
             if not set(needed) <= set(self.ready):
                 continue
-            found = self._once(method, needed, partial(self._score_method, make))
+            found = self._once("method", method, needed, partial(self._score_method, make))
             for split, one in found.items():
                 print(f"{method}, {split}, seed {self.seed}: {one['f']:.4f}, macro {one['macro_f']:.4f}", flush=True)
             yield method, found
 
     def save(self, method: str, folder: Path) -> None:
-        """Save the pipeline of a method. Raises BenchmarkError where a part of it is not trained."""
-        needed, make = make_methods()[method]
-        missing = [part for part in needed if part not in self.ready]
-        if missing:
-            raise BenchmarkError(f"{method!r} cannot be saved: train {'; '.join(missing)} first.")
+        """Save the pipeline of a method whose parts are trained."""
+        _, make = make_methods()[method]
         make(self.work, self.files["dev"]).to_disk(folder)
 
     def _score_router(self, part: str) -> Dict[str, Any]:
@@ -275,15 +279,13 @@ class Scores:
         nlp = make(self.work, self.files["dev"])
         return {split: score_method(nlp, path) for split, path in self.files.items()}
 
-    def _once(self, name: str, needed: Sequence[str], score: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
-        made_of = json.dumps([name, [self.ready[part] for part in needed], list(self.files)])
+    def _once(self, kind: str, name: str, needed: Sequence[str], score: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
+        """kind: of `name`, a method or a router. needed: the parts that are scored."""
+        trained = [(self.folder / f"{part}-{self.seed}" / "done").stat().st_mtime_ns for part in needed]
+        made_of = json.dumps([kind, name, [self.ready[part] for part in needed], trained, self.texts])
         file = self.folder / "scores" / f"{hashlib.sha256(made_of.encode('utf8')).hexdigest()[:16]}.json"
         if not file.exists():
-            found = score()
-            file.parent.mkdir(exist_ok=True)
-            unfinished = file.with_suffix(".partial")
-            unfinished.write_text(json.dumps(found), encoding="utf8")
-            unfinished.rename(file)
+            write_json(file, score())
         return json.loads(file.read_text(encoding="utf8"))
 
 
@@ -291,8 +293,6 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     name = args.name or f"routing-{args.corpus}"
     splits = ["dev", "test"] if args.test else ["dev"]
-    if args.save and args.save[0] not in make_methods():
-        raise BenchmarkError(f"There is no method {args.save[0]!r}: choose from {'; '.join(make_methods())}.")
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), "en", None)
         counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
@@ -311,6 +311,13 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             seed: {part: digest(config, sources, args.vectors, seed) for part, config in configs().items()}
             for seed in args.seeds
         }
+        if args.save:
+            needed, folder = make_methods()[args.save[0]][0], args.work
+            seed = args.seeds[0]
+            done = [part for part in needed if is_done(folder / f"{part}-{seed}", digests[seed][part])]
+            missing = [part for part in needed if part not in (*(args.only or names), *done)]
+            if missing:
+                raise BenchmarkError(f"{args.save[0]!r} cannot be saved: --only leaves out {'; '.join(missing)}.")
         for seed in args.seeds:
             for part in args.only or names:
                 print(f"Seed {seed}: {part}", flush=True)
@@ -326,7 +333,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
             ready = {part: made_of for part, made_of in made if is_done(args.work / f"{part}-{seed}", made_of)}
             for part, made_of in ready.items():
                 parts.setdefault(part, {})[str(seed)] = made_of[:12]
-            scores = Scores(args.work, seed, ready, {split: files[split] for split in splits})
+            scores = Scores(args.work, seed, ready, {split: files[split] for split in splits}, sources)
             if args.save and seed == args.seeds[0]:
                 scores.save(args.save[0], Path(args.save[1]))
             for found, scored in ((routers, scores.routers()), (methods, scores.methods())):

@@ -124,17 +124,17 @@ def recipe_table(folder: Path) -> str:
 MAIN_METHODS = {
     "single": "one tagger",
     "routed, rare repeated, all labels beside, gates": "router, two taggers and a vote",
-    "shipped, one encoder": "the same with one encoder",
+    "shipped, one encoder": "one encoder for all of them",
 }
 """The methods that the first page shows, and what they are called there."""
 
 
 def rare_labels_table(folder: Path) -> str:
     """F1 of the main methods of each routing result: of all entities, the mean over labels, and of each weak label."""
-    header, rows = ["Pipeline"], []
-    for name, result in read_results(folder, "routing").items():
-        weak = result["labels"]["weak"]
-        header = ["Corpus", "Pipeline", "Seeds", "Split", "global", "macro", *weak]
+    results = read_results(folder, "routing")
+    labels = list(dict.fromkeys(label for result in results.values() for label in result["labels"]["weak"]))
+    rows = []
+    for name, result in results.items():
         for method, called in MAIN_METHODS.items():
             if method not in result["methods"]:
                 continue
@@ -142,10 +142,12 @@ def rare_labels_table(folder: Path) -> str:
             split = "test" if "test" in found else "dev"
             runs = list(found[split].values())
             cells = [_spread([run[key] for run in runs]) for key in ("f", "macro_f")]
-            cells += [_spread([run["per_type"].get(label, 0.0) for run in runs]) for label in weak]
+            for label in labels:
+                known = label in result["labels"]["weak"]
+                cells.append(_spread([run["per_type"].get(label, 0.0) for run in runs]) if known else "")
             corpus = f"[{result['corpus']}](benchmarks/results/{name})"
             rows.append([corpus, called, str(len(runs)), split, *cells])
-    return table(header, rows)
+    return table(["Corpus", "Pipeline", "Seeds", "Split", "global", "macro", *labels], rows)
 
 
 def methods_table(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The benchmark of routing: what it trains can be trained, and what it scores is what the parts find."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -87,16 +88,51 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(routing, "score_method", None)
     monkeypatch.setattr(routing, "score_router", None)
     routing.main([*command, "--test", "--save", "routed, rare repeated", str(tmp_path / "saved")])
-    assert spacy.load(tmp_path / "saved").pipe_names == ["weak_class_router", "strong", "weak", "ner_vote"]
-    for method, named in (("routed, balanced", "train weak, balanced first"), ("x", "There is no method 'x'")):
-        with pytest.raises(SystemExit):
-            routing.main([*command, "--save", method, str(tmp_path / "saved")])
-        assert named in capsys.readouterr().err
+    saved = spacy.load(tmp_path / "saved")
+    assert saved.pipe_names == ["weak_class_router", "strong", "weak", "ner_vote"]
+    assert saved.get_pipe("weak").cfg["predict_on"] == "routed"
+    with pytest.raises(SystemExit):
+        routing.main([*command, "--save", "routed, balanced", str(tmp_path / "saved")])
+    assert "--only leaves out weak, balanced." in capsys.readouterr().err
     again = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
     assert (again["methods"], again["routers"]) == (result["methods"], result["routers"])
 
 
-def test_a_part_without_updates_is_refused(capsys):
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        (["--steps", "0"], "--steps must be more than 0, not 0."),
+        (["--save", "single", "there", "--train-only"], "give one of them"),
+        (["--save", "x", "there"], "there is no method 'x'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, named, capsys):
     with pytest.raises(SystemExit):
-        routing.parse_args(["--corpus", "gmb", "--vectors", "v", "--work", "w", "--steps", "0"])
-    assert "--steps must be more than 0, not 0." in capsys.readouterr().err
+        routing.parse_args(["--corpus", "gmb", "--vectors", "v", "--work", "w", *options])
+    assert named in capsys.readouterr().err
+
+
+def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch):
+    """Each is scored by itself, once, and again where the part was trained anew."""
+    part = tmp_path / "shipped-0"
+    part.mkdir()
+    (part / "done").write_text("made of this")
+    (tmp_path / "dev.spacy").write_text("text")
+    files = {"dev": tmp_path / "dev.spacy"}
+    scored = []
+    for kind in ("router", "method"):
+        found = {"dev": {"f": 0.5, "macro_f": 0.5, "kind": kind}}
+        monkeypatch.setattr(routing.Scores, f"_score_{kind}", lambda self, _, found=found: scored.append(1) or found)
+
+    def score():
+        scores = routing.Scores(tmp_path, 0, {"shipped": "made of this"}, files, files)
+        for kind, kinds in (("router", scores.routers()), ("method", scores.methods())):
+            ((name, one),) = kinds
+            assert name == "shipped" and one["dev"]["kind"] == kind
+
+    score()
+    score()
+    assert len(scored) == 2
+    os.utime(part / "done", (0, 0))
+    score()
+    assert len(scored) == 4

@@ -86,10 +86,11 @@ def _router(
     **settings: int,
 ) -> Model[List[Doc], RouterScores]:
     for name, value in settings.items():
-        of_context = name == "width"
-        if value < (0 if of_context else 1) or (of_context and value % 2):
-            even = "an even width (half for each direction; 0 for no BiLSTM)"
-            kind = even if of_context else f"a {name} of 1 or more"
+        if name == "width":
+            bad, kind = value < 0 or value % 2, "an even width of 0 or more (half for each direction; 0 for no BiLSTM)"
+        else:
+            bad, kind = value < 1, f"a {name} of 1 or more"
+        if bad:
             raise ValueError(f"{build.__name__} needs {kind}, not {value}.")
     return Model(
         "sentence_router",

@@ -61,7 +61,7 @@ def read_predictions(
 
 
 def empty_predictions(docs: Sequence[Doc], tag_set: TagSet, annotate: Sequence[str]) -> List[DocPrediction]:
-    """What is found in Docs that are empty or hold white space only."""
+    """What is found in Docs of which nothing is read, such as empty ones."""
     predictions = [DocPrediction() for _ in docs]
     for doc, prediction in zip(docs, predictions, strict=True):
         if "confidence" in annotate:

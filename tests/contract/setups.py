@@ -124,8 +124,8 @@ def _bcrf(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
     return {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "nO": None, "tok2vec": tok2vec}}
 
 
-def _router(tok2vec: Dict[str, Any], **config: Any) -> Dict[str, Any]:
-    model = {"@architectures": "spacy_crfner.RCNN.v1", "width": 32, "hidden_width": 32, "per_sentence": True}
+def _router(tok2vec: Dict[str, Any], *, width: int = 32, **config: Any) -> Dict[str, Any]:
+    model = {"@architectures": "spacy_crfner.RCNN.v1", "width": width, "hidden_width": 32, "per_sentence": True}
     return {"model": {**model, "tok2vec": tok2vec}, "weak_labels": ["ORG"], **config}
 
 
@@ -203,7 +203,7 @@ SETUPS = [
         "ner_vote",
         (
             ("tok2vec", {"model": ENCODER}),
-            ("weak_class_router", _router(LISTENER)),
+            ("weak_class_router", _router(LISTENER, width=0)),
             *_taggers({**_bcrf(LISTENER), "r_drop": 0.0}, **ROUTED),
             ("ner_vote", {"router": "weak_class_router", "gated": ["weak"]}),
         ),
