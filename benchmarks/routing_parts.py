@@ -74,9 +74,11 @@ def balanced(config: Config, weak: List[str], method: str, share: float) -> Conf
 
 
 def without_context() -> Config:
-    """A feed-forward tagger over the same features."""
+    """A feed-forward tagger over the same features, of which word vectors are projected so that they fit its layers."""
     config = tagger_config(**WITHOUT_CONTEXT)
     model = config["components"]["bcrf_ner"]["model"]
+    # 172 + 2 * 50 of characters + 128 of hashes are 400.
+    model["tok2vec"]["tok2vec"]["layout"] = "word172+char*2"
     layers = {"@architectures": "spacy.MaxoutWindowEncoder.v2", "width": 400, "window_size": 0, "maxout_pieces": 3}
     model["tok2vec"] = {
         "@architectures": "spacy.Tok2Vec.v2",

@@ -4,12 +4,14 @@ import json
 import os
 import sys
 
+import numpy as np
 import pytest
 import spacy
 from samples import ROOT, TRAIN
 from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.util import load_model_from_config
+from spacy.vectors import Vectors
 from test_benchmarks import write_corpus
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -35,6 +37,14 @@ def test_every_part_is_a_config_that_loads(steps):
         assert weights and weights <= returned | spans, name
     for method, (needed, _) in routing.make_methods().items():
         assert set(needed) <= set(parts), method
+
+
+def test_the_tagger_without_context_fits_vectors_of_any_width():
+    nlp = load_model_from_config(routing_parts.without_context().interpolate(), auto_fill=True, validate=True)
+    nlp.vocab.vectors = Vectors(data=np.ones((2, 20), dtype=np.float32), keys=["met", "in"])
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN[:4]]
+    nlp.initialize(lambda: examples)
+    assert nlp.update(examples)["bcrf_ner"] > 0
 
 
 def test_scores_are_those_of_spacy(small_nlp, tmp_path):
