@@ -199,9 +199,8 @@ def pipelines_table(folder: Path) -> str:
     for result in read_results(folder, "pipelines").values():
         for name, found in result["pipelines"].items():
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
-            rows.append(
-                [result["corpus"]["test"], name, *speeds, f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}"]
-            )
+            others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
+            rows.append([result["corpus"]["test"], name, *speeds, *others])
     return table(header, rows)
 
 
