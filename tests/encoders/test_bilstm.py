@@ -62,7 +62,7 @@ def test_one_vector_a_token(lengths, tok2vec, depth):
     assert [rows.shape for rows in outputs] == [rows.shape for rows in predicted] == [(n, 8) for n in lengths]
     for rows, expected in zip(outputs, predicted, strict=True):
         assert rows.dtype == np.float32
-        np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-7)
     backprop([np.ones_like(rows) for rows in outputs])
     model.finish_update(lambda key, weights, gradient: (weights, gradient))
 
