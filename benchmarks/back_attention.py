@@ -20,8 +20,8 @@ from typing import Any, Callable, Dict, Sequence
 import spacy
 from accuracy import default_name, fingerprint, run_seed
 from documents import SPLITS, convert_corpus, find_sources
-from recipe import measured_before
-from record import RESULTS, ROOT, BenchmarkError, clear_errors, write_result
+from recipe import fall, measured_before
+from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, write_result
 from thinc.api import Config
 
 from spacy_crfner.back_attention.english import EnglishNER
@@ -31,7 +31,10 @@ CONTROLS = Path(__file__).resolve().with_name("controls.py")
 PLAIN, CARRIED = ROOT / "configs" / "bcrf_ner.cfg", ROOT / "configs" / "back_attention.cfg"
 FEATURES = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "component": "back_attention", "dropout": 0.0}
 
-FIELDS = ("corpus", "lang", "limit_train", "fingerprint", "variants")
+RATE, EVALUATIONS = 0.002, 8
+"""The highest learning rate, and how often dev is evaluated, where --steps is given."""
+
+FIELDS = ("corpus", "lang", "limit_train", "steps", "fingerprint", "variants")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -101,6 +104,12 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--translator", required=True, metavar="PATH", help="folder of a translator")
     parser.add_argument("--english", required=True, metavar="PATH|NAME", help="an English pipeline with a bcrf_ner")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features are kept from run to run")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="train for N updates, with a learning rate that falls to 0 (default: as the configs say)",
+    )
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
@@ -114,6 +123,8 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--name", help="stem of the result file (default: back-attention-<corpus>)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
+    if args.steps is not None:
+        check_positive(parser, args, "steps")
     names = [WITHOUT, *VARIANTS]
     unknown = sorted(set(args.only or ()) - set(names))
     if unknown:
@@ -127,6 +138,8 @@ def make_config(variant: str, args: argparse.Namespace) -> Config:
     config = Config().from_disk(PLAIN if variant == WITHOUT else CARRIED, interpolate=False)
     config["nlp"]["lang"] = args.lang
     config["paths"]["vectors"] = args.vectors
+    if args.steps is not None:
+        fall(config, args.steps, RATE, EVALUATIONS)
     if variant != WITHOUT:
         cache = None if args.cache is None else str(args.cache)
         config["paths"].update(translator=args.translator, english=args.english, cache=cache)
@@ -148,7 +161,9 @@ def made_of(variant: str, args: argparse.Namespace) -> str:
     """A digest of what a variant is trained with, beside corpus and code: its config, and the contents behind it."""
     config = make_config(variant, args)
     config["paths"] = {}
-    parts = [config.to_str(), digest(CONTROLS)]
+    parts = [config.to_str()]
+    if any(name in parts[0] for name in ("controls.", "random_features")):
+        parts.append(digest(CONTROLS))
     parts += [digest(Path(path)) for path in (args.translator, args.english, args.vectors) if path]
     return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
 
@@ -165,6 +180,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         "corpus": args.corpus,
         "lang": args.lang,
         "limit_train": args.limit_train,
+        "steps": args.steps,
         # Of corpus and code: what was measured with others cannot be compared.
         "fingerprint": fingerprint(args, Config(), sources),
     }

@@ -17,6 +17,7 @@ from typing import Any, Dict, Sequence
 from accuracy import check_config, default_name, fingerprint, run_seed
 from documents import convert_corpus, find_sources
 from record import RESULTS, ROOT, BenchmarkError, clear_errors, shown, write_result
+from thinc.api import Config
 
 VARIANTS = Path(__file__).resolve().with_name("recipe_variants.json")
 
@@ -66,6 +67,18 @@ def measured_before(target: Path, key: Dict[str, Any]) -> Dict[str, Any]:
             "choose another --name, or delete the file."
         )
     return result["variants"]
+
+
+def fall(config: Config, steps: int, rate: float, evaluations: int) -> None:
+    """Let a config make so many updates, with a learning rate that falls from `rate` to 0 with the last of them."""
+    training = config["training"]
+    training.update(max_steps=steps, patience=0, eval_frequency=max(1, steps // evaluations))
+    training["optimizer"]["learn_rate"] = {
+        "@schedules": "warmup_linear.v1",
+        "initial_rate": rate,
+        "warmup_steps": steps // 20,
+        "total_steps": steps,
+    }
 
 
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:

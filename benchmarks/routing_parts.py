@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List
 
+from recipe import fall
 from record import ROOT
 from thinc.api import Config
 
@@ -133,7 +134,7 @@ def in_steps(config: Config, steps: int) -> Config:
 
     Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter.
     """
-    training, components = config["training"], config["components"]
+    components = config["components"]
     for component in components.values():
         if "r_drop" in component:
             component["r_drop"] = 0.0
@@ -141,16 +142,9 @@ def in_steps(config: Config, steps: int) -> Config:
         steps = max(1, steps // 2)
     if config["corpora"]["train"].get("method") == "drop":
         steps = max(1, steps // 4)
+    config["training"]["batcher"]["size"] = 1000
     # A whole pipeline is tuned whenever it is evaluated, which takes some minutes.
-    evaluations = 4 if len(components) > 1 else 8
-    training.update(max_steps=steps, patience=0, eval_frequency=max(1, steps // evaluations))
-    training["batcher"]["size"] = 1000
-    training["optimizer"]["learn_rate"] = {
-        "@schedules": "warmup_linear.v1",
-        "initial_rate": 0.0015,
-        "warmup_steps": steps // 20,
-        "total_steps": steps,
-    }
+    fall(config, steps, 0.0015, evaluations=4 if len(components) > 1 else 8)
     return config
 
 

@@ -3,11 +3,13 @@
 import json
 import shutil
 import sys
+from itertools import islice
 
 import numpy as np
 import pytest
 import spacy
 from samples import ROOT, english_ner
+from spacy.util import registry
 from test_benchmarks import write_corpus
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -21,6 +23,9 @@ from documents import convert_corpus, find_sources
 
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
+
+
+MAKE_CONFIG = back_attention.make_config
 
 
 @pytest.fixture
@@ -67,6 +72,20 @@ def test_every_variant_is_a_config_that_loads(command):
         config = back_attention.make_config(variant, args)
         nlp = spacy.util.load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
         assert nlp.pipe_names[-1] == "bcrf_ner", variant
+
+
+def test_steps_are_all_that_is_trained(command, capsys):
+    """With a learning rate that falls to 0, and none of what the config says about an end."""
+    args = back_attention.parse_args([*command[1:], "--steps", "400"])
+    for variant in (back_attention.WITHOUT, "untranslated"):
+        training = MAKE_CONFIG(variant, args)["training"]
+        assert (training["max_steps"], training["patience"], training["eval_frequency"]) == (400, 0, 50)
+        schedule = registry.resolve({"rate": training["optimizer"]["learn_rate"]})["rate"]
+        rates = list(islice(schedule, 401))
+        assert max(rates) == rates[20] == pytest.approx(back_attention.RATE) and rates[400] == 0.0
+    with pytest.raises(SystemExit):
+        back_attention.parse_args([*command[1:], "--steps", "0"])
+    assert "--steps" in capsys.readouterr().err
 
 
 def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys):
