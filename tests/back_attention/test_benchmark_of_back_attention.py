@@ -24,7 +24,6 @@ from documents import convert_corpus, find_sources
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
 
-
 MAKE_CONFIG = back_attention.make_config
 
 
