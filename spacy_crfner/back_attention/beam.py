@@ -44,32 +44,30 @@ class Beams:
 
 
 class Finished:
-    """The best of the translations of a text that have ended: with the most of its names, then the most probable."""
+    """The most probable of the translations of a text that have ended."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.names_left = NAMES + 1
         self.best: Optional[Hypothesis] = None
 
-    def add(self, found: Hypothesis, names_left: int) -> None:
+    def add(self, found: Hypothesis) -> None:
         self.count += 1
-        if self.best is None or (-names_left, found.score) > (-self.names_left, self.best.score):
-            self.best, self.names_left = found, names_left
+        if self.best is None or found.score > self.best.score:
+            self.best = found
 
     def is_safe(self, beams: int, within_reach: float) -> bool:
         """Whether no more is looked for: there are as many as beams, or none that is followed can be better.
 
         within_reach: the best score that one of them can still have.
         """
-        outdone = self.best is not None and not self.names_left and self.best.score >= within_reach
-        return self.count >= beams or outdone
+        return self.count >= beams or (self.best is not None and self.best.score >= within_reach)
 
 
 @torch.no_grad()
 def beam_search(
     model: ConvS2S, sources: Sequence[Sequence[int]], *, beams: int = 5, length_power: float = 1.0
 ) -> List[Hypothesis]:
-    """The best translation of each text: of those with the most of its names, the most probable a piece.
+    """The best translation of each text: of those that hold each of its names once, the most probable a piece.
 
     sources: pieces of each text, with an END. length_power: the log probability of a translation is divided by this
         power of its length, from 0.
@@ -79,15 +77,16 @@ def beam_search(
     device = model.bias.device
     rows = pad(sources).to(device)
     limits = [most_pieces(len(pieces)) for pieces in sources]
+    most = torch.tensor(limits, device=device)
     state = _start(model, rows, beams)
     finished = [Finished() for _ in sources]
     step = 0
     while len(state.texts):
         step += 1
-        ended = _advance(model, state, step)
+        ended = _advance(model, state, step, most[state.texts] - step + 1)
         for row, beam in ended.nonzero().tolist():
             text = int(state.texts[row])
-            finished[text].add(_hypothesis(state, row, beam, step, length_power), int(state.free[row, beam].sum()))
+            finished[text].add(_hypothesis(state, row, beam, step, length_power))
         state.total.masked_fill_(ended, -torch.inf)
         going = []
         for row, (text, total) in enumerate(zip(state.texts.tolist(), state.total.amax(dim=1).tolist(), strict=True)):
@@ -96,7 +95,7 @@ def beam_search(
             if finished[text].is_safe(beams, within_reach) or step >= limits[text] or total == -math.inf:
                 if finished[text].best is None:
                     beam = int(state.total[row].argmax())
-                    finished[text].add(_hypothesis(state, row, beam, step, length_power), 0)
+                    finished[text].add(_hypothesis(state, row, beam, step, length_power))
             else:
                 going.append(row)
         if len(going) < len(state.texts):
@@ -127,14 +126,18 @@ def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
     )
 
 
-def _advance(model: ConvS2S, state: Beams, step: int) -> Tensor:
-    """Lengthen every beam by a piece and keep the best. Returns (B, K) which of them have ended now."""
+def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
+    """Lengthen every beam by a piece and keep the best. Returns (B, K) which of them have ended now.
+
+    left: (B,) how many pieces may still come, with this one.
+    """
     batch, beams = state.total.shape
     last = state.pieces[:, :, -1].reshape(-1, 1)
     features, attention, pasts = model.decoder(last, state.memory, state.pasts, step - 1, 0.0)
     log_p = model.score(features[:, 0]).log_softmax(dim=-1).view(batch, beams, -1)
     log_p[:, :, [PAD, BEGIN]] = -torch.inf
     log_p[:, :, FIRST_NAME:SPECIAL].masked_fill_(~state.free, -torch.inf)
+    _name_before_the_end(log_p, state.free, left.unsqueeze(1))
     state.total, places = (state.total.unsqueeze(-1) + log_p).flatten(1).topk(beams, dim=1)
     parents, pieces = places // log_p.shape[-1], places % log_p.shape[-1]
     rows = torch.arange(batch, device=parents.device).unsqueeze(1)
@@ -146,6 +149,24 @@ def _advance(model: ConvS2S, state: Beams, step: int) -> Tensor:
     flat = (rows * beams + parents).flatten()
     state.pasts = [past[flat] for past in pasts]
     return (pieces == END) & state.total.isfinite()
+
+
+def _name_before_the_end(log_p: Tensor, free: Tensor, left: Tensor) -> None:
+    """Let no translation end before it holds all names: where the network would end one, the most probable of the names
+    that it lacks come instead.
+
+    log_p: (B, K, pieces), changed in place: -inf for names that may not come. free: (B, K, NAMES) names that may.
+    left: (B, 1) how many pieces may still come.
+    """
+    names = log_p[:, :, FIRST_NAME:SPECIAL]
+    lacking = free.any(dim=-1)
+    # The shares of beams that lack none are 0 / 0.
+    shares = names.log_softmax(dim=-1).masked_fill(~free, -torch.inf)
+    names.copy_(torch.logaddexp(names, log_p[:, :, END].unsqueeze(-1) + shares))
+    log_p[:, :, END].masked_fill_(lacking, -torch.inf)
+    hurried = (lacking & (free.sum(dim=-1) >= left)).unsqueeze(-1)
+    log_p[:, :, :FIRST_NAME].masked_fill_(hurried, -torch.inf)
+    log_p[:, :, SPECIAL:].masked_fill_(hurried, -torch.inf)
 
 
 def _keep(state: Beams, texts: Tensor) -> None:

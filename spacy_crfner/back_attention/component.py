@@ -24,7 +24,7 @@ from .saving import digest_of, read_files, write_files
 from .translation import Translation, TranslationError, Translator
 from .translators import load_translator
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """To be raised where the same translator and the same English pipeline give other features than before: those of an
 older version are then computed anew."""
 
