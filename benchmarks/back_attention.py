@@ -34,6 +34,9 @@ FEATURES = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "componen
 RATE, EVALUATIONS = 0.002, 8
 """The highest learning rate, and how often dev is evaluated, where --steps is given."""
 
+SHORT = 12
+"""Words of a part of a sentence that is translated by itself, in one variant; 30 in the others."""
+
 FIELDS = ("corpus", "lang", "limit_train", "steps", "fingerprint", "variants")
 """The fields of a result beside those of every benchmark."""
 
@@ -54,6 +57,12 @@ def at_the_input(config: Config, states: int, tags: int) -> None:
 def alone(config: Config, states: int, tags: int) -> None:
     model = config["components"]["bcrf_ner"]["model"]
     model["tok2vec"] = {**model["tok2vec"]["first"], "tok2vec": {**FEATURES, "width": states}}
+
+
+def short_parts(config: Config, states: int, tags: int) -> None:
+    """Sentences are cut into parts as short as what translators learn from everyday sentences."""
+    carry(config, states)
+    config["initialize"]["components"]["back_attention"]["translator"]["longest"] = SHORT
 
 
 def untranslated(config: Config, states: int, tags: int) -> None:
@@ -80,6 +89,7 @@ def random_alone(config: Config, states: int, tags: int) -> None:
 
 VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
     "back attention": lambda config, states, tags: carry(config, states),
+    "short parts": short_parts,
     "row-normalised": lambda config, states, tags: carry(config, states + 1, normalisation="row_normalised"),
     "marginals": lambda config, states, tags: carry(config, tags, representation="marginals"),
     "projected entities": lambda config, states, tags: carry(config, tags, representation="tags"),

@@ -161,11 +161,12 @@ def test_variants_are_what_they_are_called(command):
     assert translators["shuffled alignment"] == "controls.Shuffled.v1"
     assert translators["untranslated"] == "spacy_crfner.Untranslated.v1"
     assert translators["random features"] is translators["random features alone"] is None
-    others = {"back attention", "row-normalised", "marginals", "projected entities", "at the input"}
+    others = {"back attention", "short parts", "row-normalised", "marginals", "projected entities", "at the input"}
     assert {translators[name] for name in (*others, "alone as embeddings")} == {"spacy_crfner.ConvSeq2Seq.v1"}
     settings = {name: configs[name]["components"]["back_attention"] for name in others}
     assert settings["marginals"]["representation"] == "marginals"
     assert settings["projected entities"]["representation"] == "tags"
+    assert made["short parts"]["translator"]["longest"] < made["back attention"]["translator"]["longest"]
     assert settings["row-normalised"]["normalisation"] == "row_normalised"
     assert settings["back attention"]["representation"] == "states"
     assert len({config.to_str() for config in configs.values()}) == len(configs)
