@@ -1,7 +1,7 @@
 """Taggers of another language with and without back attention, and with controls in its place.
 
 Every training is kept in the result as soon as it is done: an interrupted run goes on, and variants or seeds that are
-added later are measured beside those that are there.
+added later are measured beside those that are there, also by several runs at a time, of different ones.
 
 Example:
     python benchmarks/back_attention.py --corpus conll2002-es --lang es --limit-train 10% --vectors vectors/es \\
@@ -206,6 +206,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 )
         for seed in args.seeds:
             for variant in args.only:
+                variants = measured_before(target, key)
                 done = variants.setdefault(variant, {"made_of": made_of(variant, args)})
                 if all(str(seed) in done.get(split, {}) for split in splits):
                     continue
@@ -214,13 +215,15 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 config = folder / "variant.cfg"
                 make_config(variant, args).to_disk(config)
                 found = run_seed(folder, config=config, files=files, seed=seed, splits=splits, code=CONTROLS)
+                # Again, since another run may have added to it in the meantime.
+                variants = measured_before(target, key)
+                done = variants.setdefault(variant, done)
                 for split in splits:
                     done.setdefault(split, {})[str(seed)] = found[split]
                 done.setdefault("training_seconds", {})[str(seed)] = found["training_seconds"]
                 print(f"{variant}, seed {seed}: dev {100 * found['dev']['f']:.2f}", flush=True)
-                write_result(
-                    args.to, benchmark="back_attention", name=name, arguments=command, variants=variants, **key
-                )
+                ordered = {known: variants[known] for known in (WITHOUT, *VARIANTS) if known in variants}
+                write_result(args.to, benchmark="back_attention", name=name, arguments=command, variants=ordered, **key)
                 # Each holds a translator and an English pipeline.
                 shutil.rmtree(folder)
     return target
