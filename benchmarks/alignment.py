@@ -1,5 +1,6 @@
 """How well a translator carries names over: how many words of entities stand in the translation as they are, and how
-often the attention of those that it has translated so is highest there. With BLEU on parallel text, and examples.
+often the attention of those that it has translated so is highest there. On parallel text: BLEU, and how often the
+attention of a name that stands in both sides is highest at itself. With examples.
 
 Example:
     python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \\
@@ -9,22 +10,26 @@ Example:
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, Sequence, Set
 
+import torch
 from documents import convert_corpus, find_sources, read_docs
 from record import DATA_VARIABLE, RESULTS, clear_errors, write_result
 from spacy.vocab import Vocab
 
+from spacy_crfner.back_attention.alignment import between_words
 from spacy_crfner.back_attention.conv_translator import ConvTranslator
-from spacy_crfner.back_attention.names import PROTECT, protect
-from spacy_crfner.back_attention.parallel_text import read_pairs
+from spacy_crfner.back_attention.names import PROTECT, looks_like_name, protect
+from spacy_crfner.back_attention.parallel_text import Pair, read_pairs
+from spacy_crfner.back_attention.pieces import BEGIN
 from spacy_crfner.back_attention.translation import Translation, cut
 from spacy_crfner.back_attention.translator_training import bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
 
-FIELDS = ("corpus", "lang", "sentences", "bleu", "names")
+FIELDS = ("corpus", "lang", "sentences", "parallel", "bleu", "shared_names", "names")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -84,6 +89,26 @@ def count_names(
     }
 
 
+@torch.no_grad()
+def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dict[str, Any]:
+    """Of the words that look like names and stand once in either side of a pair: the share whose attention is highest
+    at themselves, when the network reads the translation that is given, with no name that stands for itself."""
+    names = right = 0
+    for source, target in pairs:
+        counts = Counter(source), Counter(target)
+        shared = [word for word in source if looks_like_name(word) and all(one[word] == 1 for one in counts)]
+        if not shared:
+            continue
+        source_ids, places = translator.pieces.encode(source)
+        target_ids, target_places = translator.pieces.encode(target)
+        _, attention = translator.model(torch.tensor([source_ids]), torch.tensor([[BEGIN, *target_ids[:-1]]]))
+        own = attention[0, : len(target_places), : len(places)].numpy()
+        words = between_words(own, places, target_places, (len(source), len(target)))
+        names += len(shared)
+        right += sum(int(words[source.index(word)].argmax()) == target.index(word) for word in shared)
+    return {"words": names, "peak_at_itself": round(right / max(1, names), 4)}
+
+
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
@@ -98,12 +123,14 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         print(f"protect = {how!r}: {names[how]}", flush=True)
         for words, translation in list(zip(sentences, translations, strict=True))[: args.show]:
             print(f"    {' '.join(words)}\n    {' '.join(translation.words)}\n")
-    score = None
+    score, shared = None, None
     if args.parallel is not None:
         folder = Path(os.environ.get(DATA_VARIABLE, "")) / "parallel" / args.parallel
         pairs = read_pairs(folder / f"test.{args.lang}.gz", folder / "test.en.gz", args.lang)
-        score = round(bleu(make_conv_seq2seq_v1(args.translator), pairs[: args.limit]), 2)
-        print(f"BLEU on test: {score}")
+        translator = make_conv_seq2seq_v1(args.translator)
+        score = round(bleu(translator, pairs[: args.limit]), 2)
+        shared = count_shared_names(translator, pairs)
+        print(f"BLEU on test: {score}; names that both sides share: {shared}")
     return write_result(
         args.to,
         benchmark="alignment",
@@ -112,7 +139,9 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         corpus=args.corpus,
         lang=args.lang,
         sentences=len(sentences),
+        parallel=args.parallel,
         bleu=score,
+        shared_names=shared,
         names=names,
     )
 

@@ -174,7 +174,8 @@ def made_of(variant: str, args: argparse.Namespace) -> str:
     parts = [config.to_str()]
     if any(name in parts[0] for name in ("controls.", "random_features")):
         parts.append(digest(CONTROLS))
-    parts += [digest(Path(path)) for path in (args.translator, args.english, args.vectors) if path]
+    used = (args.vectors,) if variant == WITHOUT else (args.translator, args.english, args.vectors)
+    parts += [digest(Path(path)) for path in used if path]
     return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
 
 

@@ -241,8 +241,12 @@ def alignment_table(folder: Path) -> str:
             shares = [f"{100 * found[key]:.1f}" for key in ("kept", "repeated", "peak_at_itself")]
             bleu = "" if result["bleu"] is None else f"{result['bleu']:.1f}"
             rows.append([result["corpus"], bleu, protect, f"{found['words']:,}", *shares])
+        if result["shared_names"] is not None:
+            found = result["shared_names"]
+            peak = f"{100 * found['peak_at_itself']:.1f}"
+            rows.append([result["parallel"], bleu, "names in both sides", f"{found['words']:,}", "", "", peak])
     return table(
-        ["Corpus", "BLEU", "protect", "words of entities", "kept, %", "repeated, %", "attention at itself, %"], rows
+        ["Corpus", "BLEU", "protect", "words of names", "kept, %", "repeated, %", "attention at itself, %"], rows
     )
 
 

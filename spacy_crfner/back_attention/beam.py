@@ -31,6 +31,7 @@ class Beams:
 
     texts: (B,) which text it is. pieces: (B, K, steps) after a BEGIN. attention: (B, K, steps, source).
     total: (B, K) log probability; -inf where nothing is followed. free: (B, K, NAMES) names that may still come.
+    put_in: (B, K) names that came where the network would have ended.
     memory and pasts: of B * K rows.
     """
 
@@ -39,35 +40,40 @@ class Beams:
     attention: Tensor
     total: Tensor
     free: Tensor
+    put_in: Tensor
     memory: Memory
     pasts: List[Tensor]
 
 
 class Finished:
-    """The most probable of the translations of a text that have ended."""
+    """The best of the translations of a text that have ended: with the fewest names that had to be put in, then the
+    most probable."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.put_in = NAMES + 1
         self.best: Optional[Hypothesis] = None
 
-    def add(self, found: Hypothesis) -> None:
+    def add(self, found: Hypothesis, put_in: int) -> None:
         self.count += 1
-        if self.best is None or found.score > self.best.score:
-            self.best = found
+        if self.best is None or (-put_in, found.score) > (-self.put_in, self.best.score):
+            self.best, self.put_in = found, put_in
 
     def is_safe(self, beams: int, within_reach: float) -> bool:
         """Whether no more is looked for: there are as many as beams, or none that is followed can be better.
 
         within_reach: the best score that one of them can still have.
         """
-        return self.count >= beams or (self.best is not None and self.best.score >= within_reach)
+        outdone = self.best is not None and not self.put_in and self.best.score >= within_reach
+        return self.count >= beams or outdone
 
 
 @torch.no_grad()
 def beam_search(
     model: ConvS2S, sources: Sequence[Sequence[int]], *, beams: int = 5, length_power: float = 1.0
 ) -> List[Hypothesis]:
-    """The best translation of each text: of those that hold each of its names once, the most probable a piece.
+    """The best translation of each text, which holds each of its names once: of those for which the fewest had to be
+    put in at the end, the most probable a piece.
 
     sources: pieces of each text, with an END. length_power: the log probability of a translation is divided by this
         power of its length, from 0.
@@ -86,7 +92,7 @@ def beam_search(
         ended = _advance(model, state, step, most[state.texts] - step + 1)
         for row, beam in ended.nonzero().tolist():
             text = int(state.texts[row])
-            finished[text].add(_hypothesis(state, row, beam, step, length_power))
+            finished[text].add(_hypothesis(state, row, beam, step, length_power), int(state.put_in[row, beam]))
         state.total.masked_fill_(ended, -torch.inf)
         going = []
         for row, (text, total) in enumerate(zip(state.texts.tolist(), state.total.amax(dim=1).tolist(), strict=True)):
@@ -95,7 +101,7 @@ def beam_search(
             if finished[text].is_safe(beams, within_reach) or step >= limits[text] or total == -math.inf:
                 if finished[text].best is None:
                     beam = int(state.total[row].argmax())
-                    finished[text].add(_hypothesis(state, row, beam, step, length_power))
+                    finished[text].add(_hypothesis(state, row, beam, step, length_power), 0)
             else:
                 going.append(row)
         if len(going) < len(state.texts):
@@ -121,6 +127,7 @@ def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
         attention=torch.zeros(batch, beams, 0, width, device=rows.device),
         total=total,
         free=(rows.unsqueeze(-1) == places).any(dim=1).unsqueeze(1).repeat(1, beams, 1),
+        put_in=torch.zeros(batch, beams, dtype=torch.int64, device=rows.device),
         memory=memory.rows(every),
         pasts=model.decoder.start(batch * beams),
     )
@@ -137,7 +144,7 @@ def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
     log_p = model.score(features[:, 0]).log_softmax(dim=-1).view(batch, beams, -1)
     log_p[:, :, [PAD, BEGIN]] = -torch.inf
     log_p[:, :, FIRST_NAME:SPECIAL].masked_fill_(~state.free, -torch.inf)
-    _name_before_the_end(log_p, state.free, left.unsqueeze(1))
+    put_in = _name_before_the_end(log_p, state.free, left.unsqueeze(1))
     state.total, places = (state.total.unsqueeze(-1) + log_p).flatten(1).topk(beams, dim=1)
     parents, pieces = places // log_p.shape[-1], places % log_p.shape[-1]
     rows = torch.arange(batch, device=parents.device).unsqueeze(1)
@@ -146,34 +153,37 @@ def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
     state.attention = torch.cat([state.attention, attention], dim=2)[rows, parents]
     used = pieces.unsqueeze(-1) == torch.arange(NAMES, device=pieces.device) + FIRST_NAME
     state.free = state.free[rows, parents] & ~used
+    state.put_in = state.put_in[rows, parents] + (used.any(dim=-1) & put_in[rows, parents])
     flat = (rows * beams + parents).flatten()
     state.pasts = [past[flat] for past in pasts]
     return (pieces == END) & state.total.isfinite()
 
 
-def _name_before_the_end(log_p: Tensor, free: Tensor, left: Tensor) -> None:
+def _name_before_the_end(log_p: Tensor, free: Tensor, left: Tensor) -> Tensor:
     """Let no translation end before it holds all names: where the network would end one, the most probable of the names
-    that it lacks come instead.
+    that it lacks come instead. Returns (B, K) where a name would do so.
 
     log_p: (B, K, pieces), changed in place: -inf for names that may not come. free: (B, K, NAMES) names that may.
     left: (B, 1) how many pieces may still come.
     """
-    names = log_p[:, :, FIRST_NAME:SPECIAL]
+    names, end = log_p[:, :, FIRST_NAME:SPECIAL], log_p[:, :, END].clone()
     lacking = free.any(dim=-1)
+    of_its_own = names.logsumexp(dim=-1)
     # The shares of beams that lack none are 0 / 0.
     shares = names.log_softmax(dim=-1).masked_fill(~free, -torch.inf)
-    names.copy_(torch.logaddexp(names, log_p[:, :, END].unsqueeze(-1) + shares))
+    names.copy_(torch.logaddexp(names, end.unsqueeze(-1) + shares))
     log_p[:, :, END].masked_fill_(lacking, -torch.inf)
-    hurried = (lacking & (free.sum(dim=-1) >= left)).unsqueeze(-1)
-    log_p[:, :, :FIRST_NAME].masked_fill_(hurried, -torch.inf)
-    log_p[:, :, SPECIAL:].masked_fill_(hurried, -torch.inf)
+    hurried = lacking & (free.sum(dim=-1) >= left)
+    log_p[:, :, :FIRST_NAME].masked_fill_(hurried.unsqueeze(-1), -torch.inf)
+    log_p[:, :, SPECIAL:].masked_fill_(hurried.unsqueeze(-1), -torch.inf)
+    return hurried | (end > of_its_own)
 
 
 def _keep(state: Beams, texts: Tensor) -> None:
     """Go on with these texts alone."""
     beams = state.total.shape[1]
     flat = (texts.unsqueeze(1) * beams + torch.arange(beams, device=texts.device)).flatten()
-    for name in ("texts", "pieces", "attention", "total", "free"):
+    for name in ("texts", "pieces", "attention", "total", "free", "put_in"):
         setattr(state, name, getattr(state, name)[texts])
     state.memory = state.memory.rows(flat)
     state.pasts = [past[flat] for past in state.pasts]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,22 @@ def folder(tmp_path_factory):
 
 
 # Trained here
+
+
+def test_the_benchmark_of_alignment_counts_names_that_are_seen(folder, monkeypatch):
+    """Of names in both sides of parallel text, those that the attention finds, whether or not they are in the places
+    where it finds them by chance."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import alignment
+
+    translator = make_conv_seq2seq_v1(folder)
+    pairs = [(["el", "perro", "ve", "Roma"], ["the", "dog", "sees", "Roma"]), (["un", "gato"], ["a", "cat"])]
+    assert alignment.count_shared_names(translator, pairs)["words"] == 1
+    seen = alignment.count_shared_names(translator, PAIRS)
+    assert seen["words"] == len(PAIRS) and seen["peak_at_itself"] > 0.9
+    # In the wrong place, with no word of its own there.
+    turned = [(source, [*target[1:], target[0]]) for source, target in PAIRS]
+    assert alignment.count_shared_names(translator, turned)["peak_at_itself"] < 0.5
 
 
 def test_a_trained_translator_translates_and_knows_what_comes_from_where(folder):
