@@ -8,12 +8,13 @@ Example:
 """
 
 import argparse
+import json
 import os
 import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Sequence, Set
+from typing import Any, Dict, List, Sequence, Set
 
 import torch
 from documents import convert_corpus, find_sources, read_docs
@@ -26,10 +27,10 @@ from spacy_crfner.back_attention.names import PROTECT, looks_like_name, protect
 from spacy_crfner.back_attention.parallel_text import Pair, read_pairs
 from spacy_crfner.back_attention.pieces import BEGIN
 from spacy_crfner.back_attention.translation import Translation, cut
-from spacy_crfner.back_attention.translator_training import bleu
+from spacy_crfner.back_attention.translator_training import LOG, bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
 
-FIELDS = ("corpus", "lang", "sentences", "parallel", "bleu", "shared_names", "names")
+FIELDS = ("corpus", "lang", "sentences", "training", "parallel", "bleu", "shared_names", "names")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -109,6 +110,12 @@ def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dic
     return {"words": names, "peak_at_itself": round(right / max(1, names), 4)}
 
 
+def read_log(translator: Path) -> List[Dict[str, Any]]:
+    """The evaluations of a translator's training, which stand beside it."""
+    log = translator / LOG
+    return [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()] if log.exists() else []
+
+
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
@@ -139,6 +146,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         corpus=args.corpus,
         lang=args.lang,
         sentences=len(sentences),
+        training=read_log(args.translator),
         parallel=args.parallel,
         bleu=score,
         shared_names=shared,

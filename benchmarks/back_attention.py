@@ -15,19 +15,23 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
+import controls
 import spacy
 from accuracy import default_name, fingerprint, run_seed
 from documents import SPLITS, convert_corpus, find_sources
+from one_seed import evaluate
 from recipe import fall, measured_before
 from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, write_result
+from spacy.training import Corpus
 from thinc.api import Config
 
+from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.english import EnglishNER
 from spacy_crfner.back_attention.translator_training import CHECKPOINT, LOG
 
-CONTROLS = Path(__file__).resolve().with_name("controls.py")
+CONTROLS = Path(controls.__file__)
 PLAIN, CARRIED = ROOT / "configs" / "bcrf_ner.cfg", ROOT / "configs" / "back_attention.cfg"
 FEATURES = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "component": "back_attention", "dropout": 0.0}
 
@@ -179,6 +183,21 @@ def made_of(variant: str, args: argparse.Namespace) -> str:
     return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
 
 
+def evaluate_splits(
+    model: Path, files: Dict[str, Path], splits: Sequence[str], cache: Optional[Path]
+) -> Dict[str, Dict[str, Any]]:
+    """Scores by split. cache: with the features of these sentences, so that nothing is translated twice."""
+    nlp = spacy.load(model)
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, BackAttention):
+            pipe.keep_features(cache)
+    found = {split: evaluate(nlp, list(Corpus(files[split])(nlp)), split) for split in splits}
+    for scores in found.values():
+        # It depends on what the cache holds.
+        del scores["words_per_second"]
+    return found
+
+
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     """Measure what is not measured yet. Returns the path of the result."""
     sources = find_sources(args.corpus, None, {}, SPLITS)
@@ -215,7 +234,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 folder.mkdir(parents=True)
                 config = folder / "variant.cfg"
                 make_config(variant, args).to_disk(config)
-                found = run_seed(folder, config=config, files=files, seed=seed, splits=splits, code=CONTROLS)
+                found = run_seed(folder, config=config, files=files, seed=seed, splits=(), code=CONTROLS)
+                found.update(evaluate_splits(folder / "model-best", files, splits, args.cache))
                 # Again, since another run may have added to it in the meantime.
                 variants = measured_before(target, key)
                 done = variants.setdefault(variant, done)

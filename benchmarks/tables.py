@@ -205,14 +205,40 @@ def pipelines_table(folder: Path) -> str:
 
 
 def back_attention_table(folder: Path) -> str:
-    """One row for each variant of each result: mean F1 and, of several seeds, standard deviation."""
+    """One row for each variant of each result: mean F1 and, of several seeds, standard deviation; beside what the same
+    seeds have without it."""
     rows = []
     for result in read_results(folder, "back_attention").values():
         for name, found in result["variants"].items():
-            splits = [_spread([run["f"] for run in found.get(split, {}).values()]) for split in ("dev", "test")]
+            scores = [_spread([run["f"] for run in found.get(split, {}).values()]) for split in ("dev", "test")]
+            gains = [_spread(_gains(result, name, split), sign="+") for split in ("dev", "test")]
             part = result["limit_train"] or "all"
-            rows.append([result["corpus"], part, name, str(len(found["dev"])), *splits])
-    return table(["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1"], rows)
+            rows.append([result["corpus"], part, name, str(len(found["dev"])), *scores, *gains])
+    header = ["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1", "dev gain", "test gain"]
+    return table(header, rows)
+
+
+def other_languages_table(folder: Path) -> str:
+    """One row for each result: without and with back attention."""
+    rows = []
+    for name, result in read_results(folder, "back_attention").items():
+        without, carried = (result["variants"].get(variant, {}).get("test", {}) for variant in (WITHOUT, CARRIED))
+        seeds = sorted(set(without) & set(carried))
+        if seeds:
+            both = [_spread([runs[seed]["f"] for seed in seeds]) for runs in (without, carried)]
+            corpus = f"[{result['corpus']}](benchmarks/results/{name})"
+            part = result["limit_train"] or "all"
+            rows.append([corpus, part, str(len(seeds)), *both, _spread(_gains(result, CARRIED, "test"), sign="+")])
+    return table(["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain"], rows)
+
+
+WITHOUT, CARRIED = "without", "back attention"
+
+
+def _gains(result: Dict[str, Any], variant: str, split: str) -> List[float]:
+    """What a variant has more than none with each seed that both have."""
+    without, found = (result["variants"].get(name, {}).get(split, {}) for name in (WITHOUT, variant))
+    return [] if variant == WITHOUT else [found[seed]["f"] - without[seed]["f"] for seed in found if seed in without]
 
 
 def back_attention_speed_table(folder: Path) -> str:
@@ -226,11 +252,27 @@ def back_attention_speed_table(folder: Path) -> str:
     return table(["Corpus", "Training", "words/s", "slowest", "fastest", "ratio"], rows)
 
 
-def _spread(values: List[float]) -> str:
+def _spread(values: List[float], sign: str = "-") -> str:
+    """sign: `+` writes one in front of gains too."""
     if not values:
         return ""
     deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.2f}{deviation}"
+    return f"{100 * mean(values):{sign}.2f}{deviation}"
+
+
+def translators_table(folder: Path) -> str:
+    """One row for each translator: where its training ended, its BLEU, and the attention of names in parallel text."""
+    rows = []
+    for result in read_results(folder, "alignment").values():
+        best = next((line for line in reversed(result["training"]) if line["best"]), None)
+        if best is None or result["parallel"] is None:
+            continue
+        scores = [f"{best['dev_loss']:.2f}", f"{best['dev_bleu']:.1f}", f"{result['bleu']:.1f}"]
+        names = result["shared_names"]
+        shared = [f"{names['words']:,}", f"{100 * names['peak_at_itself']:.1f}"]
+        rows.append([result["parallel"], f"{best['update']:,}", f"{best['minutes']:.0f}", *scores, *shared])
+    scores = ["dev loss", "dev BLEU", "test BLEU"]
+    return table(["Text", "Updates", "minutes", *scores, "names in both sides", "attention at itself, %"], rows)
 
 
 def alignment_table(folder: Path) -> str:
@@ -239,21 +281,15 @@ def alignment_table(folder: Path) -> str:
     for result in read_results(folder, "alignment").values():
         for protect, found in result["names"].items():
             shares = [f"{100 * found[key]:.1f}" for key in ("kept", "repeated", "peak_at_itself")]
-            bleu = "" if result["bleu"] is None else f"{result['bleu']:.1f}"
-            rows.append([result["corpus"], bleu, protect, f"{found['words']:,}", *shares])
-        if result["shared_names"] is not None:
-            found = result["shared_names"]
-            peak = f"{100 * found['peak_at_itself']:.1f}"
-            rows.append([result["parallel"], bleu, "names in both sides", f"{found['words']:,}", "", "", peak])
-    return table(
-        ["Corpus", "BLEU", "protect", "words of names", "kept, %", "repeated, %", "attention at itself, %"], rows
-    )
+            rows.append([result["corpus"], protect, f"{found['words']:,}", *shares])
+    return table(["Corpus", "protect", "words of entities", "kept, %", "repeated, %", "attention at itself, %"], rows)
 
 
 TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("README.md", "accuracy"): accuracy_table,
     ("README.md", "speed"): speed_table,
     ("README.md", "rare labels"): rare_labels_table,
+    ("README.md", "other languages"): other_languages_table,
     ("docs/measurements.md", "crf"): crf_table,
     ("docs/measurements.md", "speed"): speed_table,
     ("docs/measurements.md", "ratios"): ratio_table,
@@ -263,6 +299,7 @@ TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
     ("docs/measurements.md", "routers"): routers_table,
     ("docs/measurements.md", "pipelines"): pipelines_table,
     ("docs/measurements.md", "back attention"): back_attention_table,
+    ("docs/measurements.md", "translators"): translators_table,
     ("docs/measurements.md", "alignment"): alignment_table,
     ("docs/measurements.md", "back attention speed"): back_attention_speed_table,
 }
