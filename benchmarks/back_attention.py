@@ -74,6 +74,21 @@ def untranslated(config: Config, states: int, tags: int) -> None:
     config["initialize"]["components"]["back_attention"]["translator"] = {"@misc": "spacy_crfner.Untranslated.v1"}
 
 
+def both(config: Config, states: int, tags: int) -> None:
+    """What the English NER knows of the translation, and of the words as they are."""
+    carry(config, states)
+    name = "as_they_are"
+    config["components"][name] = dict(config["components"]["back_attention"])
+    config["nlp"]["pipeline"] = [name, *config["nlp"]["pipeline"]]
+    config["training"]["annotating_components"] = [name, *config["training"]["annotating_components"]]
+    initialize = config["initialize"]["components"]
+    initialize[name] = {**initialize["back_attention"], "translator": {"@misc": "spacy_crfner.Untranslated.v1"}}
+    model = config["components"]["bcrf_ner"]["model"]
+    more = {**FEATURES, "component": name, "width": states}
+    concatenate = "spacy_crfner.Concatenate.v1"
+    model["tok2vec"] = {"@architectures": concatenate, "first": model["tok2vec"], "second": more}
+
+
 def shuffled(config: Config, states: int, tags: int) -> None:
     carry(config, states)
     initialize = config["initialize"]["components"]["back_attention"]
@@ -100,6 +115,7 @@ VARIANTS: Dict[str, Callable[[Config, int, int], None]] = {
     "at the input": at_the_input,
     "alone as embeddings": alone,
     "untranslated": untranslated,
+    "both": both,
     "shuffled alignment": shuffled,
     "random features": random_features,
     "random features alone": random_alone,

@@ -161,6 +161,7 @@ def test_variants_are_what_they_are_called(command):
     assert translators["shuffled alignment"] == "controls.Shuffled.v1"
     assert translators["untranslated"] == "spacy_crfner.Untranslated.v1"
     assert translators["random features"] is translators["random features alone"] is None
+    assert "'component': 'as_they_are'" in blocks["both"] and "'component': 'back_attention'" in blocks["both"]
     others = {"back attention", "short parts", "row-normalised", "marginals", "projected entities", "at the input"}
     assert {translators[name] for name in (*others, "alone as embeddings")} == {"spacy_crfner.ConvSeq2Seq.v1"}
     settings = {name: configs[name]["components"]["back_attention"] for name in others}
@@ -169,6 +170,11 @@ def test_variants_are_what_they_are_called(command):
     assert made["short parts"]["translator"]["longest"] < made["back attention"]["translator"]["longest"]
     assert settings["row-normalised"]["normalisation"] == "row_normalised"
     assert settings["back attention"]["representation"] == "states"
+    of_both = configs["both"]["initialize"]["components"]
+    assert {of_both[name]["translator"]["@misc"] for name in ("back_attention", "as_they_are")} == {
+        "spacy_crfner.ConvSeq2Seq.v1",
+        "spacy_crfner.Untranslated.v1",
+    }
     assert len({config.to_str() for config in configs.values()}) == len(configs)
 
 
