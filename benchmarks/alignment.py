@@ -93,8 +93,9 @@ def count_names(
 @torch.no_grad()
 def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dict[str, Any]:
     """Of the words that look like names and stand once in either side of a pair: the share whose attention is highest
-    at themselves, when the network reads the translation that is given, with no name that stands for itself."""
-    names = right = 0
+    at themselves, when the network reads the translation that is given, with no name that stands for itself; and the
+    mean of this share over distinct words, since a few are most of them."""
+    found: Dict[str, List[bool]] = {}
     for source, target in pairs:
         counts = Counter(source), Counter(target)
         shared = [word for word in source if looks_like_name(word) and all(one[word] == 1 for one in counts)]
@@ -105,9 +106,16 @@ def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dic
         _, attention = translator.model(torch.tensor([source_ids]), torch.tensor([[BEGIN, *target_ids[:-1]]]))
         own = attention[0, : len(target_places), : len(places)].numpy()
         words = between_words(own, places, target_places, (len(source), len(target)))
-        names += len(shared)
-        right += sum(int(words[source.index(word)].argmax()) == target.index(word) for word in shared)
-    return {"words": names, "peak_at_itself": round(right / max(1, names), 4)}
+        for word in shared:
+            found.setdefault(word, []).append(int(words[source.index(word)].argmax()) == target.index(word))
+    peaks = [one for word in found.values() for one in word]
+    by_word = [sum(word) / len(word) for word in found.values()]
+    return {
+        "words": len(peaks),
+        "distinct": len(found),
+        "peak_at_itself": round(sum(peaks) / max(1, len(peaks)), 4),
+        "peak_at_itself_by_word": round(sum(by_word) / max(1, len(by_word)), 4),
+    }
 
 
 def read_log(translator: Path) -> List[Dict[str, Any]]:

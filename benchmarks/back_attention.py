@@ -199,6 +199,17 @@ def made_of(variant: str, args: argparse.Namespace) -> str:
     return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
 
 
+def check_made_of(done: Dict[str, Any], variant: str, args: argparse.Namespace, target: Path) -> str:
+    """What a variant is made of now. Raises BenchmarkError where what is measured was made of something else."""
+    parts = made_of(variant, args)
+    if done.get("made_of", parts) != parts:
+        raise BenchmarkError(
+            f"{target}: {variant!r} was measured with another translator, English pipeline, vectors or config: "
+            "choose another --name, or delete the file."
+        )
+    return parts
+
+
 def evaluate_splits(
     model: Path, files: Dict[str, Path], splits: Sequence[str], cache: Optional[Path]
 ) -> Dict[str, Dict[str, Any]]:
@@ -234,16 +245,11 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = convert_corpus(sources, Path(temporary), args.lang, args.limit_train)
         for variant in args.only:
-            parts = made_of(variant, args)
-            if variants.get(variant, {}).get("made_of", parts) != parts:
-                raise BenchmarkError(
-                    f"{target}: {variant!r} was measured with another translator, English pipeline, vectors or config: "
-                    "choose another --name, or delete the file."
-                )
+            check_made_of(variants.get(variant, {}), variant, args, target)
         for seed in args.seeds:
             for variant in args.only:
-                variants = measured_before(target, key)
-                done = variants.setdefault(variant, {"made_of": made_of(variant, args)})
+                done = measured_before(target, key).get(variant, {})
+                parts = check_made_of(done, variant, args, target)
                 if all(str(seed) in done.get(split, {}) for split in splits):
                     continue
                 folder = Path(temporary) / f"{variant}-{seed}"
@@ -252,15 +258,23 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 make_config(variant, args).to_disk(config)
                 found = run_seed(folder, config=config, files=files, seed=seed, splits=(), code=CONTROLS)
                 found.update(evaluate_splits(folder / "model-best", files, splits, args.cache))
-                # Again, since another run may have added to it in the meantime.
+                # Again, since another run may have added to it in the meantime, or somebody changed a model.
                 variants = measured_before(target, key)
-                done = variants.setdefault(variant, done)
+                done = variants.setdefault(variant, {"made_of": parts})
+                check_made_of(done, variant, args, target)
                 for split in splits:
                     done.setdefault(split, {})[str(seed)] = found[split]
                 done.setdefault("training_seconds", {})[str(seed)] = found["training_seconds"]
                 print(f"{variant}, seed {seed}: dev {100 * found['dev']['f']:.2f}", flush=True)
-                ordered = {known: variants[known] for known in (WITHOUT, *VARIANTS) if known in variants}
-                write_result(args.to, benchmark="back_attention", name=name, arguments=command, variants=ordered, **key)
+                known = {name: variants[name] for name in (WITHOUT, *VARIANTS) if name in variants}
+                write_result(
+                    args.to,
+                    benchmark="back_attention",
+                    name=name,
+                    arguments=command,
+                    variants={**known, **variants},
+                    **key,
+                )
                 # Each holds a translator and an English pipeline.
                 shutil.rmtree(folder)
     return target

@@ -70,9 +70,13 @@ def measured_before(target: Path, key: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def fall(config: Config, steps: int, rate: float, evaluations: int) -> None:
-    """Let a config make so many updates, with a learning rate that falls from `rate` to 0 with the last of them."""
+    """Let a config make so many updates, with a learning rate that rises to `rate` in a twentieth of them and falls to
+    0 with the last.
+
+    evaluations: how many; the last one is at the end where `steps` is a multiple of their number.
+    """
     training = config["training"]
-    training.update(max_steps=steps, patience=0, eval_frequency=max(1, steps // evaluations))
+    training.update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=max(1, steps // evaluations))
     training["optimizer"]["learn_rate"] = {
         "@schedules": "warmup_linear.v1",
         "initial_rate": rate,

@@ -219,20 +219,26 @@ def back_attention_table(folder: Path) -> str:
 
 
 def other_languages_table(folder: Path) -> str:
-    """One row for each result: without and with back attention."""
+    """One row for each result: without and with back attention, and with an English NER that reads the words as they
+    are. For equal seeds."""
     rows = []
     for name, result in read_results(folder, "back_attention").items():
-        without, carried = (result["variants"].get(variant, {}).get("test", {}) for variant in (WITHOUT, CARRIED))
-        seeds = sorted(set(without) & set(carried))
+        variants = {one: result["variants"].get(one, {}).get("test", {}) for one in (WITHOUT, CARRIED, UNTRANSLATED)}
+        seeds = sorted(set(variants[WITHOUT]) & set(variants[CARRIED]))
         if seeds:
-            both = [_spread([runs[seed]["f"] for seed in seeds]) for runs in (without, carried)]
             corpus = f"[{result['corpus']}](benchmarks/results/{name})"
-            part = result["limit_train"] or "all"
-            rows.append([corpus, part, str(len(seeds)), *both, _spread(_gains(result, CARRIED, "test"), sign="+")])
-    return table(["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain"], rows)
+            row = [corpus, result["limit_train"] or "all", str(len(seeds))]
+            for one, runs in variants.items():
+                row.append(_spread([runs[seed]["f"] for seed in seeds if seed in runs]))
+                if one != WITHOUT:
+                    row.append(_spread(_gains(result, one, "test"), sign="+"))
+            rows.append(row)
+    return table(
+        ["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain", "untranslated", "gain"], rows
+    )
 
 
-WITHOUT, CARRIED = "without", "back attention"
+WITHOUT, CARRIED, UNTRANSLATED = "without", "back attention", "untranslated"
 
 
 def _gains(result: Dict[str, Any], variant: str, split: str) -> List[float]:
@@ -269,10 +275,12 @@ def translators_table(folder: Path) -> str:
             continue
         scores = [f"{best['dev_loss']:.2f}", f"{best['dev_bleu']:.1f}", f"{result['bleu']:.1f}"]
         names = result["shared_names"]
-        shared = [f"{names['words']:,}", f"{100 * names['peak_at_itself']:.1f}"]
+        shared = [f"{names[key]:,}" for key in ("words", "distinct")]
+        shared += [f"{100 * names[key]:.1f}" for key in ("peak_at_itself", "peak_at_itself_by_word")]
         rows.append([result["parallel"], f"{best['update']:,}", f"{best['minutes']:.0f}", *scores, *shared])
     scores = ["dev loss", "dev BLEU", "test BLEU"]
-    return table(["Text", "Updates", "minutes", *scores, "names in both sides", "attention at itself, %"], rows)
+    names = ["names in both sides", "distinct", "attention at itself, %", "by distinct name, %"]
+    return table(["Text", "Updates", "minutes", *scores, *names], rows)
 
 
 def alignment_table(folder: Path) -> str:
@@ -326,8 +334,10 @@ def page_with_tables(page: str, folder: Path = RESULTS) -> str:
 
 
 def main() -> None:
-    for page in dict.fromkeys(page for page, _ in TABLES):
-        (ROOT / page).write_text(page_with_tables(page), encoding="utf-8")
+    # All of them first, so that no page is written where another cannot be.
+    pages = {page: page_with_tables(page) for page in dict.fromkeys(page for page, _ in TABLES)}
+    for page, text in pages.items():
+        (ROOT / page).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

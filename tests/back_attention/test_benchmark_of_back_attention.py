@@ -19,6 +19,7 @@ import back_attention_speed
 import controls
 import record
 import speed_spacy
+import tables
 from documents import convert_corpus, find_sources
 
 from spacy_crfner.back_attention.component import BackAttention
@@ -104,6 +105,62 @@ def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys)
     assert "is of another limit_train" in capsys.readouterr().err
     kept = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["variants"]
     assert kept["untranslated"] == json.loads(before)["variants"]["untranslated"]
+
+
+def test_what_another_run_adds_meanwhile_is_kept(command, tmp_path, capsys, monkeypatch):
+    """Also of variants that this one does not know; but not a seed of the same variant made of something else."""
+    path = tmp_path / "back-attention-tiny.json"
+    back_attention.main([*command, "--only", "without", "--no-test"])
+    train = back_attention.run_seed
+    added = {"made_of": "1", "dev": {"0": {"f": 0.5}}}
+
+    def train_while_another_run_adds(variant):
+        def both(*arguments, **options):
+            result = json.loads(path.read_text(encoding="utf8"))
+            result["variants"][variant] = added
+            path.write_text(json.dumps(result), encoding="utf8")
+            return train(*arguments, **options)
+
+        return both
+
+    monkeypatch.setattr(back_attention, "run_seed", train_while_another_run_adds("of the future"))
+    back_attention.main([*command, "--only", "without", "--no-test", "--seeds", "1"])
+    kept = json.loads(path.read_text(encoding="utf8"))["variants"]
+    assert kept["of the future"] == added and set(kept["without"]["dev"]) == {"0", "1"}
+    monkeypatch.setattr(back_attention, "run_seed", train_while_another_run_adds("untranslated"))
+    with pytest.raises(SystemExit):
+        back_attention.main([*command, "--only", "untranslated", "--no-test"])
+    assert "'untranslated' was measured with another translator" in capsys.readouterr().err
+    assert json.loads(path.read_text(encoding="utf8"))["variants"]["untranslated"] == added
+
+
+def test_what_is_scored_is_not_translated_again(command, tmp_path, monkeypatch):
+    """Training, in another process, has left the features of these sentences in the cache."""
+    asked = []
+    make = BackAttention._make
+    monkeypatch.setattr(BackAttention, "_make", lambda self, words: asked.append(len(words)) or make(self, words))
+    back_attention.main([*command, "--only", "untranslated", "--cache", str(tmp_path / "cache")])
+    assert not asked
+
+
+def test_tables_of_back_attention(tmp_path):
+    """Gains are of equal seeds; the page shows the control without a translator beside it."""
+    runs = {
+        "without": {"0": 0.6, "1": 0.7},
+        "back attention": {"0": 0.63, "1": 0.75, "2": 0.9},
+        "untranslated": {"1": 0.74},
+    }
+    variants = {
+        name: {split: {seed: {"f": f} for seed, f in found.items()} for split in ("dev", "test")}
+        for name, found in runs.items()
+    }
+    result = {"benchmark": "back_attention", "corpus": "c", "limit_train": "5%", "variants": variants}
+    (tmp_path / "one.json").write_text(json.dumps(result))
+    *_, row = tables.other_languages_table(tmp_path).splitlines()
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == ["5%", "2", "65.00 ± 7.07", "69.00 ± 8.49", "+4.00 ± 1.41", "74.00", "+4.00"]
+    *_, without, carried, _ = tables.back_attention_table(tmp_path).splitlines()
+    assert without.count("±") == 2 and carried.count("+4.00 ± 1.41") == 2 and "76.00 ± 13.53" in carried
 
 
 def test_training_is_timed_with_and_without(command, tmp_path, monkeypatch):
