@@ -31,7 +31,7 @@ class Beams:
 
     texts: (B,) which text it is. pieces: (B, K, steps) after a BEGIN. attention: (B, K, steps, source).
     total: (B, K) log probability; -inf where nothing is followed. free: (B, K, NAMES) names that may still come.
-    put_in: (B, K) names that came where the network would have ended.
+    put_in: (B, K) names that came where an end was more probable.
     memory and pasts: of B * K rows.
     """
 
@@ -72,8 +72,8 @@ class Finished:
 def beam_search(
     model: ConvS2S, sources: Sequence[Sequence[int]], *, beams: int = 5, length_power: float = 1.0
 ) -> List[Hypothesis]:
-    """The best translation of each text, which holds each of its names once: of those for which the fewest had to be
-    put in at the end, the most probable a piece.
+    """The best translation of each text, which holds each of its names once: of those that were followed and ended, and
+    of these of those in which the fewest names had to be put in, the most probable a piece.
 
     sources: pieces of each text, with an END. length_power: the log probability of a translation is divided by this
         power of its length, from 0.
@@ -101,7 +101,7 @@ def beam_search(
             if finished[text].is_safe(beams, within_reach) or step >= limits[text] or total == -math.inf:
                 if finished[text].best is None:
                     beam = int(state.total[row].argmax())
-                    finished[text].add(_hypothesis(state, row, beam, step, length_power), 0)
+                    finished[text].add(_hypothesis(state, row, beam, step, length_power), int(state.put_in[row, beam]))
             else:
                 going.append(row)
         if len(going) < len(state.texts):
@@ -160,23 +160,23 @@ def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
 
 
 def _name_before_the_end(log_p: Tensor, free: Tensor, left: Tensor) -> Tensor:
-    """Let no translation end before it holds all names: where the network would end one, the most probable of the names
-    that it lacks come instead. Returns (B, K) where a name would do so.
+    """Let no translation end before it holds all names: those that it lacks share the probability of an end, as they
+    share their own. Returns (B, K) where an end was more probable than all of them, or where nothing else may come.
 
     log_p: (B, K, pieces), changed in place: -inf for names that may not come. free: (B, K, NAMES) names that may.
-    left: (B, 1) how many pieces may still come.
+    left: (B, 1) how many pieces may still come, of which the last is kept for the end.
     """
     names, end = log_p[:, :, FIRST_NAME:SPECIAL], log_p[:, :, END].clone()
     lacking = free.any(dim=-1)
-    of_its_own = names.logsumexp(dim=-1)
-    # The shares of beams that lack none are 0 / 0.
-    shares = names.log_softmax(dim=-1).masked_fill(~free, -torch.inf)
+    of_their_own = names.logsumexp(dim=-1)
+    # Where none is lacking, 0 / 0.
+    shares = names.log_softmax(dim=-1).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
     names.copy_(torch.logaddexp(names, end.unsqueeze(-1) + shares))
     log_p[:, :, END].masked_fill_(lacking, -torch.inf)
-    hurried = lacking & (free.sum(dim=-1) >= left)
+    hurried = lacking & (free.sum(dim=-1) + 1 >= left)
     log_p[:, :, :FIRST_NAME].masked_fill_(hurried.unsqueeze(-1), -torch.inf)
     log_p[:, :, SPECIAL:].masked_fill_(hurried.unsqueeze(-1), -torch.inf)
-    return hurried | (end > of_its_own)
+    return hurried | (end > of_their_own)
 
 
 def _keep(state: Beams, texts: Tensor) -> None:

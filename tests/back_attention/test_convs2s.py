@@ -116,21 +116,24 @@ def test_the_copy_without_norms_computes_the_same(model):
 
 
 def next_piece(model, source, pieces):
-    """Piece -> probability, with the whole network: names once, and instead of the end those that are still lacking."""
+    """Piece -> probability, with the whole network: names once, and instead of the end those that are still lacking;
+    and whether one of them would have to be put in."""
     found = model(torch.tensor([source]), torch.tensor([[BEGIN, *pieces]]))[0][0, -1].softmax(-1).tolist()
     lacking = [one for one in source if FIRST_NAME <= one < SPECIAL and one not in pieces]
     if not lacking:
-        return {one: found[one] for one in [END, *range(SPECIAL, VOCAB)]}
-    share = 1.0 + found[END] / sum(found[one] for one in lacking)
-    names = {one: found[one] * share for one in lacking}
-    hurried = beam.most_pieces(len(source)) - len(pieces) <= len(lacking)
-    return names if hurried else {**names, **{one: found[one] for one in range(SPECIAL, VOCAB)}}
+        return {one: found[one] for one in [END, *range(SPECIAL, VOCAB)]}, False
+    own = sum(found[one] for one in lacking)
+    names = {one: found[one] * (1.0 + found[END] / own) for one in lacking}
+    # The last place is for the end.
+    hurried = beam.most_pieces(len(source)) - len(pieces) <= len(lacking) + 1
+    others = {} if hurried else {one: found[one] for one in range(SPECIAL, VOCAB)}
+    return {**names, **others}, hurried or found[END] > own
 
 
 def greedy(model, source):
     pieces, total = [], 0.0
     while len(pieces) < beam.most_pieces(len(source)) and END not in pieces:
-        following = next_piece(model, source, pieces)
+        following, _ = next_piece(model, source, pieces)
         best = max(following, key=following.__getitem__)
         pieces.append(best)
         total += math.log(following[best])
@@ -162,7 +165,7 @@ def test_what_a_search_says_of_its_translations(model, beams):
             _, attention = model(torch.tensor([source]), torch.tensor([[BEGIN, *found.pieces]]))
             ended, pieces = [], [*found.pieces, END]
             for place, piece in enumerate(pieces):
-                ended.append(math.log(next_piece(model, source, pieces[:place]).get(piece, 1e-30)))
+                ended.append(math.log(next_piece(model, source, pieces[:place])[0].get(piece, 1e-30)))
         means = [sum(part) / len(part) for part in (ended, ended[:-1])]
         assert min(abs(found.score - mean) for mean in means) < 1e-4
         torch.testing.assert_close(
@@ -188,41 +191,53 @@ def test_no_name_is_lost(model, ends, beams):
         model.bias[FIRST_NAME:SPECIAL] -= 60.0
         model.bias[END] += ends
     names = list(range(FIRST_NAME, SPECIAL))
-    sources = [[*names, END], [SPECIAL, names[3], SPECIAL + 1, names[1], END], [SPECIAL, END]]
+    # Those that end first stand first, so that the others move up.
+    sources = [[SPECIAL, END], [SPECIAL, names[3], SPECIAL + 1, names[1], END], [*names, END]]
     for source, found in zip(sources, beam_search(model, sources, beams=beams), strict=True):
+        assert found.pieces == beam_search(model, [source], beams=beams)[0].pieces
         assert sorted(one for one in found.pieces if one < SPECIAL) == sorted(set(source) & set(names))
         assert len(found.pieces) <= beam.most_pieces(len(source))
         assert len(found.attention) == len(found.pieces)
 
 
 def every_translation(model, source, longest):
-    """(score, pieces) of all that end within so many pieces, and of all that have not ended there."""
-    found, cut, open_ones = [], [], [([], 0.0)]
+    """(names put in, score, pieces) of all that end within so many pieces, and of all that have not ended there."""
+    found, open_ones = [], [(0, 0.0, [])]
     for _ in range(longest):
         following = []
-        for pieces, total in open_ones:
-            scores = model(torch.tensor([source]), torch.tensor([[BEGIN, *pieces]]))[0][0, -1].log_softmax(-1)
-            found.append(((total + float(scores[END])) / (len(pieces) + 1), pieces))
-            following += [([*pieces, one], total + float(scores[one])) for one in range(SPECIAL, VOCAB)]
+        for put_in, total, pieces in open_ones:
+            allowed, lacks = next_piece(model, source, pieces)
+            for piece, probability in allowed.items():
+                score = total + math.log(probability)
+                if piece == END:
+                    found.append((put_in, score / (len(pieces) + 1), pieces))
+                else:
+                    following.append((put_in + (lacks and piece < SPECIAL), score, [*pieces, piece]))
         open_ones = following
-    cut = [(total / longest, pieces) for pieces, total in open_ones]
-    return found, cut
+    return found, [(put_in, total / longest, pieces) for put_in, total, pieces in open_ones]
 
 
-def test_the_best_of_all_translations_is_found(model, monkeypatch):
+@pytest.mark.parametrize("source", [[SPECIAL + 1, END], [FIRST_NAME + 4, SPECIAL + 1, FIRST_NAME + 2, END]])
+def test_the_best_of_all_translations_is_found(model, source, monkeypatch):
     """With enough beams, against every translation that there is; one that has not ended counts only for want of one
-    that has, however probable."""
-    source, limit = [SPECIAL + 1, END], 3
+    that has, however probable, and one in which a name had to be put in only for want of others."""
+    limit = 4 if len(source) > 2 else 3
     monkeypatch.setattr(beam, "most_pieces", lambda length: limit)
-    for easier in (-3.0, 0.0, 3.0, 6.0):
+    outdone = 0
+    for easier, ends in ((0.0, 0.75), (-3.0, 0.0), (0.0, 0.0), (3.0, 0.0), (6.0, 0.0)):
         with torch.no_grad():
             model.bias[SPECIAL:] += easier
+            model.bias[END] += ends
             found, cut = every_translation(model, source, limit)
-            (best,) = beam_search(model, [source], beams=(VOCAB - SPECIAL + 1) ** limit)
+            (best,) = beam_search(model, [source], beams=(VOCAB - SPECIAL + 2) ** limit)
             model.bias[SPECIAL:] -= easier
-        score, pieces = max(found)
+            model.bias[END] -= ends
+        _, score, pieces = max(found, key=lambda one: (-one[0], one[1]))
         assert best.pieces == pieces and best.score == pytest.approx(score, abs=1e-4)
-    assert max(cut) > max(found)  # the last time
+        outdone += score < max(other for _, other, _ in found)
+    # With the first biases, a name is put in into the most probable one.
+    assert outdone == (len(source) > 2)
+    assert len(source) > 2 or max(score for _, score, _ in cut) > max(score for _, score, _ in found)  # the last time
 
 
 def test_keys_and_values_of_the_encoder_get_a_part_of_the_gradient(model):
