@@ -127,6 +127,8 @@ def test_what_another_run_adds_meanwhile_is_kept(command, tmp_path, capsys, monk
     back_attention.main([*command, "--only", "without", "--no-test", "--seeds", "1"])
     kept = json.loads(path.read_text(encoding="utf8"))["variants"]
     assert kept["of the future"] == added and set(kept["without"]["dev"]) == {"0", "1"}
+    written = json.loads(path.read_text(encoding="utf8"))["command"]
+    assert written.endswith("--no-test --seeds 0 1 --only without 'of the future'")
     monkeypatch.setattr(back_attention, "run_seed", train_while_another_run_adds("untranslated"))
     with pytest.raises(SystemExit):
         back_attention.main([*command, "--only", "untranslated", "--no-test"])
