@@ -29,7 +29,9 @@ def test_every_part_is_a_config_that_loads(steps):
             config = routing_parts.in_steps(config, steps)
             share = (2 if name.startswith("router") else 1) * (4 if "balanced" in name else 1)
             schedule = config["training"]["optimizer"]["learn_rate"]
-            assert config["training"]["max_steps"] == schedule["total_steps"] == steps // share, name
+            # The strong tagger of a whole pipeline skips what the corpus repeats.
+            expected = steps * 3 // 2 if name.startswith("shipped") else steps // share
+            assert config["training"]["max_steps"] == schedule["total_steps"] == expected, name
         nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
         weights = {key for key, value in config["training"]["score_weights"].items() if value}
         returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}

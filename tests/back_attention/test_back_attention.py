@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import spacy
 from samples import TRAIN, english_ner
+from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.util import load_config
 from thinc.api import set_dropout_rate
 
 from spacy_crfner.back_attention import component
@@ -367,6 +369,32 @@ def test_the_features_matter_to_a_tagger():
 
 
 FEATURES = "spacy_crfner.BackAttentionFeatures.v1"
+
+
+def test_the_config_without_a_translator_trains_and_is_otherwise_the_same(root, tmp_path):
+    configs = [load_config(root / "configs" / f"{name}.cfg") for name in ("back_attention", "untranslated")]
+    for config in configs:
+        config["paths"].pop("translator", None)
+        del config["initialize"]["components"]["back_attention"]["translator"]
+    assert configs[0] == configs[1]
+    nlp = spacy.blank("es")
+    docs = [Example.from_dict(nlp.make_doc(text), {"entities": ents}).reference for text, ents in TRAIN]
+    DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
+    overrides = {
+        "paths.train": str(tmp_path / "corpus.spacy"),
+        "paths.dev": str(tmp_path / "corpus.spacy"),
+        "paths.english": english_ner(),
+        "nlp.lang": "es",
+        "components.bcrf_ner.model.tok2vec.first.width": 64,
+        "components.bcrf_ner.model.tok2vec.second.width": WIDTH,
+        "training.max_steps": 60,
+        "training.eval_frequency": 30,
+    }
+    train(root / "configs" / "untranslated.cfg", tmp_path, overrides=overrides)
+    nlp = spacy.load(tmp_path / "model-best")
+    assert nlp.lang == "es" and isinstance(nlp.get_pipe("back_attention").translator, Untranslated)
+    assert nlp.meta["performance"]["ents_f"] > 0.5
+
 
 # The cache
 
