@@ -132,8 +132,9 @@ def in_steps(config: Config, steps: int) -> Config:
     """The same config for a large corpus and a given time: so many updates of 1,000 words, without R-Drop, with a
     learning rate that falls to 0 with the last of them.
 
-    Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter. A pipeline
-    of which one tagger skips what the corpus repeats has half as many again, so that this tagger sees no fewer sentences.
+    Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter. A
+    pipeline of which one tagger skips what the corpus repeats has half as many again, so that this tagger sees no fewer
+    sentences.
     """
     components = config["components"]
     for component in components.values():
