@@ -1,6 +1,7 @@
 """The translator's network and its search, against plain loops."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -198,6 +199,35 @@ def test_no_name_is_lost(model, ends, beams):
         assert sorted(one for one in found.pieces if one < SPECIAL) == sorted(set(source) & set(names))
         assert len(found.pieces) <= beam.most_pieces(len(source))
         assert len(found.attention) == len(found.pieces)
+
+
+def test_texts_that_end_first_leave_the_others_as_they_are(model):
+    """Also which of their translations names had to be put into."""
+    draw = random.Random(0)
+    with torch.no_grad():
+        # Ends at once, so that names have to be put in.
+        model.bias[END] += 2.0
+    for _ in range(15):
+        sources = [
+            [*draw.sample(range(FIRST_NAME, SPECIAL), k), *draw.choices(range(SPECIAL, VOCAB), k=3 * k + 1), END]
+            for k in range(4)
+        ]
+        for source, found in zip(sources, beam_search(model, sources, beams=3), strict=True):
+            assert found.pieces == beam_search(model, [source], beams=3)[0].pieces
+
+
+def test_a_search_goes_on_while_there_may_be_something_better():
+    def found(score):
+        return beam.Hypothesis([], torch.zeros(0, 0), score)
+
+    finished = beam.Finished()
+    finished.add(found(-1.0), put_in=1)
+    # One that needs nothing put in would be better, however improbable.
+    assert not finished.is_safe(beams=4, within_reach=-9.0)
+    finished.add(found(-5.0), put_in=0)
+    assert finished.best.score == -5.0
+    assert not finished.is_safe(beams=4, within_reach=-4.0) and finished.is_safe(beams=4, within_reach=-6.0)
+    assert finished.is_safe(beams=2, within_reach=-4.0)
 
 
 def every_translation(model, source, longest):
