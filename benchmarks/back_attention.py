@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import controls
 import spacy
@@ -23,7 +23,7 @@ from accuracy import default_name, fingerprint, run_seed
 from documents import SPLITS, convert_corpus, find_sources
 from one_seed import evaluate
 from recipe import fall, measured_before
-from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, write_result
+from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, covering, write_result
 from spacy.training import Corpus
 from thinc.api import Config
 
@@ -199,20 +199,6 @@ def made_of(variant: str, args: argparse.Namespace) -> str:
     return hashlib.sha256(json.dumps(parts).encode("utf8")).hexdigest()[:16]
 
 
-def covering(command: Sequence[str], variants: Dict[str, Any]) -> List[str]:
-    """The command that measures all of these variants with all seeds that one of them has, since several runs may have
-    done so."""
-    kept: List[str] = []
-    left_out = False
-    for part in command:
-        if part.startswith("--"):
-            left_out = part.split("=")[0] in ("--only", "--seeds")
-        if not left_out:
-            kept.append(part)
-    seeds = sorted({int(seed) for found in variants.values() for seed in found.get("dev", {})})
-    return [*kept, "--seeds", *map(str, seeds), "--only", *variants]
-
-
 def check_made_of(done: Dict[str, Any], variant: str, args: argparse.Namespace, target: Path) -> str:
     """What a variant is made of now. Raises BenchmarkError where what is measured was made of something else."""
     parts = made_of(variant, args)
@@ -282,11 +268,12 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 print(f"{variant}, seed {seed}: dev {100 * found['dev']['f']:.2f}", flush=True)
                 known = {name: variants[name] for name in (WITHOUT, *VARIANTS) if name in variants}
                 ordered = {**known, **variants}
+                measured = [int(one) for found in ordered.values() for one in found.get("dev", {})]
                 write_result(
                     args.to,
                     benchmark="back_attention",
                     name=name,
-                    arguments=covering(command, ordered),
+                    arguments=covering(command, seeds=measured, only=ordered),
                     variants=ordered,
                     **key,
                 )

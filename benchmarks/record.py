@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 from spacy_crfner.corpora import CorpusError
 
@@ -97,6 +97,21 @@ def shown_command(arguments: Sequence[str]) -> str:
     """
     script, *others = arguments
     return " ".join(["python", shown_path(script), *(_quote(shown(argument)) for argument in others)])
+
+
+def covering(command: Sequence[str], *, seeds: Iterable[int], only: Iterable[str]) -> List[str]:
+    """The command that measures all that a result holds, since several runs with other --seeds and --only may have.
+
+    seeds: all that something was measured with. only: what was.
+    """
+    kept: List[str] = []
+    left_out = False
+    for part in command:
+        if part.startswith("--"):
+            left_out = part.split("=")[0] in ("--only", "--seeds")
+        if not left_out:
+            kept.append(part)
+    return [*kept, "--seeds", *map(str, sorted(set(seeds))), "--only", *only]
 
 
 def shown(value: Any) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import spacy
 from documents import convert_corpus, find_sources, read_docs
-from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_json, write_result
+from record import RESULTS, BenchmarkError, check_positive, clear_errors, covering, write_json, write_result
 from routing_parts import in_steps, make_parts, router_names, with_paths
 from spacy.language import Language
 from spacy.training import Corpus, Example
@@ -345,7 +345,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         args.to,
         benchmark="routing",
         name=name,
-        arguments=command,
+        # Whichever run trained them, all parts that are there are scored.
+        arguments=covering(command, seeds=args.seeds, only=parts),
         corpus=args.corpus,
         seeds=args.seeds,
         labels=labels,

@@ -65,6 +65,13 @@ def test_links_and_files_exist(page):
             assert (ROOT / path).exists(), path
 
 
+def test_lines_can_be_read_without_scrolling():
+    """Those of tables aside."""
+    for path in [*PAGES, ROOT / "benchmarks" / "README.md", ROOT / "project.yml", *(ROOT / "configs").glob("*.cfg")]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120 or line.startswith("|"), f"{path}:{number}"
+
+
 def test_readme_names_the_two_commands_that_ci_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in (

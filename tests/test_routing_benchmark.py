@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 
 import numpy as np
@@ -86,6 +87,7 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     result = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
     assert {*record.COMMON_FIELDS, *routing.FIELDS} <= set(result)
     assert set(result["parts"]) == set(parts)
+    assert result["command"].endswith(f"--seeds 0 --only {shlex.join(parts)}")
     beside = ", all labels beside"
     kinds = ["double", f"double|{beside}", "routed", "routed|, by words", f"routed|{beside}"]
     kinds += [f"routed|{beside}{how}" for how in (", flagged for recall", ", gates")]
