@@ -127,7 +127,7 @@ def read_log(translator: Path) -> List[Dict[str, Any]]:
 def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     sources = find_sources(args.corpus, None, {})
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        files = convert_corpus({"dev": sources["dev"]}, Path(temporary), args.lang, None)
+        files = convert_corpus({"dev": sources["dev"]}, Path(temporary), args.lang)
         docs = [doc for doc in read_docs(files["dev"], Vocab()) if doc.ents][: args.limit]
     sentences = [[token.text for token in doc] for doc in docs]
     names: Dict[str, Any] = {}

@@ -64,19 +64,27 @@ def _folder(corpus: str) -> Path:
 
 
 def convert_corpus(
-    sources: Dict[str, Path], folder: Path, language: str, limit_train: Optional[str]
+    sources: Dict[str, Path],
+    folder: Path,
+    language: str,
+    limit_train: Optional[str] = None,
+    limit_test: Optional[str] = None,
 ) -> Dict[str, Path]:
-    """The split's files in spaCy's format; those of another are converted into the folder."""
+    """The split's files in spaCy's format; those of another are converted into the folder.
+
+    limit_train, limit_test: so many sentences of these splits, or per cent (`10%`); None takes all.
+    """
+    limits = {"train": limit_train, "test": limit_test}
     files = {}
     for split, source in sources.items():
-        limit = limit_train if split == "train" else None
+        limit = limits.get(split)
         if source.suffix != ".spacy":
             files[split] = folder / f"{split}.spacy"
             convert_file(source, files[split], language=language, limit=limit)
         elif limit is None:
             files[split] = source
         else:
-            raise BenchmarkError(f"{source}: --limit-train takes a part of column and JSON lines files only.")
+            raise BenchmarkError(f"{source}: --limit-{split} takes a part of column and JSON lines files only.")
     return files
 
 

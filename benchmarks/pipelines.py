@@ -16,7 +16,7 @@ from documents import convert_corpus, find_sources
 from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_result
 from speed import run_job
 
-FIELDS = ("corpus", "threads", "rounds", "pipelines")
+FIELDS = ("corpus", "limit_test", "threads", "rounds", "pipelines")
 """The fields of a result beside those of every benchmark."""
 
 
@@ -27,6 +27,7 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--corpus", metavar="NAME", help="folder of the corpora, see accuracy.py")
     for split in ("train", "test"):
         parser.add_argument(f"--{split}", type=Path, metavar="PATH", help=f"the {split} file")
+    parser.add_argument("--limit-test", metavar="N|P%", help="measure on the first N sentences, or P per cent")
     parser.add_argument("--models", required=True, nargs="+", metavar="NAME=PATH", help="saved pipelines")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     found: Dict[str, List[Dict[str, Any]]] = {name: [] for name in models}
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         folder = Path(temporary)
-        files = {split: str(path) for split, path in convert_corpus(needed, folder, "en", None).items()}
+        converted = convert_corpus(needed, folder, "en", limit_test=args.limit_test)
+        files = {split: str(path) for split, path in converted.items()}
         for number in range(args.rounds):
             for name, model in models.items():
                 job = {"python": sys.executable, "model": str(model), **files}
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         name=args.name,
         arguments=command,
         corpus={split: source.parent.name + "/" + source.name for split, source in needed.items()},
+        limit_test=args.limit_test,
         threads=args.threads,
         rounds=args.rounds,
         pipelines=pipelines,

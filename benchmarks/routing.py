@@ -294,7 +294,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     name = args.name or f"routing-{args.corpus}"
     splits = ["dev", "test"] if args.test else ["dev"]
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        files = convert_corpus(sources, Path(temporary), "en", None)
+        files = convert_corpus(sources, Path(temporary), "en")
         counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
         weak = rare_labels(counts, 0.02)
         strong = [label for label in sorted(counts) if label not in weak]

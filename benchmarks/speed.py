@@ -180,7 +180,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         folder = Path(temporary)
         needed = {split: sources[split] for split in ("train", "test")}
-        files = convert_corpus(needed, folder, "en", None)
+        files = convert_corpus(needed, folder, "en")
         jobs = make_jobs(args, files, folder)
         systems = measure(jobs, args.rounds, args.threads, folder)
     ratios = make_ratios(systems)

@@ -200,7 +200,8 @@ def pipelines_table(folder: Path) -> str:
         for name, found in result["pipelines"].items():
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
             others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
-            rows.append([result["corpus"]["test"], name, *speeds, *others])
+            part = f", {limit} sentences" if (limit := result.get("limit_test")) else ""
+            rows.append([result["corpus"]["test"] + part, name, *speeds, *others])
     return table(header, rows)
 
 

@@ -47,7 +47,7 @@ def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path):
     sources = speed.find_sources(
         None, None, {split: corpus / f"{split}.conll.gz" for split in ("train", "test")}, ("train", "test")
     )
-    files = speed.convert_corpus(sources, tmp_path, "en", None)
+    files = speed.convert_corpus(sources, tmp_path, "en")
     overrides = {key: json.loads(value) for key, value in SMALL.items()}
     job = {
         "python": sys.executable,
@@ -146,7 +146,7 @@ def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys):
     for name in ("one", "other"):
         small_nlp.to_disk(tmp_path / name)
     corpus = write_corpus(tmp_path / "corpus", {"train": 5, "test": 5})
-    command = ["benchmarks/pipelines.py", "--rounds", "2", "--to", str(tmp_path)]
+    command = ["benchmarks/pipelines.py", "--rounds", "2", "--limit-test", "3", "--to", str(tmp_path)]
     command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
     pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
     result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))

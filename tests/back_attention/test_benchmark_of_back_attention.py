@@ -185,7 +185,7 @@ def test_features_are_there_when_training_is_timed(command, tmp_path, monkeypatc
     args = back_attention_speed.parse_args([*command[1:], "--seconds", "0.1"])
     config = back_attention.make_config("untranslated", args)
     config.to_disk(tmp_path / "timed.cfg")
-    files = convert_corpus(find_sources("tiny", None, {}, ("train", "dev")), tmp_path, "es", None)
+    files = convert_corpus(find_sources("tiny", None, {}, ("train", "dev")), tmp_path, "es")
     monkeypatch.setattr(speed_spacy, "LEAST_UPDATES", 2)
     monkeypatch.setattr(speed_spacy, "WARM_UP_UPDATES", 1)
     overrides = {f"paths.{split}": str(path) for split, path in files.items()}
