@@ -123,8 +123,9 @@ def recipe_table(folder: Path) -> str:
 
 MAIN_METHODS = {
     "single": "one tagger",
-    "routed, rare repeated, all labels beside, gates": "router, two taggers and a vote",
-    "shipped, one encoder": "one encoder for all of them",
+    "routed, rare repeated, all labels beside, gates": "router, two taggers and a vote, trained one by one",
+    "shipped": "the same, trained together",
+    "shipped, one encoder": "with one encoder",
 }
 """The methods that the first page shows, and what they are called there."""
 
