@@ -99,16 +99,18 @@ def shown_command(arguments: Sequence[str]) -> str:
     return " ".join(["python", shown_path(script), *(_quote(shown(argument)) for argument in others)])
 
 
-def covering(command: Sequence[str], *, seeds: Iterable[int], only: Iterable[str]) -> List[str]:
+def covering(
+    command: Sequence[str], *, seeds: Iterable[int], only: Iterable[str], but: Sequence[str] = ()
+) -> List[str]:
     """The command that measures all that a result holds, since several runs with other --seeds and --only may have.
 
-    seeds: all that something was measured with. only: what was.
+    seeds: all that something was measured with. only: what was. but: options that measure nothing.
     """
     kept: List[str] = []
     left_out = False
     for part in command:
         if part.startswith("--"):
-            left_out = part.split("=")[0] in ("--only", "--seeds")
+            left_out = part.split("=")[0] in ("--only", "--seeds", *but)
         if not left_out:
             kept.append(part)
     return [*kept, "--seeds", *map(str, sorted(set(seeds))), "--only", *only]

@@ -346,7 +346,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         benchmark="routing",
         name=name,
         # Whichever run trained them, all parts that are there are scored.
-        arguments=covering(command, seeds=args.seeds, only=parts),
+        arguments=covering(command, seeds=args.seeds, only=parts, but=["--save"]),
         corpus=args.corpus,
         seeds=args.seeds,
         labels=labels,

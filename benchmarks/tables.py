@@ -124,7 +124,7 @@ def recipe_table(folder: Path) -> str:
 MAIN_METHODS = {
     "single": "one tagger",
     "routed, rare repeated, all labels beside, gates": "router, two taggers and a vote, trained one by one",
-    "shipped": "the same, trained together",
+    "shipped": "the same, trained together and longer",
     "shipped, one encoder": "with one encoder",
 }
 """The methods that the first page shows, and what they are called there."""
@@ -201,7 +201,8 @@ def pipelines_table(folder: Path) -> str:
         for name, found in result["pipelines"].items():
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
             others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
-            part = f", {limit} sentences" if (limit := result.get("limit_test")) else ""
+            limit = result.get("limit_test")
+            part = f", first {limit.replace('%', ' %')}" if limit else ""
             rows.append([result["corpus"]["test"] + part, name, *speeds, *others])
     return table(header, rows)
 
@@ -222,18 +223,20 @@ def back_attention_table(folder: Path) -> str:
 
 def other_languages_table(folder: Path) -> str:
     """One row for each result: without and with back attention, and with an English NER that reads the words as they
-    are. For equal seeds."""
+    are. For the seeds that all of them have."""
     rows = []
     for name, result in read_results(folder, "back_attention").items():
         variants = {one: result["variants"].get(one, {}).get("test", {}) for one in (WITHOUT, CARRIED, UNTRANSLATED)}
-        seeds = sorted(set(variants[WITHOUT]) & set(variants[CARRIED]))
-        if seeds:
+        seeds = sorted(set.intersection(*(set(runs) for runs in variants.values() if runs)))
+        if seeds and variants[CARRIED]:
             corpus = f"[{result['corpus']}](benchmarks/results/{name})"
             row = [corpus, result["limit_train"] or "all", str(len(seeds))]
             for one, runs in variants.items():
-                row.append(_spread([runs[seed]["f"] for seed in seeds if seed in runs]))
+                scores = [runs[seed]["f"] for seed in seeds] if runs else []
+                row.append(_spread(scores))
                 if one != WITHOUT:
-                    row.append(_spread(_gains(result, one, "test"), sign="+"))
+                    gains = [f - variants[WITHOUT][seed]["f"] for f, seed in zip(scores, seeds, strict=False)]
+                    row.append(_spread(gains, sign="+"))
             rows.append(row)
     return table(
         ["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain", "untranslated", "gain"], rows

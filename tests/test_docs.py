@@ -10,6 +10,7 @@ import sys
 import pytest
 import spacy
 from samples import ROOT
+from spacy.training import Corpus
 from thinc.api import Config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
@@ -90,8 +91,15 @@ def test_tables_of_results_are_what_the_results_say():
 
 
 def test_documented_defaults_are_the_real_ones():
+    from spacy_crfner.corpora.sampling import make_balanced_corpus_v1
     from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
     from spacy_crfner.tagging import factory
+
+    rows = documented("The reader `spacy_crfner.BalancedCorpus.v1` gives")
+    parameters = inspect.signature(make_balanced_corpus_v1).parameters
+    own = set(parameters) - set(inspect.signature(Corpus).parameters)
+    assert set(rows) == own
+    assert all(json.loads(rows[name]) == parameters[name].default for name in own)
 
     rows = documented("Arguments of `spacy_crfner.WordCharEmbed.v1`:")
     for name, parameter in inspect.signature(build_word_char_embed_v1).parameters.items():

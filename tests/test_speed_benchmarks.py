@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from spacy.vocab import Vocab
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -17,6 +18,7 @@ import pipelines  # noqa: E402
 import recipe  # noqa: E402
 import record  # noqa: E402
 import speed  # noqa: E402
+from documents import read_docs  # noqa: E402
 from test_benchmarks import SMALL, write_corpus  # noqa: E402
 
 
@@ -142,13 +144,20 @@ def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, c
     assert "has no component 'tagger': it has bcrf_ner" in capsys.readouterr().err
 
 
-def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys):
+def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, monkeypatch):
     for name in ("one", "other"):
         small_nlp.to_disk(tmp_path / name)
     corpus = write_corpus(tmp_path / "corpus", {"train": 5, "test": 5})
     command = ["benchmarks/pipelines.py", "--rounds", "2", "--limit-test", "3", "--to", str(tmp_path)]
     command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
+    timed, run_job = [], pipelines.run_job
+    monkeypatch.setattr(
+        pipelines,
+        "run_job",
+        lambda job, *others: timed.append(len(read_docs(job["test"], Vocab()))) or run_job(job, *others),
+    )
     pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
+    assert timed == [3] * 4
     result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))
     assert {*record.COMMON_FIELDS, *pipelines.FIELDS} <= set(result)
     first, second = result["pipelines"].values()

@@ -213,7 +213,9 @@ def test_texts_that_end_first_leave_the_others_as_they_are(model):
             for k in range(4)
         ]
         for source, found in zip(sources, beam_search(model, sources, beams=3), strict=True):
-            assert found.pieces == beam_search(model, [source], beams=3)[0].pieces
+            (alone,) = beam_search(model, [source], beams=3)
+            assert found.pieces == alone.pieces and found.score == pytest.approx(alone.score, abs=1e-4)
+            torch.testing.assert_close(found.attention[:, : len(source)], alone.attention, atol=1e-5, rtol=0)
 
 
 def test_a_search_goes_on_while_there_may_be_something_better():
