@@ -202,7 +202,7 @@ def pipelines_table(folder: Path) -> str:
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
             others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
             limit = result.get("limit_test")
-            part = f", first {limit.replace('%', ' %')}" if limit else ""
+            part = f", first {limit.replace('%', ' % of the')} sentences" if limit else ""
             rows.append([result["corpus"]["test"] + part, name, *speeds, *others])
     return table(header, rows)
 
