@@ -170,12 +170,13 @@ class BackAttention(Settings, Pipe):
         return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
 
     def _parts(self) -> Tuple[Translator, EnglishNER]:
-        parts = (("translator", self.translator), ("English pipeline", self.english))
-        missing = [what for what, part in parts if part is None]
         if self.translator is None or self.english is None:
+            parts = {"translator": ("translator", self.translator), "english": ("English pipeline", self.english)}
+            missing = {setting: what for setting, (what, part) in parts.items() if part is None}
             raise ValueError(
-                f"{self.name!r} has no {' and no '.join(missing)}: give both, `translator` and `english`, in "
-                f"[initialize.components.{self.name}] (--paths.translator and --paths.english in the shipped config)."
+                f"{self.name!r} has no {' and no '.join(missing.values())}: give {' and '.join(missing)} in "
+                f"[initialize.components.{self.name}] ({' and '.join(f'--paths.{one}' for one in missing)} in the "
+                "shipped configs)."
             )
         return self.translator, self.english
 

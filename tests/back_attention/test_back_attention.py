@@ -273,8 +273,10 @@ def test_a_translator_without_attention_is_refused():
 def test_what_is_missing_is_said(tmp_path):
     nlp = spacy.blank("es")
     pipe = nlp.add_pipe("back_attention")
-    with pytest.raises(ValueError, match=r"in \[initialize\.components\.back_attention\]"):
+    with pytest.raises(ValueError, match=r"give translator and english in \[initialize\.components\.back_attention\]"):
         nlp.initialize()
+    with pytest.raises(ValueError, match=r"no English pipeline: give english in .* \(--paths.english in"):
+        pipe.initialize(lambda: [], translator=Untranslated())
     with pytest.raises(ValueError, match="there is no English pipeline"):
         pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path)
     spacy.blank("en").to_disk(tmp_path / "blank")
