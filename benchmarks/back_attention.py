@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import controls
 import spacy
-from accuracy import default_name, fingerprint, run_seed
+from accuracy import default_name, fingerprint, keep_model, run_seed
 from documents import SPLITS, convert_corpus, find_sources
 from one_seed import evaluate
 from recipe import fall, measured_before
@@ -150,6 +150,9 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="measure these alone (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--no-test", action="store_true", help="evaluate on dev only, as for tuning")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep models as FOLDER/<result name>/<variant>-<seed>"
+    )
     parser.add_argument("--name", help="stem of the result file (default: back-attention-<corpus>)")
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
@@ -258,6 +261,8 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                 make_config(variant, args).to_disk(config)
                 found = run_seed(folder, config=config, files=files, seed=seed, splits=(), code=CONTROLS)
                 found.update(evaluate_splits(folder / "model-best", files, splits, args.cache))
+                if args.keep:
+                    keep_model(folder / "model-best", args.keep / name / folder.name)
                 # Again, since another run may have added to it in the meantime, or somebody changed a model.
                 variants = measured_before(target, key)
                 done = variants.setdefault(variant, {"made_of": parts})
@@ -273,7 +278,7 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
                     args.to,
                     benchmark="back_attention",
                     name=name,
-                    arguments=covering(command, seeds=measured, only=ordered),
+                    arguments=covering(command, seeds=measured, only=ordered, but=["--keep"]),
                     variants=ordered,
                     **key,
                 )

@@ -201,7 +201,7 @@ def pipelines_table(folder: Path) -> str:
         for name, found in result["pipelines"].items():
             speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
             others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
-            limit = result.get("limit_test")
+            limit = result["limit_test"]
             part = f", first {limit.replace('%', ' % of the')} sentences" if limit else ""
             rows.append([result["corpus"]["test"] + part, name, *speeds, *others])
     return table(header, rows)
@@ -214,7 +214,8 @@ def back_attention_table(folder: Path) -> str:
     for result in read_results(folder, "back_attention").values():
         for name, found in result["variants"].items():
             scores = [_spread([run["f"] for run in found.get(split, {}).values()]) for split in ("dev", "test")]
-            gains = [_spread(_gains(result, name, split), sign="+") for split in ("dev", "test")]
+            without = result["variants"].get(WITHOUT, {}) if name != WITHOUT else {}
+            gains = [_spread(_gains(without.get(split, {}), found.get(split, {})), "+") for split in ("dev", "test")]
             part = result["limit_train"] or "all"
             rows.append([result["corpus"], part, name, str(len(found["dev"])), *scores, *gains])
     header = ["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1", "dev gain", "test gain"]
@@ -232,11 +233,10 @@ def other_languages_table(folder: Path) -> str:
             corpus = f"[{result['corpus']}](benchmarks/results/{name})"
             row = [corpus, result["limit_train"] or "all", str(len(seeds))]
             for one, runs in variants.items():
-                scores = [runs[seed]["f"] for seed in seeds] if runs else []
-                row.append(_spread(scores))
+                equal = {seed: runs[seed] for seed in seeds if seed in runs}
+                row.append(_spread([run["f"] for run in equal.values()]))
                 if one != WITHOUT:
-                    gains = [f - variants[WITHOUT][seed]["f"] for f, seed in zip(scores, seeds, strict=False)]
-                    row.append(_spread(gains, sign="+"))
+                    row.append(_spread(_gains(variants[WITHOUT], equal), sign="+"))
             rows.append(row)
     return table(
         ["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain", "untranslated", "gain"], rows
@@ -246,10 +246,9 @@ def other_languages_table(folder: Path) -> str:
 WITHOUT, CARRIED, UNTRANSLATED = "without", "back attention", "untranslated"
 
 
-def _gains(result: Dict[str, Any], variant: str, split: str) -> List[float]:
+def _gains(without: Dict[str, Any], found: Dict[str, Any]) -> List[float]:
     """What a variant has more than none with each seed that both have."""
-    without, found = (result["variants"].get(name, {}).get(split, {}) for name in (WITHOUT, variant))
-    return [] if variant == WITHOUT else [found[seed]["f"] - without[seed]["f"] for seed in found if seed in without]
+    return [found[seed]["f"] - without[seed]["f"] for seed in found if seed in without]
 
 
 def back_attention_speed_table(folder: Path) -> str:

@@ -66,6 +66,23 @@ def test_links_and_files_exist(page):
             assert (ROOT / path).exists(), path
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_into_a_page_lead_to_a_heading(page):
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
+def anchors(page):
+    """As GitHub makes them of headings, and those that are set by hand."""
+    text = page.read_text(encoding="utf-8")
+    outside = BLOCK.sub("", text)
+    made = {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    }
+    return made | set(re.findall(r'<a id="([^"]+)">', text))
+
+
 def test_lines_can_be_read_without_scrolling():
     """Those of tables aside."""
     for path in [*PAGES, ROOT / "benchmarks" / "README.md", ROOT / "project.yml", *(ROOT / "configs").glob("*.cfg")]:

@@ -163,6 +163,9 @@ def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, mo
     first, second = result["pipelines"].values()
     assert first["ratio"] == 1.0 and 0 < first["slowest"] <= first["words_per_second"] <= first["fastest"]
     assert second["ratio"] == pytest.approx(second["words_per_second"] / first["words_per_second"], rel=0.05)
+    docs = speed.convert_corpus({"test": corpus / "test.conll.gz"}, tmp_path, "en")["test"]
+    with pytest.raises(record.BenchmarkError, match="--limit-test takes a part of column"):
+        speed.convert_corpus({"test": docs}, tmp_path, "en", limit_test="3")
     for models, message in ([f"a={tmp_path}"], "no pipeline in this folder"), ([str(tmp_path)], "a name of its own"):
         with pytest.raises(SystemExit):
             pipelines.main([*command, "--models", *models])

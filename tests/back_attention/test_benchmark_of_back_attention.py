@@ -52,8 +52,11 @@ def command(tmp_path, monkeypatch):
 
 def test_variants_are_measured_once(command, tmp_path, capsys, monkeypatch):
     some = ["untranslated"]
-    back_attention.main([*command, "--only", *some])
+    back_attention.main([*command, "--only", *some, "--keep", str(tmp_path / "kept")])
     assert capsys.readouterr().out.count("seed 0: dev") == 1
+    kept = spacy.load(tmp_path / "kept" / "back-attention-tiny" / "untranslated-0")
+    assert kept.pipe_names == ["back_attention", "bcrf_ner"]
+    assert "--keep" not in json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["command"]
     back_attention.main([*command, "--only", *some, "--seeds", "0", "1", "--no-test"])
     assert capsys.readouterr().out.count("seed 1: dev") == 1
     result = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))
