@@ -66,7 +66,7 @@ def write_json(target: Union[str, Path], content: Any) -> None:
 
 
 def write_files(folder: Union[str, Path], files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be; none of them changes before all are written. Raises OSError."""
+    """Write files into a folder, which is made if need be; none changes before all are written. Raises OSError."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     with replacing(*(Path(folder) / name for name in files)) as unfinished:
         for path, content in zip(unfinished, files.values(), strict=True):

@@ -1,11 +1,14 @@
 """Training sentences, and pipelines made of them, that tests share."""
 
 import atexit
+import configparser
 import shutil
 import tempfile
 from functools import lru_cache
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import spacy
 from spacy.language import Language
@@ -13,6 +16,21 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def declared(group: Optional[str] = None, module: Optional[str] = None) -> Dict[str, Any]:
+    """Name -> function of the entry points in setup.cfg: of a group, or whose function stands in a module."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    functions = {}
+    for section, lines in parser["options.entry_points"].items():
+        for line in lines.strip().splitlines():
+            name, _, target = (part.strip() for part in line.partition("="))
+            file, _, attribute = target.partition(":")
+            if group in (None, section) and module in (None, file):
+                functions[name] = attrgetter(attribute)(import_module(file))
+    return functions
+
 
 # (text, [(start, end, label)]): twenty short sentences that a working tagger learns by heart.
 TRAIN: List[Tuple[str, List[Tuple[int, int, str]]]] = [

@@ -1,9 +1,9 @@
 """Linear-chain CRF mathematics on torch tensors: no spaCy, no Thinc."""
 
 from ..packing import Packing
-from .absent import absent_spans
 from .forward_backward import Posteriors, forward_backward
 from .gradients import MISSING, LossGradient
+from .incorrect_spans import incorrect_spans
 from .losses import (
     CRFLoss,
     bernoulli,
@@ -26,13 +26,13 @@ __all__ = [
     "Packing",
     "Posteriors",
     "Potentials",
-    "absent_spans",
     "bernoulli",
     "bernoulli_costs",
     "distillation",
     "focal",
     "forward_backward",
     "from_torchcrf",
+    "incorrect_spans",
     "max_f_spans",
     "n_best",
     "nll",

@@ -1,8 +1,8 @@
 r"""Sentence losses of a linear-chain CRF and their gradients, in closed form.
 
-Every loss is a function of the potentials and of the gold tags of the rows, -1 where a tag is missing. With
-Z the partition function and Z(gold) the same sum over the tag sequences that agree with every gold tag that
-is not missing, so that missing tags are summed over:
+Every loss is a function of the potentials, of the gold tags of the rows (-1 where a tag is missing), and of the weights
+of the sentences. With Z the partition function and Z(gold) the same sum over the tag sequences that agree with every
+gold tag that is not missing, so that missing tags are summed over:
 
 * ``nll``            log Z - log Z(gold)
 * ``bernoulli``      the NLL of potentials to which a cost is added at every tag that contradicts the gold tag
@@ -12,36 +12,84 @@ is not missing, so that missing tags are summed over:
 
 The gradient of a log-partition is its marginals and expected transitions, so no autograd graph is kept.
 A sentence whose gold tags no legal tag sequence can have contributes nothing and is reported as impossible.
+
+The `make_` functions are what a config names: `[components.bcrf_ner.loss] @misc = "spacy_crfner.nll.v1"`.
 """
 
 from dataclasses import replace
-from typing import Callable, Optional, Tuple
+from functools import partial
+from typing import Callable, Optional, Protocol, Tuple
 
 import torch
 from torch import Tensor
 
-from ..tags import TagSet
 from .forward_backward import forward_backward
-from .gradients import MISSING, Expectations, LossGradient, agreeing, chunks, expectations, zero_gradient
+from .gradients import MISSING, ExpectedCounts, LossGradient, agreeing, chunks, expectations, weigh, zero_gradient
 from .potentials import NEVER, Potentials
 from .viterbi import viterbi
 
-CRFLoss = Callable[[Potentials, Tensor], LossGradient]
-"""(potentials, gold tags (N,) in packed order with -1 for missing) -> loss and gradient."""
 
-SentenceWeight = Callable[[Tensor], Tuple[Tensor, Tensor]]
-"""NLL (B,) -> loss (B,) and the derivative of the loss by the NLL (B,)."""
+class CRFLoss(Protocol):
+    """A loss of sentences.
+
+    potentials: the CRF of B sequences with N rows.
+    gold: (N,) gold tags in packed order, -1 where one is missing.
+    weights: (B,) of the packed sequences, 0 or more: a sentence of weight 2 counts as if it stood there twice, one of
+        weight 0 as if it were not there; None for 1 each.
+    """
+
+    def __call__(self, potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient: ...
 
 
-def nll(potentials: Potentials, gold: Tensor) -> LossGradient:
-    """-log p(gold tags), with missing tags summed over."""
-    return _weighted_nll(potentials, gold, lambda value: (value, torch.ones_like(value)))
+def make_nll_v1() -> CRFLoss:
+    """log Z - log Z(gold): the plain CRF."""
+    return nll
+
+
+def make_bernoulli_v1(P: float = 0.2, P_missed: Optional[float] = None, P_invented: Optional[float] = None) -> CRFLoss:
+    """The NLL with log((1 - P) / P) added at every tag that contradicts the gold one; P = 0.5 is the NLL.
+
+    The CRF of BiLSTM-BCRF (Zhong & Wu 2022), read as a softmax-margin CRF (Gimpel & Smith 2010).
+
+    P: Bernoulli parameter of a wrong word, between 0 and 1. 0.5 is the plain CRF; the smaller, the dearer.
+    P_missed: the parameter for words of entities that are tagged O; None takes P. Smaller values raise recall.
+    P_invented: the parameter for O words that are tagged as entities; None takes P. Smaller values raise precision.
+    Raises ValueError for a parameter that is not between 0 and 1.
+    """
+    parameters = {"p": P, "p_missed": P_missed, "p_invented": P_invented}
+    bernoulli_costs(1, **parameters)
+    return partial(bernoulli, **parameters)
+
+
+def make_viterbi_gated_v1() -> CRFLoss:
+    """The NLL - sum of log p(gold tag) where the best path is wrong; equals the NLL where it is right."""
+    return viterbi_gated
+
+
+def make_focal_v1(gamma: float = 1.0) -> CRFLoss:
+    """(1 - p)^gamma NLL; gamma = 0 is the NLL.
+
+    gamma: 0 or more; the larger, the less easy sentences count.
+    Raises ValueError for a negative gamma.
+    """
+    _check_gamma(gamma)
+    return partial(focal, gamma=gamma)
+
+
+def make_softmax_v1() -> CRFLoss:
+    """Sum of -log softmax(emissions) at the gold tags: no CRF; goes with `spacy_crfner.softmax_decoder.v1`."""
+    return softmax
+
+
+def nll(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient:
+    """Compute -log p(gold tags), with missing tags summed over."""
+    return _transformed_nll(potentials, gold, weights, lambda value: (value, torch.ones_like(value)))
 
 
 def bernoulli_costs(
-    tag_set: TagSet, *, p: float, p_missed: Optional[float] = None, p_invented: Optional[float] = None
+    n_tags: int, *, p: float, p_missed: Optional[float] = None, p_invented: Optional[float] = None
 ) -> Tensor:
-    """(K gold, K predicted) the cost log((1 - P) / P) of each wrong tag.
+    """Make the costs log((1 - P) / P), (K gold, K predicted), of each wrong tag; tag 0 is O.
 
     p: the Bernoulli parameter, between 0 and 1, of a word whose gold and predicted tags differ. Values below
     0.5 punish wrong words, 0.5 gives no cost, values above 0.5 forgive.
@@ -49,7 +97,7 @@ def bernoulli_costs(
     p_invented: the parameter where the gold tag is O and the predicted one is not; `p` if None.
     Raises ValueError for a parameter that is not between 0 and 1.
     """
-    costs = torch.empty((len(tag_set), len(tag_set)), dtype=torch.float64)
+    costs = torch.empty((n_tags, n_tags), dtype=torch.float64)
     chosen = {
         "P": p,
         "P_missed": p if p_missed is None else p_missed,
@@ -67,29 +115,36 @@ def bernoulli_costs(
     return costs.fill_diagonal_(0.0)
 
 
-def bernoulli(potentials: Potentials, gold: Tensor, costs: Tensor) -> LossGradient:
-    """-log( q(gold) p(gold) / sum_y q(y) p(y) ), where q gives every word of a tag sequence Bernoulli mass P
+def bernoulli(
+    potentials: Potentials,
+    gold: Tensor,
+    weights: Optional[Tensor] = None,
+    *,
+    p: float,
+    p_missed: Optional[float] = None,
+    p_invented: Optional[float] = None,
+) -> LossGradient:
+    """Compute -log( q(gold) p(gold) / sum_y q(y) p(y) ), where q gives every word of a tag sequence Bernoulli mass P
     for agreeing with the gold tag and 1 - P for contradicting it: the softmax-margin CRF of Gimpel & Smith
     (2010) with cost log((1 - P) / P) a wrong word.
 
-    costs: (K gold, K predicted), zero on the diagonal; see `bernoulli_costs`. All zero gives the NLL. The loss
-    is at least the NLL where costs are positive, and at least the cost of the Viterbi path. A missing tag
-    contradicts nothing and costs nothing.
+    p, p_missed, p_invented: see `bernoulli_costs`; 0.5 gives the NLL. The loss is at least the NLL where costs are
+    positive, and at least the cost of the Viterbi path. A missing tag contradicts nothing and costs nothing.
     """
+    costs = bernoulli_costs(potentials.n_tags, p=p, p_missed=p_missed, p_invented=p_invented)
     known = gold != MISSING
     cost = costs.to(potentials.emissions)[gold.clamp(min=0)].masked_fill(~known[:, None], 0.0)
-    return nll(replace(potentials, emissions=potentials.emissions + cost), gold)
+    return nll(replace(potentials, emissions=potentials.emissions + cost), gold, weights)
 
 
-def focal(potentials: Potentials, gold: Tensor, gamma: float) -> LossGradient:
-    """(1 - p)^gamma NLL with p = exp(-NLL) of the sentence: easy sentences count less. gamma = 0 is the NLL.
+def focal(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None, *, gamma: float) -> LossGradient:
+    """Compute (1 - p)^gamma NLL with p = exp(-NLL) of the sentence: easy sentences count less. gamma = 0 is the NLL.
 
     Raises ValueError for a negative gamma.
     """
-    if gamma < 0:
-        raise ValueError(f"The focal loss needs a gamma of 0 or more (0 is the plain CRF), not {gamma}.")
+    _check_gamma(gamma)
 
-    def weight(value: Tensor) -> Tuple[Tensor, Tensor]:
+    def transform(value: Tensor) -> Tuple[Tensor, Tensor]:
         p = torch.exp(-value)
         # 1 - p loses all its digits where p is near 1.
         q = -torch.expm1(-value)
@@ -97,32 +152,37 @@ def focal(potentials: Potentials, gold: Tensor, gamma: float) -> LossGradient:
         slope = focus + gamma * p * value * q.clamp(min=torch.finfo(q.dtype).tiny) ** (gamma - 1) if gamma else focus
         return focus * value, slope
 
-    return _weighted_nll(potentials, gold, weight)
+    return _transformed_nll(potentials, gold, weights, transform)
 
 
-def viterbi_gated(potentials: Potentials, gold: Tensor) -> LossGradient:
-    """The NLL, plus -log p(gold tag) at each row that the current Viterbi path gets wrong.
+def _check_gamma(gamma: float) -> None:
+    if gamma < 0:
+        raise ValueError(f"The focal loss needs a gamma of 0 or more (0 is the plain CRF), not {gamma}.")
+
+
+def viterbi_gated(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient:
+    """Add -log p(gold tag) to the NLL at each row that the current Viterbi path gets wrong.
 
     Equals the NLL where the Viterbi path is right. Piecewise smooth: the gate itself has no gradient. Each such row
     costs sweeps over its sentence, so that the time grows with the square of the length: not for whole long texts.
     """
-    total = nll(potentials, gold)
+    total = nll(potentials, gold, weights)
     best, _ = viterbi(potentials)
     packing = potentials.packing
     wrong = (gold != MISSING) & (best != gold) & total.possible[packing.sequences]
     rows = torch.nonzero(wrong)[:, 0]
 
-    def clamp_one(copies: Potentials, chosen: Tensor, steps: Tensor) -> Potentials:
+    def clamp_row(copies: Potentials, chosen: Tensor, steps: Tensor) -> Potentials:
         mask = torch.ones((len(copies.packing), potentials.n_tags), dtype=torch.bool, device=packing.device)
         target = copies.packing.row(torch.arange(len(chosen), device=packing.device), steps)
         mask[target] = torch.nn.functional.one_hot(gold[chosen], potentials.n_tags).bool()
         return copies.restrict(mask)
 
-    return total + _conditioned(potentials, rows, clamp_one)
+    return total + _conditioned(potentials, rows, weights, clamp_row)
 
 
-def softmax(potentials: Potentials, gold: Tensor) -> LossGradient:
-    """-sum log softmax(emissions)[gold tag] over the rows whose tag is known: token classification, no CRF."""
+def softmax(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient:
+    """Sum -log softmax(emissions)[gold tag] over the rows whose tag is known: token classification, no CRF."""
     emissions = potentials.masked_emissions
     known = gold != MISSING
     target = gold.clamp(min=0)
@@ -134,24 +194,30 @@ def softmax(potentials: Potentials, gold: Tensor) -> LossGradient:
     loss.index_add_(0, sequences, row_loss.masked_fill(~valid, 0.0))
     gradient = log_p.exp()
     gradient.scatter_add_(1, target[:, None], torch.full_like(row_loss, -1.0)[:, None])
+    gradient.masked_fill_(~valid[:, None], 0.0)
+    if weights is not None:
+        gradient *= weights.to(gradient.dtype)[sequences, None]
     impossible = torch.zeros_like(loss, dtype=torch.bool)
     impossible[sequences[known & ~valid]] = True
     return LossGradient(
-        loss=loss,
-        emissions=gradient.masked_fill(~valid[:, None], 0.0),
+        emissions=gradient,
         start=torch.zeros_like(potentials.start),
         transitions=torch.zeros_like(potentials.transitions),
         end=torch.zeros_like(potentials.end),
+        loss=weigh(loss, weights),
         possible=~impossible,
     )
 
 
-def distillation(student: Potentials, teacher: Potentials) -> LossGradient:
-    """The Kullback-Leibler divergence of the student's distribution over tag sequences from the teacher's, which
-    has the same rows. Its gradient is the student's expected counts minus the teacher's."""
+def distillation(student: Potentials, teacher: Potentials, weights: Optional[Tensor] = None) -> LossGradient:
+    """Compute the Kullback-Leibler divergence of the student's distribution over tag sequences from the teacher's,
+    which has the same rows. Its gradient is the student's expected counts minus the teacher's.
+
+    weights: (B,) of the packed sequences, 0 or more; None for 1 each.
+    """
     goal, guess = forward_backward(teacher), forward_backward(student)
     possible = goal.possible & guess.possible
-    weights = possible.to(guess.log_partition.dtype)
+    factor = weigh(possible.to(guess.log_partition.dtype), weights)
 
     def finite(values: Tensor) -> Tensor:
         return values.masked_fill(~torch.isfinite(values), 0.0)
@@ -161,21 +227,21 @@ def distillation(student: Potentials, teacher: Potentials) -> LossGradient:
     expected = torch.zeros_like(guess.log_partition).index_add_(0, packing.sequences, gap.sum(1))
     expected += goal.marginals[: packing.n_sequences] @ finite(teacher.start - student.start)
     expected += goal.marginals[packing.last] @ finite(teacher.end - student.end)
-    # Only the total of the transitions is known in closed form: it is shared out evenly.
-    moves = (goal.expected_transitions(weights) * finite(teacher.transitions - student.transitions)).sum()
-    expected += moves / packing.n_sequences
-    loss = (guess.log_partition - goal.log_partition + expected) * weights
-    gradient = expectations(guess, weights) - expectations(goal, weights)
+    loss = (guess.log_partition - goal.log_partition + expected).masked_fill(~possible, 0.0) * factor
+    # Only the weighted total of the transitions is known in closed form: it is shared out by weight.
+    moves = (goal.expected_transitions(factor) * finite(teacher.transitions - student.transitions)).sum()
+    loss = loss + moves * factor / factor.sum().clamp(min=torch.finfo(factor.dtype).tiny)
+    gradient = expectations(guess, factor) - expectations(goal, factor)
     return gradient.as_loss(loss, possible, student.emissions.dtype)
 
 
-SubtractGold = Callable[[Expectations, Tensor], Expectations]
+SubtractGold = Callable[[ExpectedCounts, Tensor], ExpectedCounts]
 """(expected counts, weights (B,)) -> the counts less the weighted counts of the gold tags; the counts given are
 used up."""
 
 
 def _gold(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, SubtractGold]:
-    """log Z(gold) (B,) in double precision, and how its weighted gradient is subtracted."""
+    """Compute log Z(gold) (B,) in double precision, and say how its weighted gradient is subtracted."""
     if bool((gold == MISSING).any()):
         clamped = forward_backward(potentials.restrict(agreeing(potentials, gold)))
         return clamped.exact_log_partition, lambda counts, weights: counts - expectations(clamped, weights)
@@ -188,7 +254,7 @@ def _gold(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, SubtractGold]:
     emission[later] += potentials.transitions.flatten()[step]
     score = packing.sums(emission) + potentials.start[gold[first]].double() + potentials.end[gold[last]].double()
 
-    def subtract(counts: Expectations, weights: Tensor) -> Expectations:
+    def subtract(counts: ExpectedCounts, weights: Tensor) -> ExpectedCounts:
         less = -weights
         row_less = less[packing.sequences]
         counts.emissions.scatter_add_(1, gold[:, None], row_less[:, None])
@@ -201,23 +267,35 @@ def _gold(potentials: Potentials, gold: Tensor) -> Tuple[Tensor, SubtractGold]:
     return score, subtract
 
 
-def _weighted_nll(potentials: Potentials, gold: Tensor, weight: SentenceWeight) -> LossGradient:
+def _transformed_nll(
+    potentials: Potentials,
+    gold: Tensor,
+    weights: Optional[Tensor],
+    transform: Callable[[Tensor], Tuple[Tensor, Tensor]],
+) -> LossGradient:
+    """Compute a function of the NLL of each sentence.
+
+    transform: NLL (B,) -> loss (B,) and the derivative of the loss by the NLL (B,).
+    """
     free = forward_backward(potentials)
     gold_score, subtract_gold = _gold(potentials, gold)
     possible = torch.isfinite(gold_score) & free.possible
     # Two large numbers that nearly cancel: in single precision, the loss of a long text would be noise.
     value = (free.exact_log_partition - gold_score).masked_fill(~possible, 0.0).clamp(min=0.0)
-    loss, slope = weight(value)
-    loss, slope = (part.masked_fill(~possible, 0.0) for part in (loss, slope))
+    loss, slope = transform(value)
+    loss, slope = (weigh(part.masked_fill(~possible, 0.0), weights) for part in (loss, slope))
     slope = slope.to(potentials.emissions.dtype)
     gradient = subtract_gold(expectations(free, slope), slope)
     return gradient.as_loss(loss, possible, potentials.emissions.dtype)
 
 
 def _conditioned(
-    potentials: Potentials, rows: Tensor, clamp: Callable[[Potentials, Tensor, Tensor], Potentials]
+    potentials: Potentials,
+    rows: Tensor,
+    weights: Optional[Tensor],
+    clamp: Callable[[Potentials, Tensor, Tensor], Potentials],
 ) -> LossGradient:
-    """sum over rows of log Z - log Z(row clamped), and its gradient."""
+    """Sum log Z - log Z(row clamped) over rows, times the weights of their sentences."""
     packing = potentials.packing
     total = zero_gradient(potentials)
     if not len(rows):
@@ -230,8 +308,8 @@ def _conditioned(
         copies, source = potentials.repeat(owner)
         given = forward_backward(clamp(copies, chunk, steps))
         usable = given.possible
-        weight = usable.to(base.log_partition.dtype)
-        gain = (base.log_partition[owner] - given.log_partition).masked_fill(~usable, 0.0)
+        weight = weigh(usable.to(base.log_partition.dtype), None if weights is None else weights[owner])
+        gain = (base.log_partition[owner] - given.log_partition).masked_fill(~usable, 0.0) * weight
         spread = torch.zeros_like(base.log_partition).index_add_(0, owner, weight)
         gradient = expectations(base, spread) - expectations(given, weight, source, len(packing))
         loss = torch.zeros_like(base.log_partition).index_add_(0, owner, gain)

@@ -8,34 +8,34 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Case, agrees, cases
+from samples import declared
 
 from spacy_crfner.crf import (
     MISSING,
     Potentials,
-    absent_spans,
     bernoulli,
     bernoulli_costs,
     distillation,
     focal,
     forward_backward,
+    incorrect_spans,
     nll,
-    softmax,
     viterbi,
     viterbi_gated,
 )
 
 COSTS = {"p": 0.2, "p_missed": 0.1, "p_invented": 0.4}
+SETTINGS = {
+    "bernoulli": {"P": COSTS["p"], "P_missed": COSTS["p_missed"], "P_invented": COSTS["p_invented"]},
+    "focal": {"gamma": 1.5},
+}
+"""Arguments other than the defaults, for losses that have some."""
 
-
-def losses(case, name):
-    """The loss as a function of potentials and gold tags in packed order."""
-    return {
-        "nll": nll,
-        "bernoulli": lambda p, g: bernoulli(p, g, bernoulli_costs(case.tag_set, **COSTS)),
-        "viterbi_gated": viterbi_gated,
-        "focal": lambda p, g: focal(p, g, 1.5),
-        "softmax": softmax,
-    }[name]
+LOSSES = {
+    name.split(".")[1]: make(**SETTINGS.get(name.split(".")[1], {}))
+    for name, make in declared("spacy_misc", "spacy_crfner.crf.losses").items()
+}
+"""Every registered loss, as a function of potentials and gold tags in packed order."""
 
 
 def expected_loss(case, name, oracle, rows, gold):
@@ -69,12 +69,12 @@ def expected_loss(case, name, oracle, rows, gold):
     return -sum(float(log_p[t, tag]) for t, tag in enumerate(gold) if tag != MISSING)
 
 
-@pytest.mark.parametrize("name", ["nll", "bernoulli", "viterbi_gated", "focal", "softmax"])
+@pytest.mark.parametrize("name", LOSSES)
 @given(case=cases(), missing=st.sampled_from([0.0, 0.4]))
 def test_loss_equals_its_formula(name, case, missing):
     potentials = case.potentials()
     gold = case.gold(missing)
-    result = losses(case, name)(potentials, potentials.packing.pack(gold))
+    result = LOSSES[name](potentials, potentials.packing.pack(gold))
     values = potentials.packing.unpack_sequences(result.loss).tolist()
     for oracle, rows, value in zip(case.oracles(), case.slices(), values, strict=True):
         expected = expected_loss(case, name, oracle, rows, gold[rows].tolist())
@@ -92,11 +92,11 @@ def numerical_gradient(case, loss, gold, name, place, step=1e-5):
     return total / (2 * step)
 
 
-@pytest.mark.parametrize("name", ["nll", "bernoulli", "viterbi_gated", "focal", "softmax"])
+@pytest.mark.parametrize("name", LOSSES)
 @given(case=cases(scale=2.0), missing=st.sampled_from([0.0, 0.4]))
 def test_gradient_equals_the_numerical_one(name, case, missing):
     gold = case.gold(missing)
-    loss = losses(case, name)
+    loss = LOSSES[name]
     potentials = case.potentials()
     result = loss(potentials, potentials.packing.pack(gold))
     gradients = {
@@ -118,8 +118,8 @@ def test_half_probability_is_the_plain_crf(case):
     gold = potentials.packing.pack(case.gold())
     plain = nll(potentials, gold)
     for other in (
-        bernoulli(potentials, gold, bernoulli_costs(case.tag_set, p=0.5)),
-        focal(potentials, gold, 0.0),
+        bernoulli(potentials, gold, p=0.5),
+        focal(potentials, gold, gamma=0.0),
     ):
         torch.testing.assert_close(other.loss, plain.loss)
         torch.testing.assert_close(other.emissions, plain.emissions)
@@ -130,8 +130,7 @@ def test_bernoulli_bounds(case):
     """At least the NLL, and at least lambda for each wrong word of the Viterbi path."""
     potentials = case.potentials()
     gold = potentials.packing.pack(case.gold(0.0))
-    cost = bernoulli_costs(case.tag_set, p=0.2)
-    value = bernoulli(potentials, gold, cost).loss
+    value = bernoulli(potentials, gold, p=0.2).loss
     assert bool((value >= nll(potentials, gold).loss - 1e-9).all())
     best, _ = viterbi(potentials)
     wrong = torch.zeros_like(value).index_add_(0, potentials.packing.sequences, (best != gold).double())
@@ -149,19 +148,19 @@ def test_everything_missing_costs_nothing():
     case = Case(0, [3, 4])
     potentials = case.potentials()
     gold = torch.full((7,), MISSING)
-    for name in ("nll", "bernoulli", "viterbi_gated", "focal", "softmax"):
-        result = losses(case, name)(potentials, gold)
+    for loss in LOSSES.values():
+        result = loss(potentials, gold)
         assert float(result.loss.abs().sum()) == pytest.approx(0.0, abs=1e-12)
         assert float(result.emissions.abs().max()) == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["nll", "bernoulli", "viterbi_gated", "focal"])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"softmax"}))
 def test_impossible_gold_is_skipped_and_reported(name):
     case = Case(0, [2, 2])
     potentials = case.potentials()
     inside = case.tag_set.index["I-A"]
     gold = torch.tensor([inside, 0, 0, 0])
-    result = losses(case, name)(potentials, potentials.packing.pack(gold))
+    result = LOSSES[name](potentials, potentials.packing.pack(gold))
     assert potentials.packing.unpack_sequences(result.possible).tolist() == [False, True]
     values = potentials.packing.unpack_sequences(result.loss).tolist()
     assert values[0] == 0.0 and values[1] > 0
@@ -170,7 +169,7 @@ def test_impossible_gold_is_skipped_and_reported(name):
 
 
 @given(cases(), st.data())
-def test_absent_spans_equal_enumeration(case, data):
+def test_incorrect_spans_equal_enumeration(case, data):
     """With one span a sentence, the NLL and this are together -log p(gold tags and not the span)."""
     potentials = case.potentials()
     gold = case.gold(0.7)
@@ -182,7 +181,7 @@ def test_absent_spans_equal_enumeration(case, data):
         spans.append((packed, start, data.draw(st.integers(start + 1, length)), 0))
     columns = torch.tensor(spans).unbind(1)
     packed_gold = potentials.packing.pack(gold)
-    total = nll(potentials, packed_gold) + absent_spans(potentials, packed_gold, case.tag_set, *columns)
+    total = nll(potentials, packed_gold) + incorrect_spans(potentials, packed_gold, case.tag_set, *columns)
     for (packed, start, end, _), number in zip(spans, order, strict=True):
         oracle, tags = case.oracles()[number], gold[case.slices()[number]].tolist()
         span = (start, end, "A")
@@ -193,12 +192,12 @@ def test_absent_spans_equal_enumeration(case, data):
 
 
 @given(cases(scale=2.0, mask=False))
-def test_absent_spans_gradient(case):
+def test_incorrect_spans_gradient(case):
     gold = case.gold(0.9)
     spans = torch.tensor([(0, 0, 1, 0), (0, 0, max(case.lengths), 0)]).unbind(1)
 
     def loss(potentials, packed_gold):
-        return absent_spans(potentials, packed_gold, case.tag_set, *spans)
+        return incorrect_spans(potentials, packed_gold, case.tag_set, *spans)
 
     potentials = case.potentials()
     result = loss(potentials, potentials.packing.pack(gold))
@@ -227,16 +226,62 @@ def test_distillation_is_the_divergence_of_the_two_path_distributions(case, seed
     torch.testing.assert_close(result.emissions, difference)
 
 
+def weighted_losses(case, gold):
+    """Name -> a function of potentials, rows of gold tags, and weights, for all that learning is made of."""
+    other = Case(1, case.lengths, scheme=case.tag_set.scheme)
+    other.allowed = case.allowed
+
+    def distilled(potentials, packed_gold, weights, repeated):
+        return distillation(potentials, repeated(other.potentials()), weights)
+
+    def spans(potentials, packed_gold, weights, repeated):
+        # One span at the beginning of every sentence, and one that is the whole of it.
+        lengths = potentials.packing.lengths
+        sequences = torch.arange(len(lengths)).repeat(2)
+        ends = torch.cat([torch.ones_like(lengths), lengths])
+        zeros = torch.zeros_like(ends)
+        return incorrect_spans(potentials, packed_gold, case.tag_set, sequences, zeros, ends, zeros, weights)
+
+    plain = {name: lambda p, g, w, _, loss=loss: loss(p, g, w) for name, loss in LOSSES.items()}
+    return {**plain, "distillation": distilled, "incorrect_spans": spans}
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "distillation", "incorrect_spans"])
+@given(case=cases(scale=2.0), missing=st.sampled_from([0.0, 0.6]), times=st.lists(st.integers(0, 3), min_size=3))
+def test_a_weight_counts_as_often_as_the_sentence_would_stand_there(name, case, missing, times):
+    """A weight of 2 equals the sentence twice, one of 0 its absence; also in the mean."""
+    potentials, packing = case.potentials(), case.potentials().packing
+    times = torch.tensor(times[: packing.n_sequences])
+    gold = packing.pack(case.gold(missing))
+    loss = weighted_losses(case, gold)[name]
+    weighted = loss(potentials, gold, times.double(), lambda p: p)
+    copies = torch.arange(packing.n_sequences).repeat_interleave(times)
+    if not len(copies):
+        assert float(weighted.loss.abs().sum()) == float(weighted.mean(times.double()).emissions.abs().sum()) == 0.0
+        return
+    repeated, rows = potentials.repeat(copies)
+    expected = loss(repeated, gold[rows], None, lambda p: p.repeat(copies)[0])
+    by_sequence = torch.zeros_like(weighted.loss).index_add_(0, copies, expected.loss)
+    if name != "distillation":  # of which only the total is exact
+        torch.testing.assert_close(weighted.loss, by_sequence)
+    for ours, theirs in ((weighted, expected), (weighted.mean(times.double()), expected.mean())):
+        torch.testing.assert_close(ours.loss.sum(), theirs.loss.sum())
+        folded = torch.zeros_like(ours.emissions).index_add_(0, rows, theirs.emissions)
+        torch.testing.assert_close(ours.emissions, folded)
+        for part in ("start", "transitions", "end"):
+            torch.testing.assert_close(getattr(ours, part), getattr(theirs, part))
+
+
 @pytest.mark.parametrize(("name", "value"), [("p", 0.0), ("p", 1.0), ("p_missed", -1.0), ("p_invented", 2.0)])
 def test_bernoulli_parameters_are_probabilities(name, value):
     with pytest.raises(ValueError, match="between 0 and 1"):
-        bernoulli_costs(Case(0, [1]).tag_set, **{"p": 0.3, name: value})
+        bernoulli_costs(5, **{"p": 0.3, name: value})
 
 
 def test_negative_gamma():
     case = Case(0, [1])
     with pytest.raises(ValueError, match="gamma of 0 or more"):
-        focal(case.potentials(), torch.zeros(1, dtype=torch.int64), -1.0)
+        focal(case.potentials(), torch.zeros(1, dtype=torch.int64), gamma=-1.0)
 
 
 @pytest.mark.parametrize("name", ["nll", "bernoulli"])
@@ -245,7 +290,7 @@ def test_small_losses_of_long_texts_are_precise(name):
     case = Case(0, [2000], labels=2, scale=1.0)
     best, _ = viterbi(case.potentials())
     case.emissions[torch.arange(2000), best] += 7.0
-    loss = losses(case, name)
+    loss = LOSSES[name]
     exact = float(loss(case.potentials(), best).loss.sum())
     for part in ("emissions", "start", "transitions", "end"):
         setattr(case, part, getattr(case, part).float())
