@@ -4,23 +4,25 @@ import hashlib
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 import numpy as np
 import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
-from spacy.util import from_bytes, from_disk, minibatch, to_bytes, to_disk
+from spacy.util import minibatch
 from thinc.api import Model
 
-from ..pipes import Settings, within
+from ..components.configured import ConfiguredComponent, SavedPart
+from ..components.settings import Settings
 from ..sentences import batch_lengths
-from .alignment import NORMALISATIONS, carry
+from .alignment import carry
 from .cache import FeatureCache
-from .english import REPRESENTATIONS, EnglishNER
+from .english import EnglishNER
 from .features import FEATURES, LAYER, wrong_width
 from .saving import digest_of, read_files, write_files
+from .settings import BACK_ATTENTION_SETTINGS
 from .translation import Translation, TranslationError, Translator
 from .translators import load_translator
 
@@ -28,47 +30,31 @@ FEATURES_VERSION = 2
 """To be raised where the same translator and the same English pipeline give other features than before: those of an
 older version are then computed anew."""
 
-FIXED = ("representation", "normalisation", "per_sentence")
+FIXED = tuple(name for name, setting in BACK_ATTENTION_SETTINGS.items() if setting.fixed)
 """Settings that features, and all that is trained on them, depend on."""
 
 
-class BackAttention(Settings, Pipe):
+class BackAttention(ConfiguredComponent, Pipe):
     """Gives every word what an English NER knows of the words that translate it (Sun et al. 2019).
 
     Arguments and defaults: see `make_back_attention`.
     """
 
-    def __init__(
-        self,
-        name: str = "back_attention",
-        *,
-        representation: str = "states",
-        normalisation: str = "raw",
-        per_sentence: bool = True,
-        memory_mb: float = 500.0,
-    ):
+    declared: ClassVar[Settings] = BACK_ATTENTION_SETTINGS
+
+    def __init__(self, name: str = "back_attention", **settings: Any):
         self.name = name
-        settings = {"representation": representation, "normalisation": normalisation, "per_sentence": per_sentence}
-        self._keep({**settings, "memory_mb": memory_mb}, {"translator": None, "digest": None}, fixed=FIXED)
+        self.keep_settings(settings, {"translator": None, "digest": None})
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
-        self.cache = FeatureCache(None, memory_mb)
-
-    def _check(self, settings: Dict[str, Any]) -> None:
-        for setting, known in (("representation", REPRESENTATIONS), ("normalisation", NORMALISATIONS)):
-            if settings[setting] not in known:
-                raise ValueError(
-                    f"{self.name!r} has no {setting} {settings[setting]!r}: choose from {', '.join(known)}."
-                )
-        if not within(settings["memory_mb"], 0.0, float("inf")):
-            raise ValueError(f"memory_mb of {self.name!r} is a number from 0, not {settings['memory_mb']!r}.")
+        self.cache = FeatureCache(None, self.cfg["memory_mb"])
 
     # Making features
 
     @property
     def width(self) -> int:
         """Features a token. Raises ValueError before the component is initialized."""
-        _, english = self._parts()
+        _, english = self._sources()
         return english.width + (self.cfg["normalisation"] == "row_normalised")
 
     def __call__(self, doc: Doc) -> Doc:
@@ -114,7 +100,7 @@ class BackAttention(Settings, Pipe):
 
         Raises TranslationError, naming the sentence, where the translator fails.
         """
-        self._parts()
+        self._sources()
         keys = [self._key(words) for words in sentences]
         found = self.cache.get(keys)
         missing = {}
@@ -129,7 +115,7 @@ class BackAttention(Settings, Pipe):
         return [found[key] for key in keys]
 
     def _make(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
-        _, english = self._parts()
+        _, english = self._sources()
         translations = self.translate(sentences)
         states = english.read([translation.words for translation in translations])
         normalisation = self.cfg["normalisation"]
@@ -140,7 +126,7 @@ class BackAttention(Settings, Pipe):
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
         """The translation of each sentence; nothing for one without words."""
-        translator, _ = self._parts()
+        translator, _ = self._sources()
         wanted = [words for words in sentences if words]
         try:
             found = translator.translate(wanted) if wanted else []
@@ -169,7 +155,7 @@ class BackAttention(Settings, Pipe):
     def _key(self, words: Sequence[str]) -> bytes:
         return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
 
-    def _parts(self) -> Tuple[Translator, EnglishNER]:
+    def _sources(self) -> Tuple[Translator, EnglishNER]:
         if self.translator is None or self.english is None:
             parts = {"translator": ("translator", self.translator), "english": ("English pipeline", self.english)}
             missing = {setting: what for setting, (what, part) in parts.items() if part is None}
@@ -202,7 +188,7 @@ class BackAttention(Settings, Pipe):
             self.english = EnglishNER.load(english, self.cfg["representation"])
         if translator is not None:
             self.translator = translator
-        made_by, english_ner = self._parts()
+        made_by, english_ner = self._sources()
         if english is not None or translator is not None:
             self.cfg["translator"] = made_by.kind
             parts = {**made_by.files(), "/english": english_ner.to_bytes(), "/kind": made_by.kind.encode("utf8")}
@@ -243,28 +229,9 @@ class BackAttention(Settings, Pipe):
         """Keep features in a folder from now on, beside memory; None keeps them in memory alone."""
         self.cache = FeatureCache(Path(folder) if folder else None, self.cfg["memory_mb"])
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg), "parts": self._save_parts}, exclude)
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BackAttention":
-        saved: Dict[str, Any] = {}
-        getters = {
-            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
-            "parts": lambda data: saved.update(srsly.msgpack_loads(data)),
-        }
-        with self._loading("in these bytes", exclude):
-            from_bytes(bytes_data, getters, exclude)
-            self._load_parts(saved)
-        return self
-
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg), "parts": self._write_parts}, exclude)
-
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "BackAttention":
-        getters = {"cfg": lambda file: self.cfg.update(srsly.read_json(file)), "parts": self._read_parts}
-        with self._loading(f"in {path}", exclude):
-            from_disk(path, getters, exclude)
-        return self
+    def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
+        """See ConfiguredComponent."""
+        return {"parts": SavedPart(self._save_parts, self._load_parts, self._write_parts, self._read_parts)}
 
     def __reduce__(self) -> Tuple[Any, ...]:
         settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
@@ -276,7 +243,8 @@ class BackAttention(Settings, Pipe):
             return srsly.msgpack_dumps({})
         return srsly.msgpack_dumps({"translator": self.translator.files(), "english": self.english.to_bytes()})
 
-    def _load_parts(self, saved: Dict[str, Any]) -> None:
+    def _load_parts(self, data: bytes) -> None:
+        saved = srsly.msgpack_loads(data)
         if saved:
             self.translator = load_translator(self.cfg["translator"], saved["translator"])
             self.english = EnglishNER.from_bytes(saved["english"], self.cfg["representation"])

@@ -12,6 +12,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Config
 
 from ..tagging.component import CRFEntityRecognizer
+from ..tagging.head import head_width
 
 REPRESENTATIONS = ("states", "marginals", "tags")
 
@@ -54,7 +55,7 @@ class EnglishNER:
         """Features a word."""
         if self.representation != "states":
             return len(self.tagger.tag_set)
-        return self.tagger.model.layers[1].get_dim("nI")
+        return head_width(self.tagger.model.get_ref("head"))
 
     def read(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         """For each sentence of n words, which may be none, (n, width) float32."""

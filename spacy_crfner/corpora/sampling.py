@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
-from ..marks import RARE_LABELS, REPEATED
+from ..user_data_keys import RARE_LABELS, REPEATED
 from . import CorpusError
 from .augment import Augmenter
 

@@ -39,7 +39,8 @@ class ExpectedCounts:
     def as_loss(self, loss: Tensor, possible: Tensor, dtype: torch.dtype) -> "LossGradient":
         """Take these counts as the gradient of a loss."""
         parts = (self.emissions, self.start, self.transitions, self.end, loss)
-        return LossGradient(*(part.to(dtype) for part in parts), possible=possible)
+        emissions, start, transitions, end, loss = (part.to(dtype) for part in parts)
+        return LossGradient(emissions, start, transitions, end, loss, possible)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,8 @@ class LossGradient(ExpectedCounts):
     def times(self, factor: float) -> "LossGradient":
         """Scale the loss, and with it the gradient."""
         parts = (self.emissions, self.start, self.transitions, self.end, self.loss)
-        return LossGradient(*(part * factor for part in parts), possible=self.possible)
+        emissions, start, transitions, end, loss = (part * factor for part in parts)
+        return LossGradient(emissions, start, transitions, end, loss, self.possible)
 
     def mean(self, weights: Optional[Tensor] = None) -> "LossGradient":
         """Divide by the number of sequences, of which each counts as often as its weight says.

@@ -18,7 +18,7 @@ The `make_` functions are what a config names: `[components.bcrf_ner.loss] @misc
 
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Optional, Protocol, Tuple
+from typing import Callable, Optional, Protocol, Tuple, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from .potentials import NEVER, Potentials
 from .viterbi import viterbi
 
 
+@runtime_checkable
 class CRFLoss(Protocol):
     """A loss of sentences.
 
@@ -56,9 +57,8 @@ def make_bernoulli_v1(P: float = 0.2, P_missed: Optional[float] = None, P_invent
     P_invented: the parameter for O words that are tagged as entities; None takes P. Smaller values raise precision.
     Raises ValueError for a parameter that is not between 0 and 1.
     """
-    parameters = {"p": P, "p_missed": P_missed, "p_invented": P_invented}
-    bernoulli_costs(1, **parameters)
-    return partial(bernoulli, **parameters)
+    bernoulli_costs(1, p=P, p_missed=P_missed, p_invented=P_invented)
+    return partial(bernoulli, p=P, p_missed=P_missed, p_invented=P_invented)
 
 
 def make_viterbi_gated_v1() -> CRFLoss:

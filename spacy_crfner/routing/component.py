@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from spacy.errors import Errors
@@ -13,25 +13,28 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..components.settings import Settings, check_function, check_label_list, is_number
+from ..components.trainable import DIVERGED, Sample, TrainableComponent
 from ..corpora.sampling import rare_labels
-from ..pipes import DIVERGED, Sample, SettingsPipe, check_label_list, within
 from ..sentences import batch_lengths
-from ..tagging.blocks import check_block
-from ..tagging.selection import UNANNOTATED, WITH, entity_sentences
+from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
 from ..tags import check_labels
 from ..wrapping import shim_of
 from .annotation import register_extensions, write_sentences
 from .losses import RouterLoss, log_sigmoid
 from .model import RouterScores
+from .settings import ROUTER_SETTINGS
 
 LOGGER = logging.getLogger("spacy")
 
 
-class WeakClassRouter(SettingsPipe):
+class WeakClassRouter(TrainableComponent):
     """Says of each sentence how probable it is that it holds an entity with a weak (rare) label.
 
     Arguments and defaults: see `make_weak_class_router`.
     """
+
+    declared: ClassVar[Settings] = ROUTER_SETTINGS
 
     def __init__(
         self,
@@ -40,29 +43,14 @@ class WeakClassRouter(SettingsPipe):
         name: str = "weak_class_router",
         *,
         loss: RouterLoss,
-        weak_labels: Optional[Sequence[str]] = None,
-        rare: float = 0.02,
-        threshold: float = 0.5,
-        penalty: float = 0.0,
-        spans_key: str = "weak_class_router",
         scorer: Optional[Callable] = None,
+        **settings: Any,
     ):
-        check_block(loss, 3, "loss", name, "spacy_crfner.weighted_cross_entropy.v1")
+        check_function(loss, ("logits", "truth", "share"), "loss", name, "spacy_crfner.weighted_cross_entropy.v1")
         if "per_sentence" not in model.attrs:
             raise ValueError(f"The model of {name!r} is not one of a router: choose one such as spacy_crfner.RCNN.v1.")
-        super().__init__(
-            vocab,
-            model,
-            name,
-            {
-                "weak_labels": weak_labels,
-                "rare": rare,
-                "threshold": threshold,
-                "penalty": penalty,
-                "spans_key": spans_key,
-            },
-            {"labels": [], "added": [], "strong_labels": [], "share": 0.0},
-        )
+        state: Dict[str, Any] = {"labels": [], "added": [], "strong_labels": [], "share": 0.0}
+        super().__init__(vocab, model, name, settings, state)
         self.loss = loss
         self.scorer = scorer
         register_extensions()
@@ -123,7 +111,7 @@ class WeakClassRouter(SettingsPipe):
         """
         check_label_list(labels, self.name, "['ART', 'EVE']")
         given = self._read_label_data(labels) if isinstance(labels, dict) else None
-        seen = self._look_at(get_examples, count=given is None)
+        seen = self.look_at(get_examples, count=given is None)
         wanted = given["labels"] if given is not None else labels
         weak = self._choose(seen) if wanted is None else list(wanted)
         if given is None and wanted is not None:
@@ -137,7 +125,7 @@ class WeakClassRouter(SettingsPipe):
     def _read_label_data(self, found: Dict[str, Any]) -> Dict[str, Any]:
         """Raises ValueError for label data that `label_data` does not look like."""
         share = found.get("share")
-        if not found.get("labels") or "strong" not in found or not within(share, sys.float_info.min, 1.0):
+        if not found.get("labels") or "strong" not in found or not is_number(share, sys.float_info.min, 1.0):
             raise ValueError(
                 f"The label data of {self.name!r} are not as `spacy init labels` writes them: they hold `labels`, the "
                 "weak ones, `strong`, the others, and `share`, a number between 0 and 1. Make them anew."
@@ -215,21 +203,6 @@ class WeakClassRouter(SettingsPipe):
         borders = {"doc.sents", "token.is_sent_start"}
         return any(nlp is not None and borders & set(nlp.get_pipe_meta(name).assigns) for name in before)
 
-    def _check(self, settings: Dict[str, Any]) -> None:
-        weak = settings["weak_labels"]
-        if weak is not None and not weak:
-            raise ValueError(
-                f"The weak_labels of {self.name!r} are empty: name labels, or give null to take the rare ones."
-            )
-        if weak is not None:
-            check_label_list(weak, self.name, "['ART', 'EVE']")
-            check_labels(weak)
-        for key in ("threshold", "rare"):
-            if not within(settings[key], 0.0, 1.0):
-                raise ValueError(f"{key} of {self.name!r} is a number from 0 to 1, not {settings[key]!r}.")
-        if not within(settings["penalty"], 0.0, sys.float_info.max):
-            raise ValueError(f"The penalty of {self.name!r} must be 0 or more, not {settings['penalty']!r}.")
-
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """The mean loss a sentence, and its gradient by the scores; sentences without annotation count as 0."""
         examples = list(examples)
@@ -262,12 +235,10 @@ class WeakClassRouter(SettingsPipe):
         Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot pass a
         gradient.
         """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
         docs = [example.predicted for example in examples]
         if self._rehearsal_model is None or not any(len(doc) for doc in docs):
-            return losses
-        self._refuse_listeners("nlp.rehearse()")
+            return self.add_loss(losses)
+        self.refuse_listeners("nlp.rehearse()")
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update(docs)
         ops = self.model.ops
@@ -278,10 +249,7 @@ class WeakClassRouter(SettingsPipe):
         divergence += (1.0 - target) * (log_sigmoid(-taught) - log_sigmoid(-logits))
         derivatives = (np.exp(log_sigmoid(logits)) - target) / len(logits)
         backprop(RouterScores(self._array(derivatives), self._array(np.zeros(len(logits)))))
-        if sgd not in (None, False):
-            self.finish_update(sgd)
-        losses[self.name] += float(divergence.mean())
-        return losses
+        return self.add_loss(losses, float(divergence.mean()), sgd)
 
     # Prediction
 

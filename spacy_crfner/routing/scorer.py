@@ -5,8 +5,8 @@ from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
 import numpy as np
 from spacy.training import Example
 
-from ..sentences import WEAK
-from ..tagging.selection import UNANNOTATED, WITH, entity_sentences
+from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
+from .annotation import WEAK
 
 
 def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:

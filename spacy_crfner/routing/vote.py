@@ -1,55 +1,34 @@
 """The `ner_vote` pipeline component."""
 
 import warnings
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, ClassVar, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
-from spacy.util import from_bytes, from_disk, to_bytes, to_disk
 
-from ..pipes import Settings, within
-from ..sentences import RoutedSentence, routed_sentences
+from ..components.configured import ConfiguredComponent
+from ..components.settings import Settings
 from ..tagging.annotation import DocPrediction, own_entities, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
-from .annotation import is_of_router
+from .annotation import RoutedSentence, is_of_router, routed_sentences
 from .merging import ScoredSpan, TagProbabilities, best_spans, best_words
+from .settings import VOTE_SETTINGS
 
-RULES = ("span", "word")
 
-
-class NERVote(Settings, Pipe):
+class NERVote(ConfiguredComponent, Pipe):
     """Makes the entities of several taggers, which stand in span groups, one set without overlaps.
 
     Arguments and defaults: see `make_ner_vote`.
     """
 
-    def __init__(
-        self,
-        name: str = "ner_vote",
-        *,
-        groups: Sequence[str],
-        rule: str = "span",
-        router: Optional[str] = None,
-        gated: Sequence[str] = (),
-        gates: Optional[Mapping[str, float]] = None,
-        overwrite_ents: bool = False,
-        scorer: Optional[Callable] = None,
-    ):
+    declared: ClassVar[Settings] = VOTE_SETTINGS
+
+    def __init__(self, name: str = "ner_vote", *, scorer: Optional[Callable] = None, **settings: Any):
         self.name = name
-        self._keep(
-            {
-                "groups": list(groups),
-                "rule": rule,
-                "router": router,
-                "gated": list(gated),
-                "gates": {} if gates is None else gates,
-                "overwrite_ents": overwrite_ents,
-            }
-        )
+        self.keep_settings(settings)
         self.scorer = scorer
         register_extensions()
 
@@ -125,31 +104,13 @@ class NERVote(Settings, Pipe):
     def score(self, examples: Iterable[Any], **kwargs: Any) -> dict:
         return {} if self.scorer is None else self.scorer(examples, **kwargs)
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        return to_bytes({"cfg": lambda: srsly.json_dumps(self.cfg)}, exclude)
+    def check_together(self, settings: Mapping[str, Any]) -> None:
+        """See ConfiguredComponent."""
 
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "NERVote":
-        """Raises ValueError where the data are damaged."""
-        with self._loading("in these bytes", exclude):
-            from_bytes(bytes_data, {"cfg": lambda data: self.cfg.update(srsly.json_loads(data))}, exclude)
-        return self
-
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg)}, exclude)
-
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "NERVote":
-        """Raises ValueError, naming the folder, where the file is damaged."""
-        with self._loading(f"in {path}", exclude):
-            from_disk(path, {"cfg": lambda file: self.cfg.update(srsly.read_json(file))}, exclude)
-        return self
-
-    def _check(self, settings: Dict[str, Any]) -> None:
         def refuse(what: str) -> None:
             raise ValueError(f"{self.name!r} {what}.")
 
         groups, gated, gates = settings["groups"], settings["gated"], settings["gates"]
-        if settings["rule"] not in RULES:
-            refuse(f"has no rule {settings['rule']!r}: choose from {', '.join(RULES)}")
         if not groups:
             refuse("has no groups to merge: name the spans_key of each tagger")
         if len(set(groups)) < len(groups):
@@ -159,8 +120,6 @@ class NERVote(Settings, Pipe):
             refuse(f"cannot gate {', '.join(strange)}, which is not among its groups")
         if gated and settings["router"] is None:
             refuse(f"gates {', '.join(gated)}, so it needs the name of a router's span group")
-        if not isinstance(gates, dict) or not all(within(p, 0.0, 1.0) for p in gates.values()):
-            refuse(f"needs gates that say for a label a probability from 0 to 1, not {gates!r}")
         if gates and not gated:
             refuse("has gates, for which it needs the groups that they are for in `gated`")
 

@@ -10,7 +10,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..tags import TagSet
-from .segments import Segments
+from .sequences import TokenSequences
 
 INSIDE, OUTSIDE, BEGIN = 1, 2, 3
 """spaCy's codes of token.ent_iob; 0 is missing."""
@@ -54,7 +54,7 @@ class EntityRuns:
 
 
 def blocked_tokens(doc: Doc) -> List[Tuple[int, int]]:
-    """(start, end) of the runs of tokens in which entities are blocked, see `blocked` of Doc.set_ents."""
+    """Find the runs of tokens, (start, end), in which entities are blocked, see `blocked` of Doc.set_ents."""
     columns = doc.to_array([ENT_IOB, ENT_TYPE])
     blocked = (columns[:, 0] == BEGIN) & (columns[:, 1] == 0)
     if not blocked.any():
@@ -63,28 +63,28 @@ def blocked_tokens(doc: Doc) -> List[Tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def label_places(tag_set: TagSet, strings: StringStore) -> Dict[int, int]:
-    """Label hash -> place in the tag set."""
-    return {strings[label]: place for place, label in enumerate(tag_set.labels)}
+def label_numbers(tag_set: TagSet, strings: StringStore) -> Dict[int, int]:
+    """Map label hashes to their numbers in the tag set."""
+    return {strings[label]: number for number, label in enumerate(tag_set.labels)}
 
 
 def runs_to_tags(
-    runs: Sequence[EntityRuns], places: Dict[int, int], tag_set: TagSet, segments: Segments, *, unlisted: int
+    runs: Sequence[EntityRuns], numbers: Dict[int, int], tag_set: TagSet, sequences: TokenSequences, *, unlisted: int
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """The tags of the tokens that take part in a batch.
+    """Tag the tokens that take part in a batch.
 
-    unlisted: what becomes of entities whose label is not in `places`: NO_ENTITY or UNKNOWN.
+    unlisted: what becomes of entities whose label is not in `numbers`: NO_ENTITY or UNKNOWN.
     Returns (N,) tags, -1 where nothing is known; and (sequences,) whether an entity is cut by the sequence's border.
     """
     entity = np.concatenate([run.entity for run in runs]) if runs else np.zeros(0, dtype=np.int64)
     counts = np.array([len(run.labels) for run in runs], dtype=np.int64)
     tokens = np.array([len(run.entity) for run in runs], dtype=np.int64)
     entity = entity + np.where(entity >= 0, np.repeat(np.cumsum(counts) - counts, tokens), 0)
-    place = np.array([places.get(label, unlisted) for run in runs for label in run.labels.tolist()], dtype=np.int64)
+    number = np.array([numbers.get(label, unlisted) for run in runs for label in run.labels.tolist()], dtype=np.int64)
 
-    entity = entity[segments.rows]
+    entity = entity[sequences.rows]
     inside = entity >= 0
-    label = np.where(inside, place[np.where(inside, entity, 0)], entity) if len(place) else entity
+    label = np.where(inside, number[np.where(inside, entity, 0)], entity) if len(number) else entity
     border = np.flatnonzero(np.diff(entity) != 0) + 1
     first = np.zeros(len(entity), dtype=bool)
     last = np.zeros(len(entity), dtype=bool)
@@ -98,8 +98,8 @@ def runs_to_tags(
         chosen = known & where
         tags[chosen] = tag_set.role(prefix)[label[chosen]] if len(tag_set.labels) else 0
 
-    cut = np.zeros(len(segments.lengths), dtype=bool)
-    starts = segments.starts[1:-1]
+    cut = np.zeros(len(sequences.lengths), dtype=bool)
+    starts = sequences.starts[1:-1]
     crossing = (entity[starts] >= 0) & (entity[starts] == entity[starts - 1]) & (label[starts] >= 0)
     cut[np.flatnonzero(crossing)] = True
     cut[np.flatnonzero(crossing) + 1] = True
@@ -107,18 +107,18 @@ def runs_to_tags(
 
 
 def aligned_spans(
-    examples: Sequence[Example], spans: Sequence[Iterable[Span]], tag_set: TagSet, segments: Segments
+    examples: Sequence[Example], spans: Sequence[Iterable[Span]], tag_set: TagSet, sequences: TokenSequences
 ) -> List[Tuple[int, int, int, int]]:
-    """Spans of the references as (sequence, first step, step after the last, place of the label).
+    """List spans of the references as (sequence, first step, step after the last, number of the label).
 
     spans: those of each example. A span without a label stands for one of every label. Spans that spaCy cannot
     align, of other labels, of white space only, or across a sentence border are left out.
     """
-    places, starts = token_places(segments), segments.starts
-    found: List[Tuple[int, int, int, int]] = []
+    row_of_token, starts = rows_of_tokens(sequences), sequences.starts
+    aligned: List[Tuple[int, int, int, int]] = []
     for number, (example, wanted) in enumerate(zip(examples, spans, strict=True)):
         for span in example.get_aligned_spans_y2x(wanted, allow_overlap=True):
-            rows = places[segments.doc_offsets[number] + np.arange(span.start, span.end)]
+            rows = row_of_token[sequences.doc_offsets[number] + np.arange(span.start, span.end)]
             rows = rows[rows >= 0]
             if not len(rows):
                 continue
@@ -127,14 +127,14 @@ def aligned_spans(
                 continue
             first, end = int(rows[0] - starts[sequence]), int(rows[-1] - starts[sequence]) + 1
             labels = [span.label_] if span.label_ else tag_set.labels
-            found += [
+            aligned += [
                 (sequence, first, end, tag_set.label_index[label]) for label in labels if label in tag_set.label_index
             ]
-    return found
+    return aligned
 
 
-def token_places(segments: Segments) -> np.ndarray:
-    """(tokens,) the place in segments.rows of each token counted through all Docs; -1 if it takes no part."""
-    places = np.full(int(segments.doc_offsets[-1]), -1, dtype=np.int64)
-    places[segments.rows] = np.arange(len(segments.rows))
-    return places
+def rows_of_tokens(sequences: TokenSequences) -> np.ndarray:
+    """Find the index into sequences.rows, (tokens,), of each token counted through all Docs; -1 if it takes no part."""
+    row_of_token = np.full(int(sequences.doc_offsets[-1]), -1, dtype=np.int64)
+    row_of_token[sequences.rows] = np.arange(len(sequences.rows))
+    return row_of_token

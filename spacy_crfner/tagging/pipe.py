@@ -1,88 +1,90 @@
-"""What every component with a CRF over entity labels has in common: labels and the model's size."""
+"""What every component with CRF heads has in common: it is a list of tasks over one model."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ..pipes import SettingsPipe, check_label_list
-from ..sentences import WEAK
-from ..tags import TagSet, check_labels
-from .model import CRFScores, clear_head, is_initialized, resize_output
-from .settings import LABEL_KINDS
+from ..components.settings import check_label_list
+from ..components.trainable import TrainableComponent
+from .annotation import DocPrediction, register_extensions
+from .excerpts import cut_out, put_together
+from .head import CRFScores, clear_head, is_initialized
+from .model import HEADS, heads_of
+from .sentence_selection import Chosen, SentenceSelection, check_selection
+from .task import CRFTask, TaskLoss
 
 
-class CRFPipe(SettingsPipe):
-    """A trainable pipe whose model gives CRF scores.
+class CRFPipe(TrainableComponent):
+    """A trainable pipe whose model scores the tags of one or more tasks.
 
-    settings: what the config says, kept in `cfg` beside the labels and saved with the pipe; `scheme`, `spans_key`,
-        `label_filter` and `r_drop` are among them.
+    The model names its heads in its attr HEADS, and gives a list of CRFScores, one for each. A class with another form
+    of output overrides `split_scores` and `join_gradients`. A subclass sets `tasks`, one for each head, in their order.
+
+    sentences: which sentences are learned from and read; None takes all.
     """
 
-    def __init__(self, vocab: Vocab, model: Model[List[Doc], CRFScores], name: str, settings: Dict[str, Any]):
-        if "resize_output" not in model.attrs:
+    tasks: Sequence[CRFTask] = ()
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[List[Doc], Any],
+        name: str,
+        settings: Mapping[str, Any],
+        sentences: Optional[SentenceSelection] = None,
+    ):
+        if HEADS not in model.attrs:
             raise ValueError(f"The model of {name!r} is not one of a tagger: choose spacy_crfner.CRFTagger.v1.")
-        super().__init__(vocab, model, name, settings, {"labels": [], "filtered": None}, fixed=("scheme",))
-        self._tag_set = TagSet((), settings["scheme"])
+        check_selection(sentences, name)
+        super().__init__(vocab, model, name, settings, {})
+        self.sentences = sentences
+        self._skipped = 0
+        self._unlisted: set = set()
+        register_extensions()
+
+    def split_scores(self, scores: Any) -> List[CRFScores]:
+        """Take the scores of each task out of what the model gives."""
+        return list(scores)
+
+    def join_gradients(self, gradients: List[CRFScores]) -> Any:
+        """Put the gradients of the tasks into the form of what the model gives."""
+        return gradients
+
+    # Labels
 
     @property
     def labels(self) -> Tuple[str, ...]:
-        """The entity labels, in tag order."""
-        return tuple(self.cfg["labels"])
+        """The entity labels of all tasks, in tag order."""
+        return tuple(dict.fromkeys(label for task in self.tasks for label in task.labels))
 
     @property
-    def label_data(self) -> List[str]:
+    def label_data(self) -> Any:
         """What `spacy init labels` stores and `initialize(labels=...)` takes."""
-        return list(self.labels)
-
-    @property
-    def tag_set(self) -> TagSet:
-        """The tags of the labels in the component's scheme."""
-        if self._tag_set.labels != self.labels or self._tag_set.scheme != self.cfg["scheme"]:
-            self._tag_set = TagSet(self.labels, self.cfg["scheme"])
-        return self._tag_set
-
-    @property
-    def tags(self) -> Tuple[str, ...]:
-        """Tag names, in the order of emissions and marginals."""
-        return self.tag_set.names
-
-    @property
-    def label_filter(self) -> Optional[List[str]]:
-        """The only labels that count, once they are known; None for all."""
-        return self.cfg["filtered"] if self.cfg["label_filter"] in LABEL_KINDS else self.cfg["label_filter"]
+        return {task.name: list(task.labels) for task in self.tasks}
 
     def add_label(self, label: str) -> int:
-        """Add an entity label; a trained model keeps what it knows. Returns 1, or 0 if the label was there.
+        """Add an entity label to the first task; a trained model keeps what it knows. Returns 1, or 0 if it was there.
 
         Raises ValueError for a label that no tag can hold or that `label_filter` leaves out.
         """
-        if label in self.labels:
-            return 0
-        check_labels([*self.labels, label])
-        if self.cfg["label_filter"] in LABEL_KINDS:
-            self.cfg["filtered"] = [*(self.cfg["filtered"] or ()), label]
-        elif self.label_filter is not None and label not in self.label_filter:
-            raise ValueError(
-                f"{self.name!r} has the label_filter {self.label_filter}: it cannot add {label!r}, unless you add it "
-                "to cfg['label_filter'] first."
-            )
-        self.vocab.strings.add(label)
-        self.cfg["labels"] = [*self.labels, label]
+        added = self.tasks[0].add_label(label)
         self._resize()
-        return 1
+        return added
+
+    # Initialization
 
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Optional[Language] = None,
-        labels: Optional[Sequence[str]] = None,
+        labels: Union[Sequence[str], Dict[str, Sequence[str]], None] = None,
     ) -> None:
         """Set the labels and make the model's weights.
 
@@ -92,33 +94,28 @@ class CRFPipe(SettingsPipe):
         Raises ValueError where there are no examples, or no labels, or a label that no tag can hold.
         """
         check_label_list(labels, self.name, "['PER', 'LOC']")
-        seen = self._look_at(get_examples, count=labels is None)
-        wanted = sorted(seen.labels) if labels is None else list(labels)
-        self._filter_by_router(nlp)
-        if self.label_filter is not None:
-            absent = [label for label in self.label_filter if label not in wanted]
+        sample = self.look_at(get_examples, count=labels is None)
+        selected = None if self.sentences is None else self.sentences.prepare(nlp, self.name)
+        for task in self.tasks:
+            given = labels.get(task.name) if isinstance(labels, dict) else labels
+            known = sorted(sample.labels) if given is None else list(given)
+            absent = task.set_labels(known, selected)
             if absent:
                 warnings.warn(
-                    f"The label_filter of {self.name!r} names {', '.join(absent)}, which the training data does not "
-                    f"have: its labels are {', '.join(wanted) or 'none'}.",
+                    f"The label_filter of {task.name!r} names {', '.join(absent)}, which the training data does not "
+                    f"have: its labels are {', '.join(known) or 'none'}.",
                     UserWarning,
                     stacklevel=2,
                 )
-            wanted = list(self.label_filter)
-        if self.label_filter is not None:
-            # A second initialization may find other labels weak.
-            self.cfg["labels"] = [label for label in self.labels if label in self.label_filter]
-        wanted = [*self.labels, *(label for label in wanted if label not in self.labels)]
-        if not wanted:
-            raise ValueError(
-                f"{self.name!r} found no entities in {seen.n_examples} training examples, so it has no labels to learn"
-                ": annotate entities in doc.ents, or give the labels in [initialize.components] or with add_label()."
-            )
-        for label in check_labels(wanted):
-            self.vocab.strings.add(label)
-        self.cfg["labels"] = list(wanted)
-        self._check_score_weights(nlp)
-        if self.cfg["r_drop"] and self.listens:
+            if not task.labels:
+                raise ValueError(
+                    f"{task.name!r} found no entities in {sample.n_examples} training examples, so it has no labels to "
+                    "learn: annotate entities in doc.ents, or give the labels in [initialize.components] or with "
+                    "add_label()."
+                )
+        if nlp is not None:
+            self._check_score_weights(nlp)
+        if self.cfg.get("r_drop") and self.listens:
             warnings.warn(
                 f"{self.name!r} listens to a shared tok2vec, for which R-Drop is left out: set r_drop = 0.0 in its "
                 "config, or give it an encoder of its own.",
@@ -126,66 +123,215 @@ class CRFPipe(SettingsPipe):
                 stacklevel=2,
             )
         self._resize()
-        self.model.initialize(X=seen.docs)
+        self.model.initialize(X=sample.docs)
 
-    def _filter_by_router(self, nlp: Optional[Language]) -> None:
-        """Put the labels in the place of a `label_filter` that says which kind of label a router is to tell.
-
-        Raises ValueError where there is no such router, and warns where there is none to ask for sentences.
-        """
-        kind, key = self.cfg["label_filter"], self.cfg["router"]
-        pipes: List[Any] = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
-        before = pipes[: pipes.index(self)] if self in pipes else pipes
-        routers = [pipe for pipe in before if hasattr(pipe, "weak_labels") and pipe.cfg["spans_key"] == key]
-        problem = f"the router {key!r}, but no weak_class_router before it writes this span group: put one in front"
-        if not routers and self in pipes and "routed" in (self.cfg.get("train_on"), self.cfg.get("predict_on")):
-            warnings.warn(f"{self.name!r} takes its sentences from {problem}.", UserWarning, stacklevel=3)
-        if kind not in LABEL_KINDS:
-            return
-        if not routers:
-            raise ValueError(f"{self.name!r} takes its labels from {problem}, or name the labels in label_filter.")
-        found = list(routers[-1].weak_labels if kind == WEAK else routers[-1].strong_labels)
-        if not found:
-            raise ValueError(f"{self.name!r} has no labels: the router {key!r} takes none of the labels as {kind}.")
-        self.cfg["filtered"] = found
-
-    def _check_score_weights(self, nlp: Optional[Language]) -> None:
+    def _check_score_weights(self, nlp: Language) -> None:
         """A score that no component returns counts as 0, and spaCy would choose between models at random."""
-        key = self.cfg["spans_key"]
-        if nlp is None or key is None or any(_writes_ents(nlp, name) for name in nlp.pipe_names):
+        keys = [task.cfg["spans_key"] for task in self.tasks]
+        if None in keys or any(_writes_ents(nlp, name) for name in nlp.pipe_names):
             return
         weights = nlp.config["training"].get("score_weights", {})
-        if weights.get("ents_f") and not weights.get(f"spans_{key}_f"):
+        if weights.get("ents_f") and not any(weights.get(f"spans_{key}_f") for key in keys):
             warnings.warn(
-                f"{self.name!r} writes doc.spans[{key!r}], but [training.score_weights] has no weight for "
-                f"spans_{key}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
+                f"{self.name!r} writes doc.spans[{keys[0]!r}], but [training.score_weights] has no weight for "
+                f"spans_{keys[0]}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
                 UserWarning,
                 stacklevel=3,
             )
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
-        """See TrainablePipe.score."""
-        return super().score(examples, label_filter=self.label_filter, **kwargs)
-
     def _resize(self) -> None:
         for model in (self.model, self._rehearsal_model):
             if model is not None:
-                resize_output(model, len(self.tag_set))
+                for task, head in zip(self.tasks, heads_of(model), strict=True):
+                    task.resize(head)
 
-    def _before_loading(self, exclude: Iterable[str]) -> None:
+    # Training
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch. See TrainablePipe.update."""
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(example.predicted) for example in examples):
+            return self.add_loss(losses)
+        self._require_weights()
+        self.check()
+        self._warn_of_unlisted(examples)
+        chosen = self._choose_for_training(examples)
+        if chosen is not None and not self.listens:
+            # A listener must see the whole batch; an encoder of its own need not run for nothing.
+            examples = [example for example, sequences in zip(examples, chosen, strict=True) if sequences.any()]
+            chosen = [sequences for sequences in chosen if sequences.any()]
+            if not examples:
+                return self.add_loss(losses)
+        set_dropout_rate(self.model, drop)
+        r_drop = self.cfg.get("r_drop", 0.0) if drop > 0 and not self.listens else 0.0
+        if r_drop:
+            examples, chosen = examples * 2, None if chosen is None else chosen * 2
+        scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        found = self._compute_losses(examples, scores, chosen=chosen, r_drop=r_drop)
+        skipped = sum(task.skipped for task in found)
+        self._count_skipped(skipped // 2 if r_drop else skipped)
+        backprop(self.join_gradients([task.gradient for task in found]))
+        return self.add_loss(losses, sum(task.loss for task in found), sgd)
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
+        """Compute the mean loss a sentence, and its gradient by the scores. Nothing is changed.
+
+        Sentences whose gold tags are impossible (an entity across a sentence border, or across an entity that
+        was given) are left out; `update` counts them and warns. A sentence counts as much as its weight says, see
+        `spacy_crfner.user_data_keys`.
+        Raises ValueError where the scores are not finite numbers.
+        """
+        found = self._compute_losses(list(examples), scores)
+        return sum(task.loss for task in found), self.join_gradients([task.gradient for task in found])
+
+    def _compute_losses(self, examples: Sequence[Example], scores: Any, **options: Any) -> List[TaskLoss]:
+        pairs = zip(self.tasks, self.split_scores(scores), strict=True)
+        return [task.compute_loss(examples, own, **options) for task, own in pairs]
+
+    def _choose_for_training(self, examples: Sequence[Example]) -> Chosen:
+        if self.sentences is None:
+            return None
+        return self.sentences.for_training(examples, self.labels, self.tasks[0].cfg["per_sentence"])
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+        **config: Any,
+    ) -> Dict[str, float]:
+        """Pull the model towards what it predicted when `nlp.resume_training()` was called, so that it does not
+        forget: the Kullback-Leibler divergence between the two CRFs, over all tag sequences.
+
+        Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot
+        pass a gradient.
+        """
+        docs = [example.predicted for example in examples]
+        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
+            return self.add_loss(losses)
+        self.refuse_listeners("nlp.rehearse()")
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        taught = self.split_scores(self._rehearsal_model.predict(docs))
+        triples = zip(self.tasks, self.split_scores(scores), taught, strict=True)
+        found = [task.compute_divergence(docs, own, goal) for task, own, goal in triples]
+        backprop(self.join_gradients([task.gradient for task in found]))
+        return self.add_loss(losses, sum(task.loss for task in found), sgd)
+
+    def _count_skipped(self, skipped: int) -> None:
+        if skipped and not self._skipped:
+            warnings.warn(
+                f"{self.name!r} left {skipped} sentence(s) of a batch out of training: their gold entities cross a "
+                "sentence border or an entity that was given. The total is in `component.skipped_sentences`.",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._skipped += skipped
+
+    @property
+    def skipped_sentences(self) -> int:
+        """Sentences that training has left out so far because their gold tags were impossible."""
+        return self._skipped
+
+    def _warn_of_unlisted(self, examples: Sequence[Example]) -> None:
+        new = set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted
+        if new:
+            warnings.warn(
+                f"{self.name!r} does not have the label(s) {', '.join(sorted(new))} of the training data: these "
+                "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
+                UserWarning,
+                stacklevel=4,
+            )
+            self._unlisted |= new
+
+    # Prediction
+
+    def predict(self, docs: Iterable[Doc]) -> List[Any]:
+        """Find what the model sees in each Doc: a list with a prediction for each task. The Docs are not changed.
+
+        Raises ValueError before the component is initialized,
+        and where a selection of sentences cannot choose from a Doc.
+        """
+        return [list(of_tasks) for of_tasks in zip(*self.predict_tasks(list(docs)), strict=True)]
+
+    def predict_tasks(self, docs: List[Doc]) -> List[List[DocPrediction]]:
+        """For each task, its prediction for each Doc."""
+        self.check()
+        per_sentence = self.tasks[0].cfg["per_sentence"]
+        chosen = None if self.sentences is None else self.sentences.for_prediction(docs, per_sentence)
+        predictions = self._decode(docs) if chosen is None else self._decode_chosen(docs, chosen, per_sentence)
+        for task, of_docs in zip(self.tasks, predictions, strict=True):
+            for doc, prediction in zip(docs, of_docs, strict=True):
+                task.keep_given(doc, prediction)
+        return predictions
+
+    def _decode_chosen(self, docs: List[Doc], chosen: Sequence[Any], per_sentence: bool) -> List[List[DocPrediction]]:
+        predictions = [task.find_nothing(docs) for task in self.tasks]
+        if self.needs_whole_docs:
+            numbers = [number for number, sequences in enumerate(chosen) if sequences.any()]
+            parts = self._decode([docs[number] for number in numbers], [chosen[number] for number in numbers])
+            for whole, of_docs in zip(predictions, parts, strict=True):
+                for number, prediction in zip(numbers, of_docs, strict=True):
+                    whole[number] = prediction
+            return predictions
+        excerpts = cut_out(docs, chosen, per_sentence, [task.name for task in self.tasks])
+        parts = self._decode([excerpt for _, _, excerpt in excerpts])
+        for whole, of_excerpts in zip(predictions, parts, strict=True):
+            put_together(whole, excerpts, of_excerpts)
+        return predictions
+
+    def _decode(self, docs: List[Doc], chosen: Chosen = None) -> List[List[DocPrediction]]:
+        if not any(len(doc) for doc in docs):
+            return [task.find_nothing(docs) for task in self.tasks]
+        self._require_weights()
+        pairs = zip(self.tasks, self.split_scores(self.model.predict(docs)), strict=True)
+        return [task.decode(docs, scores, chosen) for task, scores in pairs]
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: Iterable[Any]) -> None:
+        """Write what each task has found, and the confidence of every entity."""
+        for doc, of_tasks in zip(docs, predictions, strict=True):
+            for task, prediction in zip(self.tasks, of_tasks, strict=True):
+                task.annotate(doc, prediction)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score each task with the component's scorer. See TrainablePipe.score."""
+        if getattr(self, "scorer", None) is None:
+            return {}
+        examples = list(examples)
+        scores: Dict[str, Any] = {}
+        for task in self.tasks:
+            settings = {**task.cfg, "labels": task.labels, "label_filter": task.label_filter}
+            scores.update(self.scorer(examples, **{**settings, **kwargs}))
+        return scores
+
+    # Loading
+
+    def before_loading(self, exclude: Iterable[str]) -> None:
+        """See ConfiguredComponent."""
         # The model that comes may have another number of tags.
         if "model" not in exclude:
-            clear_head(self.model)
+            for head in heads_of(self.model):
+                clear_head(head)
 
-    def _after_loading(self) -> None:
-        super()._after_loading()
-        if is_initialized(self.model) and self.model.get_ref("output_layer").get_dim("nO") != len(self.tag_set):
-            raise ValueError(f"its model is not one for the labels {', '.join(self.labels) or 'none'}")
-        for label in self.labels:
-            self.vocab.strings.add(label)
+    def after_loading(self) -> None:
+        """See ConfiguredComponent."""
+        super().after_loading()
+        for task, head in zip(self.tasks, heads_of(self.model), strict=True):
+            task.check_head(head)
+            task.intern_labels()
 
     def _require_weights(self) -> None:
-        if not is_initialized(self.model):
+        if not all(is_initialized(head) for head in heads_of(self.model)):
             raise ValueError(Errors.E109.format(name=self.name))
 
 

@@ -1,4 +1,4 @@
-"""From a model's scores to the CRF of a batch, and from a loss back to the gradient of the scores."""
+"""From the scores of a head to the CRF of a batch, and from a loss back to the gradient of the scores."""
 
 from typing import Optional, Sequence
 
@@ -6,33 +6,33 @@ import numpy as np
 import torch
 from spacy.strings import StringStore
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import get_array_module
 
 from ..crf import LossGradient, Potentials
 from ..tags import LabelledSpan, TagSet
-from ..wrapping import concatenate_rows, split_rows, to_array, to_torch
-from .gold import NO_ENTITY, UNKNOWN, EntityRuns, blocked_tokens, label_places, runs_to_tags
-from .model import CRFScores
-from .segments import Segments
+from ..wrapping import to_array, to_torch
+from .gold import NO_ENTITY, UNKNOWN, EntityRuns, blocked_tokens, label_numbers, runs_to_tags
+from .head import CRFScores
+from .sequences import TokenSequences
 
 
 def build_potentials(
-    model: Model, scores: CRFScores, segments: Segments, tag_set: TagSet, allowed: Optional[np.ndarray]
+    scores: CRFScores, sequences: TokenSequences, tag_set: TagSet, allowed: Optional[np.ndarray]
 ) -> Potentials:
-    """The CRF of the sequences of a batch.
+    """Build the CRF of the sequences of a batch.
 
     allowed: (N, K) booleans for the tokens that take part, or None; see `allowed_tags`.
     Raises FloatingPointError where a score is not a finite number.
     """
-    emissions = to_torch(concatenate_rows(model, scores.emissions))
+    emissions = to_torch(_concatenated(scores.emissions))
     device = emissions.device
-    emissions = emissions[torch.from_numpy(segments.rows).to(device)]
+    emissions = emissions[torch.from_numpy(sequences.rows).to(device)]
     if not bool(torch.isfinite(emissions).all()):
         raise FloatingPointError("a score is not a finite number")
     start, steps, end = (torch.from_numpy(mask).to(device) for mask in tag_set.legal)
     return Potentials.build(
         emissions,
-        segments.lengths,
+        sequences.lengths,
         to_torch(scores.start),
         to_torch(scores.transitions),
         to_torch(scores.end),
@@ -44,11 +44,11 @@ def build_potentials(
 def allowed_tags(
     docs: Sequence[Doc],
     given: Sequence[Sequence[LabelledSpan]],
-    segments: Segments,
+    sequences: TokenSequences,
     tag_set: TagSet,
     strings: StringStore,
 ) -> Optional[np.ndarray]:
-    """(N, K) booleans: the tags that given entities and blocked tokens leave; None if they leave all.
+    """Mark the tags, (N, K) booleans, that given entities and blocked tokens leave; None if they leave all.
 
     given: the entities of each Doc that must stay.
     """
@@ -64,9 +64,9 @@ def allowed_tags(
         for number, (start, end, _) in enumerate(spans):
             entity[start:end] = number
         runs.append(EntityRuns(entity, np.array([strings[span[2]] for span in spans], dtype=np.uint64)))
-    tags, cut = runs_to_tags(runs, label_places(tag_set, strings), tag_set, segments, unlisted=NO_ENTITY)
+    tags, cut = runs_to_tags(runs, label_numbers(tag_set, strings), tag_set, sequences, unlisted=NO_ENTITY)
     # An entity across a sentence border stays in the Doc; the CRF only has to keep off its tokens.
-    tags[cut[segments.sequences] & (tags > 0)] = 0
+    tags[cut[sequences.owners] & (tags > 0)] = 0
     allowed = np.ones((len(tags), len(tag_set)), dtype=bool)
     fixed = np.flatnonzero(tags >= 0)
     allowed[fixed] = False
@@ -74,26 +74,28 @@ def allowed_tags(
     return allowed
 
 
-def mean_gradient(
-    model: Model,
-    scores: CRFScores,
-    segments: Segments,
-    result: Optional[LossGradient] = None,
-    potentials: Optional[Potentials] = None,
+def score_gradient(
+    scores: CRFScores, sequences: TokenSequences, result: LossGradient, potentials: Potentials
 ) -> CRFScores:
-    """The gradient of the mean loss a sequence, in the shape of the scores; zeros for tokens that take no part, and
-    without a result."""
-    lengths = [len(rows) for rows in scores.emissions]
-    d_rows = model.ops.alloc2f(sum(lengths), len(scores.start))
-    if result is None or potentials is None:
-        xp = model.ops.xp
-        zeros = [xp.zeros_like(values) for values in (scores.start, scores.transitions, scores.end)]
-        return CRFScores(split_rows(model, d_rows, lengths), *zeros)
-    scale = 1.0 / len(segments.lengths)
-    d_rows[model.ops.xp.asarray(segments.rows)] = to_array(potentials.packing.unpack(result.emissions) * scale)
+    """Give the gradient of a loss the shape of the scores; it is 0 for tokens that take no part."""
+    xp = get_array_module(scores.start)
+    ends = np.cumsum([len(emissions) for emissions in scores.emissions])
+    rows = xp.zeros((int(ends[-1]), len(scores.start)), dtype=scores.start.dtype)
+    rows[xp.asarray(sequences.rows)] = to_array(potentials.packing.unpack(result.emissions))
     return CRFScores(
-        emissions=split_rows(model, d_rows, lengths),
-        start=to_array(result.start * scale),
-        transitions=to_array(result.transitions * scale),
-        end=to_array(result.end * scale),
+        emissions=[rows[end - len(own) : end] for end, own in zip(ends.tolist(), scores.emissions, strict=True)],
+        start=to_array(result.start),
+        transitions=to_array(result.transitions),
+        end=to_array(result.end),
     )
+
+
+def no_gradient(scores: CRFScores) -> CRFScores:
+    """Make the gradient of a loss that does not depend on the scores."""
+    xp = get_array_module(scores.start)
+    edges = (xp.zeros_like(values) for values in (scores.start, scores.transitions, scores.end))
+    return CRFScores([xp.zeros_like(emissions) for emissions in scores.emissions], *edges)
+
+
+def _concatenated(arrays: Sequence) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else get_array_module(arrays[0]).concatenate(arrays)

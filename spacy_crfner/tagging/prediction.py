@@ -11,22 +11,28 @@ from ..crf import Posteriors, forward_backward, n_best, span_log_posteriors
 from ..tags import TagSet
 from .annotation import DocPrediction
 from .decoders import Decoded
-from .segments import Segments
+from .sequences import TokenSequences
 
 
 def read_predictions(
-    decoded: Decoded, tag_set: TagSet, segments: Segments, *, annotate: Sequence[str], threshold: float, n_best: int
+    decoded: Decoded,
+    tag_set: TagSet,
+    sequences: TokenSequences,
+    *,
+    annotate: Sequence[str],
+    threshold: float,
+    n_best: int,
 ) -> List[DocPrediction]:
     """The entities of each Doc with what `annotate` asks for.
 
     threshold: entities with a smaller posterior are dropped.
     n_best: tag sequences a sentence, if `annotate` holds "n_best".
     """
-    predictions = [DocPrediction() for _ in segments.doc_offsets[1:]]
+    predictions = [DocPrediction() for _ in sequences.doc_offsets[1:]]
     packing = decoded.potentials.packing
     order = packing.order.tolist()
-    docs, starts, offsets = segments.docs.tolist(), segments.starts.tolist(), segments.doc_offsets.tolist()
-    rows = segments.rows
+    docs, starts, offsets = sequences.docs.tolist(), sequences.starts.tolist(), sequences.doc_offsets.tolist()
+    rows = sequences.rows
 
     def tokens(sequence: int, start: int, end: int) -> tuple:
         """Steps of a sequence -> the Doc, and the tokens of the Doc from the first step to the last."""
@@ -54,7 +60,7 @@ def read_predictions(
         for prediction, values in zip(predictions, kept_scores, strict=True):
             prediction.attrs["scores"] = np.array(values, dtype=np.float32)
     if "marginals" in annotate and posteriors is not None:
-        _add_marginals(predictions, posteriors, tag_set, segments)
+        _add_marginals(predictions, posteriors, tag_set, sequences)
     if "n_best" in annotate:
         _add_n_best(predictions, decoded, posteriors, tag_set, n_best, tokens)
     return predictions
@@ -76,13 +82,13 @@ def empty_predictions(docs: Sequence[Doc], tag_set: TagSet, annotate: Sequence[s
 
 
 def _add_marginals(
-    predictions: List[DocPrediction], posteriors: Posteriors, tag_set: TagSet, segments: Segments
+    predictions: List[DocPrediction], posteriors: Posteriors, tag_set: TagSet, sequences: TokenSequences
 ) -> None:
     """attrs["marginals"]: (tokens, K) probability of each tag, O for white space; attrs["tags"]: their names."""
-    marginals = np.zeros((int(segments.doc_offsets[-1]), len(tag_set)), dtype=np.float32)
+    marginals = np.zeros((int(sequences.doc_offsets[-1]), len(tag_set)), dtype=np.float32)
     marginals[:, 0] = 1.0
-    marginals[segments.rows] = posteriors.potentials.packing.unpack(posteriors.marginals).cpu().numpy()
-    for prediction, start, end in zip(predictions, segments.doc_offsets, segments.doc_offsets[1:], strict=False):
+    marginals[sequences.rows] = posteriors.potentials.packing.unpack(posteriors.marginals).cpu().numpy()
+    for prediction, start, end in zip(predictions, sequences.doc_offsets, sequences.doc_offsets[1:], strict=False):
         prediction.attrs["marginals"] = marginals[start:end]
         prediction.attrs["tags"] = list(tag_set.names)
 

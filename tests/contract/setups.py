@@ -140,7 +140,14 @@ BELOW = {
     "tok2vec": {**BESIDE, "second": {**BESIDE["second"], "width": 65}},
 }
 
-ROUTED = {"router": "weak_class_router", "predict_on": "routed", "train_on": "balanced"}
+ROUTED = {
+    "sentences": {
+        "@misc": "spacy_crfner.select_sentences.v1",
+        "train": "balanced",
+        "predict": "routed",
+        "router": "weak_class_router",
+    }
+}
 
 
 def _taggers(model: Dict[str, Any] = SMALL_MODEL, **weak: Any) -> Tuple[Tuple[str, Dict[str, Any]], ...]:

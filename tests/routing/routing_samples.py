@@ -28,12 +28,18 @@ def examples(nlp):
     return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
 
 
+def selecting(**arguments):
+    """Settings of a tagger that selects sentences."""
+    return {"sentences": {"@misc": "spacy_crfner.select_sentences.v1", **arguments}}
+
+
 def pipeline(weak=None, strong=None, vote=None, router=None):
     nlp = spacy.blank("en")
     nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"], **(router or {})})
-    asks = {**SMALL_MODEL, "router": "weak_class_router"}
-    strong = {**asks, "label_filter": "strong", "spans_key": "strong", **(strong or {})}
-    weak = {**asks, "label_filter": "weak", "spans_key": "weak", "predict_on": "routed", **(weak or {})}
+    asks = {"router": "weak_class_router"}
+    strong = {**SMALL_MODEL, **selecting(labels="strong", **asks), "spans_key": "strong", **(strong or {})}
+    routed = selecting(labels="weak", predict="routed", **asks)
+    weak = {**SMALL_MODEL, **routed, "spans_key": "weak", **(weak or {})}
     nlp.add_pipe("bcrf_ner", name="strong", config=strong)
     nlp.add_pipe("bcrf_ner", name="weak", config=weak)
     nlp.add_pipe("ner_vote", config=vote or {})

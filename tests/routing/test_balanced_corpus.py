@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import spacy
-from routing_samples import SMALL_ROUTER, examples
+from routing_samples import SMALL_ROUTER, examples, selecting
 from samples import SMALL_MODEL, TRAIN
 from spacy.tokens import DocBin, Span
 from spacy.training import Corpus, Example
@@ -58,16 +58,16 @@ def test_a_tagger_can_learn_from_repeated_docs_once(corpus):
     """Weights are what they would be without the copies, whose sentences cost nothing."""
     weights = []
     readers = {"once": make_balanced_corpus_v1(corpus, labels=["RARE"], share=0.5), "all": Corpus(corpus)}
-    for train_on, read in readers.items():
+    for train, read in readers.items():
         fix_random_seed(0)
         nlp = spacy.blank("en")
-        nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "train_on": train_on, "r_drop": 0.0})
+        nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **selecting(train=train), "r_drop": 0.0})
         found = sorted(read(nlp), key=lambda example: example.text)
-        assert len(found) == (38 if train_on == "once" else 20)
+        assert len(found) == (38 if train == "once" else 20)
         nlp.initialize(lambda found=found: found)
         losses = {}
         nlp.update(found, sgd=Adam(0.001, L2=0.0), losses=losses)
-        output = nlp.get_pipe("bcrf_ner").model.get_ref("output_layer")
+        output = nlp.get_pipe("bcrf_ner").model.get_ref("head").get_ref("output_layer")
         weights.append((losses["bcrf_ner"], [output.get_param(name) for name in ("W", "b")]))
     assert weights[0][0] == pytest.approx(weights[1][0], rel=1e-4)
     for one, other in zip(weights[0][1], weights[1][1], strict=True):

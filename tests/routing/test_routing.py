@@ -5,16 +5,18 @@ import shutil
 import numpy as np
 import pytest
 import spacy
-from routing_samples import SMALL_ROUTER, examples, flag, pipeline, probabilities, spans, three_sentences
+from routing_samples import SMALL_ROUTER, examples, flag, pipeline, probabilities, selecting, spans, three_sentences
 from samples import SMALL_MODEL, TRAIN, trained
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from spacy_crfner.marks import REPEATED
-from spacy_crfner.sentences import weak_sentences
-from spacy_crfner.tagging.selection import training_sequences
+from spacy_crfner.routing.annotation import weak_sentences
+from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
+from spacy_crfner.user_data_keys import REPEATED
+
+ROUTED = selecting(predict="routed", router="weak_class_router")
 
 # The router
 
@@ -273,7 +275,7 @@ def test_what_is_found_in_a_sentence_does_not_depend_on_its_neighbours():
     fix_random_seed(0)
     nlp = spacy.blank("en")
     model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": CONTEXT}
-    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "annotate": ["marginals"]}
+    config = {"model": model, **ROUTED, "annotate": ["marginals"]}
     tagger = nlp.add_pipe("bcrf_ner", config=config)
     trained(nlp, examples(nlp), 40)
     all_of_it, alone = (tagger(flag(nlp, three_sentences(nlp), places)) for places in ((0, 8, 15), (8,)))
@@ -287,10 +289,12 @@ def test_features_of_the_whole_doc_are_there_for_flagged_sentences():
     nlp = spacy.blank("en")
     features = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "width": 6, "component": "given"}
     model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": features}
-    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "annotate": ["marginals"]}
+    config = {"model": model, **ROUTED, "annotate": ["marginals"]}
     tagger = nlp.add_pipe("bcrf_ner", config=config)
     nlp.initialize(lambda: examples(nlp))
-    tagger.model.get_ref("output_layer").get_param("W")[:] = np.random.default_rng(0).normal(size=(13, 6))
+    tagger.model.get_ref("head").get_ref("output_layer").get_param("W")[:] = np.random.default_rng(0).normal(
+        size=(13, 6)
+    )
     found = []
     for places in ((0, 8, 15), (8,)):
         doc = flag(nlp, three_sentences(nlp), places)
@@ -338,7 +342,7 @@ def test_behind_a_shared_encoder_sentences_are_masked():
     nlp.add_pipe("tok2vec", config={"model": encoder})
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 32, "upstream": "tok2vec"}
     model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}
-    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "spans_key": "weak", "r_drop": 0.0}
+    config = {"model": model, **ROUTED, "spans_key": "weak", "r_drop": 0.0}
     weak = nlp.add_pipe("bcrf_ner", config=config)
     trained(nlp, examples(nlp), 150)
     found = []
@@ -358,7 +362,7 @@ def test_behind_a_shared_encoder_docs_without_a_flagged_sentence_are_not_read(mo
     nlp.add_pipe("tok2vec")
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
     model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}
-    config = {"model": model, "router": "weak_class_router", "predict_on": "routed", "spans_key": "weak", "r_drop": 0.0}
+    config = {"model": model, **ROUTED, "spans_key": "weak", "r_drop": 0.0}
     weak = nlp.add_pipe("bcrf_ner", config=config)
     trained(nlp, examples(nlp), 100)
     flags = ((15,), (), (0,), ())
@@ -367,8 +371,8 @@ def test_behind_a_shared_encoder_docs_without_a_flagged_sentence_are_not_read(mo
         doc = nlp.get_pipe("tok2vec")(flag(nlp, three_sentences(nlp), starts))
         one_by_one.append(spans(weak(doc).spans["weak"]))
     read = []
-    predict = weak._predict
-    monkeypatch.setattr(weak, "_predict", lambda docs, chosen: read.append(docs) or predict(docs, chosen))
+    decode = weak._decode
+    monkeypatch.setattr(weak, "_decode", lambda docs, chosen: read.append(docs) or decode(docs, chosen))
     docs = [flag(nlp, three_sentences(nlp), starts) for starts in flags]
     docs = list(weak.pipe(nlp.get_pipe("tok2vec").pipe(docs)))
     assert [spans(doc.spans["weak"]) for doc in docs] == one_by_one
@@ -379,20 +383,22 @@ def test_behind_a_shared_encoder_docs_without_a_flagged_sentence_are_not_read(mo
 def test_training_takes_the_sentences_it_is_told_to(nlp):
     data = examples(nlp)
     with_org = [any(ent[2] == "ORG" for ent in ents) for _, ents in TRAIN]
-    balanced = [bool(chosen.any()) for chosen in training_sequences(data, "balanced", ["ORG"], None, True)]
+    balance = make_select_sentences_v1(train="balanced").for_training
+    balanced = [bool(chosen.any()) for chosen in balance(data, ["ORG"], True)]
     assert sum(balanced) == 2 * sum(with_org) and all(b for b, org in zip(balanced, with_org, strict=True) if org)
     for place, example in enumerate(data):
         flag(nlp, example.predicted, (0,) if place == 3 else ())
     unknown = [Example(nlp.make_doc("Nothing is known ."), nlp.make_doc("Nothing is known ."))] * 30
-    chosen = training_sequences([*unknown, *data], "balanced", ["ORG"], None, True)
+    chosen = balance([*unknown, *data], ["ORG"], True)
     assert not any(found.any() for found in chosen[:30])
-    routed = [bool(chosen.any()) for chosen in training_sequences(data, "routed", ["ORG"], "weak_class_router", True)]
+    route = make_select_sentences_v1(train="routed", router="weak_class_router").for_training
+    routed = [bool(chosen.any()) for chosen in route(data, ["ORG"], True)]
     assert routed == [org or place == 3 for place, org in enumerate(with_org)]
 
 
 def test_training_on_routed_sentences():
     """Through nlp.update: what is neither flagged nor has an entity costs nothing, and what is flagged does."""
-    nlp = pipeline(weak={"train_on": "routed", "r_drop": 0.0})
+    nlp = pipeline(weak={**selecting(train="routed", predict="routed", router="weak_class_router"), "r_drop": 0.0})
     nlp.initialize(lambda: examples(nlp))
     weak = nlp.get_pipe("weak")
     without = [example for example, (_, ents) in zip(examples(nlp), TRAIN, strict=True) if not ents]
@@ -409,7 +415,7 @@ def test_sentences_that_are_not_taken_teach_nothing():
         nlp.add_pipe("tok2vec")
         listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
         listening = {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}, "r_drop": 0.0}
-        config = {"label_filter": ["ORG"], "train_on": "balanced", **(SMALL_MODEL if own_encoder else listening)}
+        config = {"label_filter": ["ORG"], **selecting(train="balanced"), **(SMALL_MODEL if own_encoder else listening)}
         nlp.add_pipe("bcrf_ner", config=config)
         nlp.initialize(lambda nlp=nlp: examples(nlp))
         without = [example for example, (_, ents) in zip(examples(nlp), TRAIN, strict=True) if not ents]
@@ -468,14 +474,16 @@ def test_a_label_for_a_routed_pipeline(nlp):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"router": {"weak_labels": []}}, "weak_labels of 'weak_class_router' are empty"),
-        ({"router": {"threshold": 2.0}}, "threshold of 'weak_class_router' is a number from 0 to 1"),
+        ({"router": {"weak_labels": []}}, "weak_labels of 'weak_class_router' must be a list of labels, or null"),
+        ({"router": {"threshold": 2.0}}, "threshold of 'weak_class_router' must be a number from 0 to 1"),
         ({"router": {"penalty": -1.0}}, "penalty"),
-        ({"weak": {"train_on": "some"}}, "cannot train on 'some'"),
-        ({"weak": {"predict_on": "some"}}, "cannot predict on 'some'"),
-        ({"weak": {"label_filter": "rare"}}, "label_filter of 'weak' is a list of labels"),
-        ({"weak": {"router": None}}, "name its span group in `router`"),
-        ({"router": {"loss": {"@misc": "spacy_crfner.nll.v1"}}}, "not a loss block of this component: choose one such"),
+        ({"weak": selecting(train="some")}, "train of .* must be one of all, once, routed, balanced, not 'some'"),
+        ({"weak": selecting(predict="some")}, "predict of .* must be one of all, routed, not 'some'"),
+        ({"weak": selecting(labels="rare")}, "labels of .* must be one of weak, strong, not 'rare'"),
+        ({"weak": {"label_filter": []}}, "label_filter of 'weak' must be a list of labels"),
+        ({"weak": selecting(predict="routed")}, "name its span group in `router`"),
+        ({"weak": {"sentences": {"@misc": "spacy_crfner.nll.v1"}}}, "sentences"),
+        ({"router": {"loss": {"@misc": "spacy_crfner.nll.v1"}}}, "not a loss for this component: choose one such"),
     ],
 )
 def test_settings_that_make_no_sense(options, message):
@@ -497,7 +505,7 @@ def test_labels_that_are_not_there():
     with pytest.raises(ValueError, match=r"no label that less than 1\.0% of the \d+ entities have"):
         nlp.initialize(lambda: examples(nlp))
     nlp = spacy.blank("en")
-    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "router": "elsewhere", "label_filter": "weak"})
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **selecting(router="elsewhere", labels="weak")})
     with pytest.raises(ValueError, match="no weak_class_router before it writes this span group"):
         nlp.initialize(lambda: examples(nlp))
 
@@ -520,7 +528,7 @@ def test_models_that_are_none_of_the_component():
 
 def test_a_router_that_is_not_in_front():
     nlp = spacy.blank("en")
-    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "router": "weak_class_router", "predict_on": "routed"})
+    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **ROUTED})
     nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
     with pytest.warns(UserWarning, match="takes its sentences from the router .* put one in front"):
         nlp.initialize(lambda: examples(nlp))
@@ -529,9 +537,8 @@ def test_a_router_that_is_not_in_front():
 @pytest.mark.parametrize(
     ("name", "setting", "value", "message"),
     [
-        ("strong", "train_on", "routd", "cannot train on 'routd'"),
-        ("weak", "predict_on", "routd", "cannot predict on 'routd'"),
-        ("weak", "threshold", "x", "threshold that is a probability"),
+        ("weak", "threshold", "x", "threshold of 'weak' must be a number from 0 to 1"),
+        ("strong", "annotate", ["confidences"], "annotate of 'strong' must be a list of confidence"),
         ("weak_class_router", "threshold", None, "a number from 0 to 1"),
         ("ner_vote", "gated", ["weka"], "cannot gate weka"),
     ],

@@ -105,7 +105,7 @@ def test_what_a_vote_cannot_do_without():
     with pytest.raises(ValueError, match="needs the marginals of 'strong': set annotate"):
         voted({"rule": "word"}, strong=STRONG, weak=WEAK)
     for config, message in (
-        ({"rule": "majority"}, "choose from span, word"),
+        ({"rule": "majority"}, "must be one of span, word"),
         ({"groups": []}, "no groups"),
         ({"gated": ["other"]}, "cannot gate other"),
         ({"gated": ["weak"]}, "name of a router"),

@@ -64,20 +64,20 @@ def test_unknown_annotation_and_numbers_out_of_range():
         with pytest.raises(ValueError) as error:
             blank(**config)
         assert_one_sentence(error, part, "bcrf_ner")
-    for block, settings in (("bernoulli", {"P": 0.0}), ("focal", {"gamma": -1.0})):
+    for function, settings in (("bernoulli", {"P": 0.0}), ("focal", {"gamma": -1.0})):
         with pytest.raises(ValueError, match=r"not (0\.0|-1\.0)"):
-            blank(loss={"@misc": f"spacy_crfner.{block}.v1", **settings})
+            blank(loss={"@misc": f"spacy_crfner.{function}.v1", **settings})
     with pytest.raises(ValueError, match="max-F decoder"):
         blank(decoder={"@misc": "spacy_crfner.max_f_decoder.v1", "threshold": 1.0})
     with pytest.raises(ValueError, match="max_length"):
         blank(decoder={"@misc": "spacy_crfner.max_f_decoder.v1", "max_length": 0})
 
 
-def test_blocks_in_the_wrong_place():
-    for kind, block in (("loss", "viterbi_decoder"), ("decoder", "nll")):
+def test_functions_of_another_kind():
+    for kind, function in (("loss", "viterbi_decoder"), ("decoder", "nll"), ("loss", "cross_entropy")):
         with pytest.raises(ValueError) as error:
-            blank(**{kind: {"@misc": f"spacy_crfner.{block}.v1"}})
-        assert_one_sentence(error, f"not a {kind} block", "bcrf_ner")
+            blank(**{kind: {"@misc": f"spacy_crfner.{function}.v1"}})
+        assert_one_sentence(error, f"not a {kind} for this component", "bcrf_ner")
 
 
 def test_labels_that_the_component_does_not_have():
@@ -120,7 +120,7 @@ def test_nan_loss():
     nlp, pipe = blank()
     made = examples(nlp)
     nlp.initialize(lambda: made)
-    weights = pipe.model.get_ref("output_layer")
+    weights = pipe.model.get_ref("head").get_ref("output_layer")
     weights.set_param("W", weights.get_param("W") * np.nan)
     with pytest.raises(ValueError) as error:
         nlp.update(made, sgd=Adam(0.001))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_crfner.tagging.gold import NO_ENTITY, UNKNOWN, EntityRuns, label_places, runs_to_tags, token_places
-from spacy_crfner.tagging.segments import Segments
+from spacy_crfner.tagging.gold import NO_ENTITY, UNKNOWN, EntityRuns, label_numbers, rows_of_tokens, runs_to_tags
+from spacy_crfner.tagging.sequences import TokenSequences
 from spacy_crfner.tags import TagSet
 
 NLP = spacy.blank("en")
@@ -38,11 +38,11 @@ def docs(draw):
 @given(st.lists(docs(), min_size=1, max_size=3), st.sampled_from(["BIOES", "BIO"]))
 def test_tags_equal_the_obvious_loop(batch, scheme):
     tag_set = TagSet(("A", "B"), scheme)
-    segments = Segments.build(batch, per_sentence=True)
-    if not segments.lengths:
+    sequences = TokenSequences.build(batch, per_sentence=True)
+    if not sequences.lengths:
         return
     runs = [EntityRuns.from_doc(doc) for doc in batch]
-    tags, cut = runs_to_tags(runs, label_places(tag_set, NLP.vocab.strings), tag_set, segments, unlisted=UNKNOWN)
+    tags, cut = runs_to_tags(runs, label_numbers(tag_set, NLP.vocab.strings), tag_set, sequences, unlisted=UNKNOWN)
     expected, expected_cut = [], []
     for doc in batch:
         for sent in doc.sents if len(doc) else []:
@@ -66,12 +66,12 @@ def test_tags_equal_the_obvious_loop(batch, scheme):
     assert cut.tolist() == expected_cut
 
 
-def test_segments_without_sentences_take_the_doc():
+def test_sequences_without_sentences_take_the_doc():
     doc = Doc(NLP.vocab, words=["a", " ", "b"])
-    whole = Segments.build([doc, Doc(NLP.vocab), doc], per_sentence=True)
+    whole = TokenSequences.build([doc, Doc(NLP.vocab), doc], per_sentence=True)
     assert whole.lengths == [2, 2] and whole.rows.tolist() == [0, 2, 3, 5] and whole.docs.tolist() == [0, 2]
-    assert token_places(whole).tolist() == [0, -1, 1, 2, -1, 3]
-    assert Segments.build([], per_sentence=True).lengths == []
+    assert rows_of_tokens(whole).tolist() == [0, -1, 1, 2, -1, 3]
+    assert TokenSequences.build([], per_sentence=True).lengths == []
 
 
 @pytest.mark.parametrize(("unlisted", "expected"), [(UNKNOWN, -1), (NO_ENTITY, 0)])
@@ -79,9 +79,9 @@ def test_labels_that_are_not_listed(unlisted, expected):
     doc = Doc(NLP.vocab, words=["a", "b"])
     doc.ents = [Span(doc, 0, 1, label="C")]
     tag_set = TagSet(("A",))
-    segments = Segments.build([doc], per_sentence=True)
+    sequences = TokenSequences.build([doc], per_sentence=True)
     tags, _ = runs_to_tags(
-        [EntityRuns.from_doc(doc)], label_places(tag_set, NLP.vocab.strings), tag_set, segments, unlisted=unlisted
+        [EntityRuns.from_doc(doc)], label_numbers(tag_set, NLP.vocab.strings), tag_set, sequences, unlisted=unlisted
     )
     assert tags.tolist() == [expected, 0]
 

@@ -12,7 +12,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam, set_dropout_rate
 
 from spacy_crfner.crf import distillation
-from spacy_crfner.tagging.segments import Segments
+from spacy_crfner.tagging.sequences import TokenSequences
 
 
 def make(**config):
@@ -26,8 +26,8 @@ def make(**config):
 def disagreement(pipe, docs):
     """The mean divergence between predictions under dropout."""
     one, other = (pipe.model.begin_update(docs)[0] for _ in range(2))
-    segments = Segments.build(docs, True)
-    p, q = (pipe._potentials(docs, scores, segments) for scores in (one, other))
+    sequences = TokenSequences.build(docs, True)
+    p, q = (pipe.task.potentials(docs, scores, sequences) for scores in (one, other))
     return float(distillation(p, q).loss.mean())
 
 
@@ -53,17 +53,18 @@ def test_both_divergences_are_added():
     set_dropout_rate(pipe.model, 0.4)
     one, other = (pipe.model.begin_update([example.predicted for example in data])[0] for _ in range(2))
     both = replace(one, emissions=[*one.emissions, *other.emissions])
-    loss, gradient, _ = pipe._loss(data * 2, both, twice=True)
-    plain, plain_gradient, _ = pipe._loss(data * 2, both)
-    segments = Segments.build([example.predicted for example in data], True)
-    p, q = (pipe._potentials([example.predicted for example in data], scores, segments) for scores in (one, other))
+    dropped = pipe.task.compute_loss(data * 2, both, r_drop=0.7)
+    loss, gradient = dropped.loss, dropped.gradient
+    plain, plain_gradient = pipe.get_loss(data * 2, both)
+    sequences = TokenSequences.build([example.predicted for example in data], True)
+    p, q = (pipe.task.potentials([example.predicted for example in data], scores, sequences) for scores in (one, other))
     divergences = [distillation(p, q), distillation(q, p)]
     expected = sum(float(found.loss.sum()) for found in divergences)
     assert expected > 0
-    assert loss - plain == pytest.approx(0.7 * expected / (2 * len(segments.lengths)), rel=1e-3)
+    assert loss - plain == pytest.approx(0.7 * expected / (2 * len(sequences.lengths)), rel=1e-3)
     added = np.concatenate(gradient.emissions) - np.concatenate(plain_gradient.emissions)
     rows = torch.cat([found.emissions[p.packing.rows.argsort()] for found in divergences])
-    np.testing.assert_allclose(added, 0.7 * rows.numpy() / (2 * len(segments.lengths)), atol=1e-5)
+    np.testing.assert_allclose(added, 0.7 * rows.numpy() / (2 * len(sequences.lengths)), atol=1e-5)
 
 
 def test_what_is_left_out_is_counted_once():

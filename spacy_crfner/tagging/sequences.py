@@ -11,7 +11,7 @@ from ..sentences import batch_lengths
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class TokenSequences:
     """The sequences of a batch: its sentences (or Docs) without their white space tokens.
 
     White space takes no part, so that it can neither begin nor end an entity, nor cut one in two.
@@ -28,7 +28,7 @@ class Segments:
     @classmethod
     def build(
         cls, docs: Sequence[Doc], per_sentence: bool, chosen: Optional[Sequence[np.ndarray]] = None
-    ) -> "Segments":
+    ) -> "TokenSequences":
         """per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence.
         chosen: for each Doc, (sequences,) booleans: which of them take part; None takes all.
         """
@@ -45,13 +45,13 @@ class Segments:
         return cls(rows, lengths[lengths > 0].tolist(), np.concatenate([[0], np.cumsum(sizes)]))
 
     @property
-    def sequences(self) -> np.ndarray:
-        """(N,) the sequence of each token that takes part."""
+    def owners(self) -> np.ndarray:
+        """(N,) the sequence that each token belongs to."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     @property
     def starts(self) -> np.ndarray:
-        """(sequences + 1,) the place in `rows` at which each sequence begins, and their total."""
+        """(sequences + 1,) the index into `rows` at which each sequence begins, and their total."""
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     @property

@@ -1,0 +1,122 @@
+"""What every trainable component of the package has in common."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer
+
+from ..user_data_keys import RARE_LABELS, REPEATED
+from .configured import ConfiguredComponent, SavedPart
+
+SAMPLE_DOCS = 10
+"""Docs that a model is initialized with, to find out its widths."""
+
+DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
+"""What to do where numbers are not finite."""
+
+
+@dataclass
+class Sample:
+    """What a component sees of the training examples when it is initialized.
+
+    docs: a few. labels: how often each entity label occurs. n_examples: their number.
+    rare: the labels that a balanced reader takes as rare; None without such a reader.
+    """
+
+    docs: List[Doc] = field(default_factory=list)
+    labels: "Counter[str]" = field(default_factory=Counter)
+    n_examples: int = 0
+    rare: Optional[List[str]] = None
+
+
+class TrainableComponent(ConfiguredComponent, TrainablePipe):
+    """A trainable pipe whose settings are saved with it.
+
+    settings: what the config says. state: what training finds out, see `ConfiguredComponent.keep_settings`.
+    """
+
+    def __init__(self, vocab: Vocab, model: Model, name: str, settings: Mapping[str, Any], state: Dict[str, Any]):
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self._rehearsal_model: Optional[Model] = None
+        self.keep_settings(settings, state)
+
+    @property
+    def needs_whole_docs(self) -> bool:
+        """Whether the model reads what others have computed for a Doc, which a sentence cut out of it lacks."""
+        return self.listens or any(node.attrs.get("reads_annotation") for node in self.model.walk())
+
+    @property
+    def listens(self) -> bool:
+        """Whether the model gets its vectors from a tok2vec that other components share."""
+        return any(hasattr(node, "upstream_name") for node in self.model.walk())
+
+    def refuse_listeners(self, what: str) -> None:
+        """Raises ValueError where the model listens to a shared tok2vec, which `what` cannot train."""
+        if self.listens:
+            raise ValueError(
+                f"{self.name!r} listens to a shared tok2vec, which {what} cannot train: give the component an encoder "
+                "of its own (nlp.replace_listeners)."
+            )
+
+    def add_loss(
+        self, losses: Optional[Dict[str, float]], loss: float = 0.0, sgd: Optional[Optimizer] = None
+    ) -> Dict[str, float]:
+        """Add the loss of an update to those of the pipeline, and let the optimizer, if there is one, take its step."""
+        losses = {} if losses is None else losses
+        losses[self.name] = losses.get(self.name, 0.0) + loss
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def look_at(self, get_examples: Callable[[], Iterable[Example]], *, count: bool) -> Sample:
+        """Look at the training examples as far as initialization needs them.
+
+        count: False reads no more examples than the sample needs, and counts no labels. Docs that a balanced reader
+            repeats are counted once.
+        Raises ValueError where there are no examples.
+        """
+        if not callable(get_examples):
+            validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        sample = Sample()
+        for example in get_examples():
+            sample.n_examples += 1
+            validate_examples([example], f"{type(self).__name__}.initialize")
+            marks = example.predicted.user_data
+            sample.rare = marks.get(RARE_LABELS, sample.rare)
+            if len(sample.docs) < SAMPLE_DOCS and len(example.reference):
+                sample.docs.append(example.reference)
+            elif len(sample.docs) == SAMPLE_DOCS and not count:
+                break
+            if count and REPEATED not in marks:
+                sample.labels.update(span.label_ for span in example.reference.ents)
+        if not sample.n_examples:
+            raise ValueError(
+                f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
+                "that its Docs are not empty."
+            )
+        return sample
+
+    def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
+        """See ConfiguredComponent."""
+        vocab, model = self.vocab, self.model
+
+        def write_model(path: Path) -> None:
+            model.to_disk(path)
+
+        return {
+            "vocab": SavedPart(
+                lambda: vocab.to_bytes(exclude=exclude),
+                lambda data: vocab.from_bytes(data, exclude=exclude),
+                lambda path: vocab.to_disk(path, exclude=exclude),
+                lambda path: vocab.from_disk(path, exclude=exclude),
+            ),
+            "model": SavedPart(model.to_bytes, model.from_bytes, write_model, model.from_disk),
+        }

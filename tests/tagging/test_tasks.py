@@ -1,0 +1,172 @@
+"""Tasks and heads are parts that a component of its own can be made of; sentences count as much as readers say."""
+
+import numpy as np
+import pytest
+import spacy
+from samples import TRAIN
+from spacy.training import Example
+from thinc.api import Adam, Model
+
+from spacy_crfner.components.settings import Setting, with_defaults
+from spacy_crfner.crf.losses import make_nll_v1
+from spacy_crfner.encoders.bilstm import build_bilstm_v1
+from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
+from spacy_crfner.tagging.decoders import viterbi_decoder
+from spacy_crfner.tagging.head import build_head, initialize_head
+from spacy_crfner.tagging.model import HEADS, heads_of
+from spacy_crfner.tagging.pipe import CRFPipe
+from spacy_crfner.tagging.scorer import score_entities
+from spacy_crfner.tagging.settings import TASK_SETTINGS
+from spacy_crfner.tagging.task import CRFTask
+from spacy_crfner.user_data_keys import WEIGHT
+from spacy_crfner.wrapping import layer_width
+
+
+def examples(nlp):
+    return [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+
+
+# A component with two tasks over one encoder
+
+
+def forward(model, docs, is_train):
+    vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
+    scores, backprops = zip(*(head(vectors, is_train) for head in heads_of(model)), strict=True)
+
+    def backprop(gradients):
+        by_head = [backprop(gradient) for backprop, gradient in zip(backprops, gradients, strict=True)]
+        return backprop_vectors([sum(of_doc) for of_doc in zip(*by_head, strict=True)])
+
+    return list(scores), backprop
+
+
+def init(model, X=None, Y=None):
+    model.get_ref("tok2vec").initialize(X=X)
+    for head in heads_of(model):
+        initialize_head(head, layer_width(model.get_ref("tok2vec"), X))
+
+
+class TwoTasks(CRFPipe):
+    declared = {"tasks": Setting(dict, {}, "settings of each task")}
+
+    def __init__(self, nlp, name, **tasks):
+        tok2vec = build_bilstm_v1(
+            build_word_char_embed_v1(char_rows=1100, hash_rows=(500,) * 4, hash_noise=0.0), width=64
+        )
+        heads = {key: build_head() for key in tasks}
+        layers = {"tok2vec": tok2vec, **heads}
+        model = Model("two_heads", forward, init=init, layers=list(layers.values()), refs=layers)
+        model.attrs[HEADS] = list(heads)
+        settings = {key: with_defaults(TASK_SETTINGS, own, key) for key, own in tasks.items()}
+        super().__init__(nlp.vocab, model, name, {"tasks": settings})
+        self.tasks = [CRFTask(self, key, loss=make_nll_v1(), decoder=viterbi_decoder) for key in tasks]
+        self.scorer = score_entities
+
+
+def two_tasks():
+    nlp = spacy.blank("en")
+    tasks = {
+        "people": {"label_filter": ["PER"], "spans_key": "people", "scheme": "BIO"},
+        "rest": {"label_filter": ["LOC", "ORG"], "spans_key": "rest"},
+    }
+    return nlp, TwoTasks(nlp, "two", **tasks)
+
+
+def test_a_component_with_two_tasks_over_one_encoder():
+    nlp, pipe = two_tasks()
+    data = examples(nlp)
+    pipe.initialize(lambda: data, nlp=None)
+    assert [task.labels for task in pipe.tasks] == [("PER",), ("LOC", "ORG")]
+    assert [len(task.tag_set) for task in pipe.tasks] == [3, 9]
+    optimizer = Adam(0.01)
+    for _ in range(60):
+        pipe.update(data, sgd=optimizer)
+    scores = pipe.score(
+        [Example(pipe(nlp.make_doc(text)), e.reference) for (text, _), e in zip(TRAIN, data, strict=True)]
+    )
+    assert scores["spans_people_f"] == scores["spans_rest_f"] == 1.0
+    again = two_tasks()[1].from_bytes(pipe.to_bytes())
+    doc, copy = pipe(nlp.make_doc(TRAIN[0][0])), again(nlp.make_doc(TRAIN[0][0]))
+    for key in ("people", "rest"):
+        assert [str(span) for span in copy.spans[key]] == [str(span) for span in doc.spans[key]]
+        np.testing.assert_allclose(copy.spans[key].attrs["scores"], doc.spans[key].attrs["scores"], rtol=1e-5)
+    assert doc.spans["people"][0]._.confidence > 0.5
+
+
+def test_the_encoder_gets_the_gradients_of_both_tasks():
+    nlp, pipe = two_tasks()
+    data = examples(nlp)
+    pipe.initialize(lambda: data, nlp=None)
+    nodes = list(pipe.model.get_ref("tok2vec").walk())
+    by_tasks = []
+    for keep in ((0, 1), (0,), (1,)):
+        scores, backprop = pipe.model.begin_update([example.predicted for example in data])
+        _, gradients = pipe.get_loss(data, scores)
+        for number, gradient in enumerate(gradients):
+            for array in (*gradient.emissions, gradient.start, gradient.transitions, gradient.end):
+                array *= number in keep
+        backprop(gradients)
+        by_tasks.append([node.get_grad(name).copy() for node in nodes for name in node.param_names])
+        for node in nodes:
+            for name in node.param_names:
+                node.set_grad(name, np.zeros_like(node.get_param(name)))
+    assert any(np.abs(gradient).max() > 1e-3 for gradient in by_tasks[0])
+    for both, first, second in zip(*by_tasks, strict=True):
+        np.testing.assert_allclose(both, first + second, atol=1e-5)
+
+
+# Weights of sentences
+
+
+@pytest.fixture
+def tagger():
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("bcrf_ner", config={"r_drop": 0.0, "model": {"tok2vec": {"tok2vec": {"hash_noise": 0.0}}}})
+    data = examples(nlp)
+    nlp.initialize(lambda: data)
+    return nlp, pipe
+
+
+def gradient_of(pipe, data):
+    scores, _ = pipe.model.begin_update([example.predicted for example in data])
+    return pipe.get_loss(data, scores)
+
+
+@pytest.mark.parametrize("incorrect", [False, True])
+def test_a_weight_of_two_is_the_sentence_twice_and_of_none_its_absence(tagger, incorrect):
+    nlp, pipe = tagger
+    if incorrect:
+        pipe.cfg["incorrect_spans_key"] = "wrong"
+    data = examples(nlp)[:3]
+    for example in data:
+        example.reference.spans["wrong"] = [example.reference[3:4]]
+    plain, plain_gradient = gradient_of(pipe, [data[0], data[0], data[1]])
+    for example, weight in zip(data, (2.0, 1, 0.0), strict=True):
+        example.predicted.user_data[WEIGHT] = weight
+    loss, gradient = gradient_of(pipe, data)
+    assert loss == pytest.approx(plain, rel=1e-5)
+    for part in ("start", "transitions", "end"):
+        np.testing.assert_allclose(getattr(gradient, part), getattr(plain_gradient, part), atol=1e-6)
+    np.testing.assert_allclose(gradient.emissions[0], 2 * plain_gradient.emissions[0], atol=1e-6)
+    np.testing.assert_allclose(gradient.emissions[2], 0.0)
+
+
+def test_sentences_without_weight_teach_nothing(tagger):
+    nlp, pipe = tagger
+    data = examples(nlp)
+    for example in data:
+        example.predicted.user_data[WEIGHT] = 0
+    before = pipe.model.to_bytes()
+    assert nlp.update(data, sgd=Adam(0.1, L2=0.0)) == {"bcrf_ner": 0.0}
+    assert pipe.model.to_bytes() == before
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), "1"])
+def test_weights_that_are_none(tagger, weight):
+    nlp, _ = tagger
+    data = examples(nlp)
+    data[0].predicted.user_data[WEIGHT] = weight
+    with pytest.raises(
+        ValueError, match=r"user_data\['spacy_crfner.weight'\] of 'Anna Kell met .* a finite number from 0"
+    ):
+        nlp.update(data, sgd=Adam(0.1))
