@@ -29,6 +29,10 @@ def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
             _remove(new)
         yield unfinished
         for path, new in zip(paths, unfinished, strict=True):
+            # Before any target is replaced.
+            if new.is_file() and path.is_dir():
+                raise IsADirectoryError("a folder has this name")
+        for path, new in zip(paths, unfinished, strict=True):
             _replace(new, path)
     finally:
         for new in unfinished:
@@ -36,8 +40,6 @@ def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
 
 
 def _replace(new: Path, target: Path) -> None:
-    if new.is_file() and target.is_dir():
-        raise IsADirectoryError("a folder has this name")
     if not target.is_dir():
         os.replace(new, target)
         return
@@ -66,7 +68,10 @@ def write_json(target: Union[str, Path], content: Any) -> None:
 
 
 def write_files(folder: Union[str, Path], files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be; none of them changes before all are written. Raises OSError."""
+    """Write files into a folder, which is made if need be; none of them changes before all are written.
+
+    Raises OSError.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
     with replacing(*(Path(folder) / name for name in files)) as unfinished:
         for path, content in zip(unfinished, files.values(), strict=True):
