@@ -12,7 +12,7 @@ from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
 from ..marks import RARE_LABELS, REPEATED
-from . import CorpusError
+from ..text_files import CorpusError
 from .augment import Augmenter
 
 LOGGER = logging.getLogger("spacy")
