@@ -1,7 +1,5 @@
 """The `back_attention` pipeline component."""
 
-import hashlib
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
@@ -14,13 +12,13 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import from_bytes, from_disk, minibatch, to_bytes, to_disk
 from thinc.api import Model
 
+from ..feature_cache import FeatureCache, content_key
+from ..files import fingerprint, read_files, replacing, write_files
 from ..pipes import Settings, within
 from ..sentences import batch_lengths
 from .alignment import NORMALISATIONS, carry
-from .cache import FeatureCache
 from .english import REPRESENTATIONS, EnglishNER
 from .features import FEATURES, LAYER, wrong_width
-from .saving import digest_of, read_files, write_files
 from .translation import Translation, TranslationError, Translator
 from .translators import load_translator
 
@@ -49,7 +47,7 @@ class BackAttention(Settings, Pipe):
     ):
         self.name = name
         settings = {"representation": representation, "normalisation": normalisation, "per_sentence": per_sentence}
-        self._keep({**settings, "memory_mb": memory_mb}, {"translator": None, "digest": None}, fixed=FIXED)
+        self._keep({**settings, "memory_mb": memory_mb}, {"translator": None, "fingerprint": None}, fixed=FIXED)
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
         self.cache = FeatureCache(None, memory_mb)
@@ -167,7 +165,7 @@ class BackAttention(Settings, Pipe):
         return TranslationError(f"The translator of {self.name!r} failed at a batch of {len(sentences)}: {error}")
 
     def _key(self, words: Sequence[str]) -> bytes:
-        return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
+        return content_key(self.cfg["fingerprint"], words)
 
     def _parts(self) -> Tuple[Translator, EnglishNER]:
         if self.translator is None or self.english is None:
@@ -205,10 +203,11 @@ class BackAttention(Settings, Pipe):
         made_by, english_ner = self._parts()
         if english is not None or translator is not None:
             self.cfg["translator"] = made_by.kind
-            parts = {**made_by.files(), "/english": english_ner.to_bytes(), "/kind": made_by.kind.encode("utf8")}
             settings = {key: self.cfg[key] for key in FIXED}
-            made_by_code = srsly.json_dumps({**settings, "version": FEATURES_VERSION}, sort_keys=True)
-            self.cfg["digest"] = digest_of({**parts, "/settings": made_by_code.encode("utf8")})
+            files = [part for name_and_content in sorted(made_by.files().items()) for part in name_and_content]
+            self.cfg["fingerprint"] = fingerprint(
+                FEATURES_VERSION, settings, made_by.kind, *files, english_ner.to_bytes()
+            )
         self.keep_features(cache)
         if nlp is not None:
             self._check_language(nlp, made_by)
@@ -249,27 +248,39 @@ class BackAttention(Settings, Pipe):
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BackAttention":
         saved: Dict[str, Any] = {}
         getters = {
-            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
+            "cfg": lambda data: self._load_cfg(srsly.json_loads(data)),
             "parts": lambda data: saved.update(srsly.msgpack_loads(data)),
         }
         with self._loading("in these bytes", exclude):
             from_bytes(bytes_data, getters, exclude)
             self._load_parts(saved)
+        self._refuse_earlier_versions("in these bytes")
         return self
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
         to_disk(path, {"cfg": lambda file: srsly.write_json(file, self.cfg), "parts": self._write_parts}, exclude)
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "BackAttention":
-        getters = {"cfg": lambda file: self.cfg.update(srsly.read_json(file)), "parts": self._read_parts}
+        getters = {"cfg": lambda file: self._load_cfg(srsly.read_json(file)), "parts": self._read_parts}
         with self._loading(f"in {path}", exclude):
             from_disk(path, getters, exclude)
+        self._refuse_earlier_versions(f"in {path}")
         return self
 
     def __reduce__(self) -> Tuple[Any, ...]:
         settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
         folder = None if self.cache.path is None else str(self.cache.path.parent)
         return _rebuild, (type(self), self.name, settings, self.to_bytes(), folder)
+
+    def _load_cfg(self, saved: Dict[str, Any]) -> None:
+        self.cfg.update({"fingerprint": None, **saved})
+
+    def _refuse_earlier_versions(self, where: str) -> None:
+        """Raises ValueError where nothing says what the features of the saved component depend on."""
+        if self.cfg["translator"] is not None and self.cfg["fingerprint"] is None:
+            raise ValueError(
+                f"The saved component {self.name!r} {where} was saved by an earlier version: train it again."
+            )
 
     def _save_parts(self) -> bytes:
         if self.translator is None or self.english is None:
@@ -284,9 +295,9 @@ class BackAttention(Settings, Pipe):
     def _write_parts(self, path: Path) -> None:
         if self.translator is None or self.english is None:
             return
-        shutil.rmtree(path, ignore_errors=True)
-        write_files(path / "translator", self.translator.files())
-        self.english.nlp.to_disk(path / "english")
+        with replacing(path) as (unfinished,):
+            write_files(unfinished / "translator", self.translator.files())
+            self.english.nlp.to_disk(unfinished / "english")
 
     def _read_parts(self, path: Path) -> None:
         if self.cfg["translator"] is not None:
