@@ -27,8 +27,9 @@ from spacy_crfner.back_attention.names import PROTECT, looks_like_name, protect
 from spacy_crfner.back_attention.parallel_text import Pair, read_pairs
 from spacy_crfner.back_attention.pieces import BEGIN
 from spacy_crfner.back_attention.translation import Translation, cut
-from spacy_crfner.back_attention.translator_training import LOG, bleu
+from spacy_crfner.back_attention.translator_training import bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
+from spacy_crfner.training_loop import LOG
 
 FIELDS = ("corpus", "lang", "sentences", "training", "parallel", "bleu", "shared_names", "names")
 """The fields of a result beside those of every benchmark."""

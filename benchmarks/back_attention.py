@@ -29,7 +29,7 @@ from thinc.api import Config
 
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.english import EnglishNER
-from spacy_crfner.back_attention.translator_training import CHECKPOINT, LOG
+from spacy_crfner.training_loop import CHECKPOINT, LOG
 
 CONTROLS = Path(controls.__file__)
 PLAIN, CARRIED = ROOT / "configs" / "bcrf_ner.cfg", ROOT / "configs" / "back_attention.cfg"

@@ -16,17 +16,16 @@ from typing import Iterator, List
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_crfner.back_attention.parallel_text import read_lines, split_words
 from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.reading import read_docs
 from spacy_crfner.extras import require
+from spacy_crfner.raw_text import read_words
 
 
 def sentences(text: List[Path], annotated: List[Path], lang: str) -> Iterator[List[str]]:
     """The words of every sentence of text files (.gz or plain, a sentence a line) and of annotated ones."""
     nlp = spacy.blank(lang)
-    for path in text:
-        yield from split_words(nlp, list(read_lines(path)))
+    yield from read_words(text, nlp)
     for path in annotated:
         if path.suffix == ".spacy":
             docs = DocBin().from_disk(path).get_docs(nlp.vocab)

@@ -29,6 +29,10 @@ def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
             _remove(new)
         yield unfinished
         for path, new in zip(paths, unfinished, strict=True):
+            # Before any target is replaced.
+            if new.is_file() and path.is_dir():
+                raise IsADirectoryError("a folder has this name")
+        for path, new in zip(paths, unfinished, strict=True):
             _replace(new, path)
     finally:
         for new in unfinished:
@@ -36,8 +40,6 @@ def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
 
 
 def _replace(new: Path, target: Path) -> None:
-    if new.is_file() and target.is_dir():
-        raise IsADirectoryError("a folder has this name")
     if not target.is_dir():
         os.replace(new, target)
         return

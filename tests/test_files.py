@@ -34,6 +34,8 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
     (tmp_path / "name").mkdir()
     with pytest.raises(OSError, match="a folder has this name"):
         write_file(tmp_path / "name", b"")
+    with pytest.raises(OSError, match="a folder has this name"):
+        write_files(tmp_path, {"before": b"new", "name": b""})
     assert os.listdir(tmp_path) == ["name"]
 
 

@@ -1,7 +1,5 @@
 """The `back_attention` pipeline component."""
 
-import hashlib
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
@@ -14,14 +12,14 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import minibatch
 from thinc.api import Model
 
-from ..components.configured import ConfiguredComponent, SavedPart
+from ..components.configured import ConfiguredComponent, EarlierVersion, SavedPart
 from ..components.settings import Settings
+from ..feature_cache import FeatureCache, content_key
+from ..files import fingerprint, read_files, replacing, write_files
 from ..sentences import batch_lengths
 from .alignment import carry
-from .cache import FeatureCache
 from .english import EnglishNER
 from .features import FEATURES, LAYER, wrong_width
-from .saving import digest_of, read_files, write_files
 from .settings import BACK_ATTENTION_SETTINGS
 from .translation import Translation, TranslationError, Translator
 from .translators import load_translator
@@ -44,7 +42,7 @@ class BackAttention(ConfiguredComponent, Pipe):
 
     def __init__(self, name: str = "back_attention", **settings: Any):
         self.name = name
-        self.keep_settings(settings, {"translator": None, "digest": None})
+        self.keep_settings(settings, {"translator": None, "fingerprint": None})
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
         self.cache = FeatureCache(None, self.cfg["memory_mb"])
@@ -153,7 +151,7 @@ class BackAttention(ConfiguredComponent, Pipe):
         return TranslationError(f"The translator of {self.name!r} failed at a batch of {len(sentences)}: {error}")
 
     def _key(self, words: Sequence[str]) -> bytes:
-        return hashlib.sha256("\0".join([self.cfg["digest"], *words]).encode("utf8")).digest()
+        return content_key(self.cfg["fingerprint"], words)
 
     def _sources(self) -> Tuple[Translator, EnglishNER]:
         if self.translator is None or self.english is None:
@@ -191,10 +189,11 @@ class BackAttention(ConfiguredComponent, Pipe):
         made_by, english_ner = self._sources()
         if english is not None or translator is not None:
             self.cfg["translator"] = made_by.kind
-            parts = {**made_by.files(), "/english": english_ner.to_bytes(), "/kind": made_by.kind.encode("utf8")}
             settings = {key: self.cfg[key] for key in FIXED}
-            made_by_code = srsly.json_dumps({**settings, "version": FEATURES_VERSION}, sort_keys=True)
-            self.cfg["digest"] = digest_of({**parts, "/settings": made_by_code.encode("utf8")})
+            files = [part for name_and_content in sorted(made_by.files().items()) for part in name_and_content]
+            self.cfg["fingerprint"] = fingerprint(
+                FEATURES_VERSION, settings, made_by.kind, *files, english_ner.to_bytes()
+            )
         self.keep_features(cache)
         if nlp is not None:
             self._check_language(nlp, made_by)
@@ -233,6 +232,17 @@ class BackAttention(ConfiguredComponent, Pipe):
         """See ConfiguredComponent."""
         return {"parts": SavedPart(self._save_parts, self._load_parts, self._write_parts, self._read_parts)}
 
+    def before_loading(self, exclude: Iterable[str]) -> None:
+        """See ConfiguredComponent."""
+        if "cfg" not in exclude:
+            self.cfg["fingerprint"] = None
+
+    def after_loading(self) -> None:
+        """See ConfiguredComponent."""
+        super().after_loading()
+        if self.cfg["translator"] is not None and self.cfg["fingerprint"] is None:
+            raise EarlierVersion
+
     def __reduce__(self) -> Tuple[Any, ...]:
         settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
         folder = None if self.cache.path is None else str(self.cache.path.parent)
@@ -252,9 +262,9 @@ class BackAttention(ConfiguredComponent, Pipe):
     def _write_parts(self, path: Path) -> None:
         if self.translator is None or self.english is None:
             return
-        shutil.rmtree(path, ignore_errors=True)
-        write_files(path / "translator", self.translator.files())
-        self.english.nlp.to_disk(path / "english")
+        with replacing(path) as (unfinished,):
+            write_files(unfinished / "translator", self.translator.files())
+            self.english.nlp.to_disk(unfinished / "english")
 
     def _read_parts(self, path: Path) -> None:
         if self.cfg["translator"] is not None:

@@ -8,12 +8,12 @@ import numpy as np
 from safetensors.torch import load, save
 from thinc.util import get_torch_default_device
 
+from ..files import Files, readable
 from .alignment import between_words, expand
 from .beam import Hypothesis, beam_search
 from .convs2s import ConvS2S
 from .names import PROTECT, protect
 from .pieces import Pieces, Word
-from .saving import Files, damage
 from .translation import Translation, TranslationError, translate_in_parts
 
 ROWS = 64
@@ -140,7 +140,7 @@ def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) ->
             f"{path}: there is no translator in this folder ({', '.join(missing)} missing): make one with "
             "`python -m spacy crfner train-translator`."
         )
-    with damage(f"{path}: the translator in this folder"):
+    with readable(f"{path}: the translator in this folder"):
         files = {name: (Path(path) / name).read_bytes() for name in TRANSLATOR_FILES}
         found = ConvTranslator.from_files(files)
     return ConvTranslator(found.model, found.pieces, found.known, found.language, {**found.settings, **settings})

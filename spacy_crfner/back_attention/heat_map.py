@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..extras import require
+from ..files import replacing
 from .component import BackAttention
 
 CELL = 0.45
@@ -102,8 +103,8 @@ def write_png(sentences: Sequence[Aligned], path: Path) -> None:
         _ticks(panel.set_xticks, one.english, one.english_labels, rotation=60, ha="left")
         _ticks(panel.set_yticks, one.words, one.labels)
         panel.xaxis.tick_top()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as (unfinished,):
+        figure.savefig(unfinished, format="png", dpi=120)
 
 
 def _ticks(set_ticks: Any, words: Sequence[str], labels: Sequence[str], **style: Any) -> None:

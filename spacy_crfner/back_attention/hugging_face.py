@@ -14,9 +14,9 @@ from spacy.util import minibatch
 from thinc.util import get_torch_default_device
 
 from ..extras import require
+from ..files import Files
 from .alignment import between_words
 from .pieces import LONGEST
-from .saving import Files
 from .translation import Translation, translate_in_parts
 
 SETTINGS = "spacy_crfner.json"

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
-from .saving import Files
+from ..files import Files
 from .translation import Translation, TranslationError
 
 FILE = "translations.jsonl"

@@ -6,7 +6,7 @@ from typing import Callable, List, Protocol, Sequence, runtime_checkable
 
 import numpy as np
 
-from .saving import Files
+from ..files import Files
 
 CLOSING = ("Po", "Pe", "Pf")
 """Categories of Unicode: other punctuation, and closing brackets and quotes. After them a long sentence may be cut."""

@@ -5,10 +5,10 @@ from typing import Any, Mapping, Optional, Sequence, Union
 
 from spacy.util import registry
 
+from ..files import readable
 from .conv_translator import ConvTranslator, read_conv_translator
 from .hugging_face import HFTranslator, read_hf_translator
 from .precomputed import PrecomputedTranslator, read_precomputed
-from .saving import damage
 from .translation import Translator
 from .untranslated import Untranslated
 
@@ -85,5 +85,5 @@ def load_translator(kind: str, files: Mapping[str, bytes]) -> Translator:
     kind: the registered function (in `registry.misc`) that makes it of them.
     """
     load: Any = registry.misc.get(kind)
-    with damage("its translator"):
+    with readable("its translator"):
         return load(dict(files))

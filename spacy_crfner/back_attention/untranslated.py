@@ -4,7 +4,7 @@ from typing import List, Mapping, Sequence
 
 import numpy as np
 
-from .saving import Files
+from ..files import Files
 from .translation import Translation
 
 

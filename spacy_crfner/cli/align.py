@@ -22,6 +22,7 @@ def align_cli(
     import spacy
 
     from ..back_attention.heat_map import align, to_html, write_png
+    from ..files import write_file
 
     with clear_errors():
         if not text.strip():
@@ -34,8 +35,7 @@ def align_cli(
             print(" ".join(sentence.words))
             print(" ".join(sentence.english))
         page = base.with_name(f"{base.name}.html")
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(to_html(sentences, text), encoding="utf8")
+        write_file(page, to_html(sentences, text))
         msg.good(f"Wrote {page}")
         if png or (png is None and find_spec("matplotlib") is not None):
             picture = base.with_name(f"{base.name}.png")

@@ -14,6 +14,11 @@ from .settings import Settings, check_settings, with_defaults
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, srsly.msgpack.exceptions.ExtraData)
 """What reading damaged files raises."""
 
+
+class EarlierVersion(Exception):
+    """Raised in loading where a component was saved by a version of the package whose parts cannot be used any more."""
+
+
 Component = TypeVar("Component", bound="ConfiguredComponent")
 
 
@@ -132,10 +137,15 @@ class ConfiguredComponent:
             if not isinstance(self.cfg.get("configured"), dict):
                 raise ValueError("its cfg is missing, or holds no settings")
             self.after_loading()
+        except EarlierVersion:
+            raise ValueError(
+                f"The saved component {self.name!r} {where} was saved by an earlier version: train it again."
+            ) from None
         except DAMAGE as error:
             self.cfg.setdefault("configured", self._configured)
+            reason = " ".join(str(error).split())
             raise ValueError(
-                f"The saved component {self.name!r} {where} cannot be read ({error}): the files are damaged or "
+                f"The saved component {self.name!r} {where} cannot be read ({reason}): the files are damaged or "
                 "incomplete, or the config describes another model. Copy or train it again."
             ) from None
 

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from ..tags import check_labels, iob_to_spans
-from . import CorpusError, Problems, read_lines
+from ..text_files import CorpusError, Problems, read_lines
 from .repairs import CLOSING_PREFIXES, find_repairs
 
 MISSING_TAGS = ("-", "?")

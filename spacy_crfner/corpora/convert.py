@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
 
-from . import CorpusError
+from ..text_files import CorpusError
 from .reading import JSONL_SUFFIX, ReadDoc, read_docs
 from .writing import ConversionReport, describe, write_all
 

@@ -1,7 +1,6 @@
 """JSON lines with entities at character offsets (Prodigy, doccano, spaCy 2) -> Docs."""
 
 import json
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..tags import check_labels
-from . import CorpusError, Problems, read_lines
+from ..text_files import CorpusError, Problems, parse_object, read_lines
 
 ALIGNMENTS = ("strict", "contract", "expand", "skip")
 """What happens to a span whose borders are not token borders: an error, the tokens inside it, all tokens that
@@ -21,9 +20,6 @@ SPAN_KEYS = ("spans", "entities", "labels", "label")
 """Where the spans of an example may stand."""
 
 OFFSET_KEYS = (("start", "end"), ("start_offset", "end_offset"))
-
-HALF_PAIR = re.compile("[\ud800-\udfff]")
-"""JSON can write what UTF-8, and so spaCy, cannot."""
 
 MAX_SHOWN = 60
 """Characters of a text that a message quotes."""
@@ -80,7 +76,7 @@ def read_jsonl(path: Union[str, Path], nlp: Language, *, alignment: str = "stric
         if not line.strip():
             continue
         try:
-            record = _parse(line)
+            record = parse_object(line)
             if _is_skipped(record):
                 skipped += 1
                 continue
@@ -102,22 +98,6 @@ def read_jsonl(path: Union[str, Path], nlp: Language, *, alignment: str = "stric
 
 def _quote(text: str) -> str:
     return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "...")
-
-
-def _parse(line: str) -> Dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        message = f"the line is not valid JSON ({error.msg} at character {error.pos + 1})"
-        raise ValueError(f"{message}: write one whole JSON object on each line.") from None
-    except RecursionError:
-        raise ValueError("the line is nested too deeply: write one flat JSON object on each line.") from None
-    if not isinstance(record, dict):
-        kind = type(record).__name__
-        raise ValueError(f"the line is a JSON {kind}, not an object: write one JSON object on each line.")
-    if HALF_PAIR.search(json.dumps(record, ensure_ascii=False)):
-        raise ValueError("the line holds half of a surrogate pair, which is no text: remove or repair it.")
-    return record
 
 
 def _is_skipped(record: Dict[str, Any]) -> bool:

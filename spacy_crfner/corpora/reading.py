@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.util import get_lang_class
 from spacy.vocab import Vocab, create_vocab
 
-from . import CorpusError
+from ..text_files import CorpusError
 from .columns import MISSING_TAGS, group_sentences, make_doc, read_columns
 from .jsonl import read_jsonl
 

@@ -11,8 +11,8 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
+from ..text_files import CorpusError
 from ..user_data_keys import RARE_LABELS, REPEATED
-from . import CorpusError
 from .augment import Augmenter
 
 LOGGER = logging.getLogger("spacy")

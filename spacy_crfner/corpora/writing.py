@@ -1,8 +1,6 @@
 """Docs with what their reader noted -> a report, and ``.spacy`` files."""
 
-import os
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence
@@ -10,7 +8,8 @@ from typing import Dict, Mapping, Optional, Sequence
 import numpy as np
 from spacy.tokens import DocBin
 
-from . import CorpusError
+from ..files import replacing
+from ..text_files import CorpusError
 from .reading import ReadDoc
 
 ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
@@ -73,23 +72,15 @@ def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0) -> ConversionRe
 def write_all(files: Mapping[Path, Sequence[ReadDoc]]) -> None:
     """Write Docs to ``.spacy`` files, whose folders are made if need be.
 
-    All are written under other names and renamed when all are complete, so that an error leaves neither half a
-    file nor a changed one. Raises CorpusError where a file cannot be written.
+    They take their places when all are complete, so that an error leaves neither half a file nor a changed one.
+    Raises CorpusError where a file cannot be written.
     """
-    unfinished: Dict[Path, Path] = {}
-    target = Path()
+    target = next(iter(files), Path())
     try:
-        for target, docs in files.items():
-            if target.is_dir():
-                raise IsADirectoryError("a folder has this name")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished[target] = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            unfinished[target].write_bytes(DocBin(ATTRS, docs=[read.doc for read in docs]).to_bytes())
-        for target, complete in unfinished.items():
-            os.replace(complete, target)
+        with replacing(*files) as unfinished:
+            for (target, docs), path in zip(files.items(), unfinished, strict=True):
+                if target.is_dir():
+                    raise IsADirectoryError("a folder has this name")
+                path.write_bytes(DocBin(ATTRS, docs=[read.doc for read in docs]).to_bytes())
     except OSError as error:
         raise CorpusError(f"{target}: the file cannot be written ({error.strerror or error}).") from None
-    finally:
-        for left_over in unfinished.values():
-            with suppress(OSError):
-                left_over.unlink()

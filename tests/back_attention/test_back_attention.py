@@ -1,18 +1,14 @@
 """The component and the layer: what is stored, where it is kept, what a user is told."""
 
-import os
 import pickle
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 import spacy
+import srsly
 from samples import TRAIN, english_ner
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
@@ -21,7 +17,6 @@ from spacy.util import load_config
 from thinc.api import set_dropout_rate
 
 from spacy_crfner.back_attention import component
-from spacy_crfner.back_attention.cache import FeatureCache
 from spacy_crfner.back_attention.conv_translator import ConvTranslator
 from spacy_crfner.back_attention.convs2s import ConvS2S
 from spacy_crfner.back_attention.features import build_back_attention_features_v1
@@ -135,10 +130,28 @@ def test_a_saved_component_needs_neither_of_its_sources(tmp_path):
     shutil.rmtree(english)
     pipe = nlp.get_pipe("back_attention")
     for again in (spacy.load(tmp_path / "model"), pickle.loads(pickle.dumps(nlp))):
-        assert again.get_pipe("back_attention").cfg["digest"] == pipe.cfg["digest"]
+        assert again.get_pipe("back_attention").cfg["fingerprint"] == pipe.cfg["fingerprint"]
         np.testing.assert_array_equal(stored(again("Anna Kell met Bob .")), expected)
     nlp.to_disk(tmp_path / "model")
     assert (tmp_path / "model" / "back_attention" / "parts" / "english" / "config.cfg").exists()
+
+
+def test_a_component_of_an_earlier_version_is_refused(tmp_path):
+    """Its features would be kept under keys that say nothing of the translator."""
+    nlp = make()
+    nlp.to_disk(tmp_path)
+    cfg = srsly.read_json(tmp_path / "back_attention" / "cfg")
+    cfg["digest"] = cfg.pop("fingerprint")
+    srsly.write_json(tmp_path / "back_attention" / "cfg", cfg)
+    message = r"^The saved component 'back_attention' in .* was saved by an earlier version: train it again\.$"
+    with pytest.raises(ValueError, match=message):
+        spacy.load(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        nlp.get_pipe("back_attention").from_disk(tmp_path / "back_attention")
+    data = srsly.msgpack_loads(make().get_pipe("back_attention").to_bytes())
+    data["cfg"] = srsly.json_dumps(cfg)
+    with pytest.raises(ValueError, match=message):
+        make().get_pipe("back_attention").from_bytes(srsly.msgpack_dumps(data))
 
 
 def test_nothing_is_computed_twice(tmp_path):
@@ -173,11 +186,11 @@ class Other(Untranslated):
 
 def test_features_of_other_models_are_not_taken_from_the_cache(english, tmp_path, monkeypatch):
     """Another translator, another English pipeline, or other code: each has keys of its own."""
-    digests = []
+    fingerprints = []
     nlp = make(cache=tmp_path)
-    digests.append(nlp.get_pipe("back_attention").cfg["digest"])
+    fingerprints.append(nlp.get_pipe("back_attention").cfg["fingerprint"])
     expected = stored(nlp("Anna left ."))
-    digests.append(make(Other(), cache=tmp_path).get_pipe("back_attention").cfg["digest"])
+    fingerprints.append(make(Other(), cache=tmp_path).get_pipe("back_attention").cfg["fingerprint"])
     changed = spacy.load(english_ner())
     for node in changed.get_pipe("bcrf_ner").model.walk():
         if node.name == "hashembed":
@@ -186,11 +199,11 @@ def test_features_of_other_models_are_not_taken_from_the_cache(english, tmp_path
     other = spacy.blank("es")
     pipe = other.add_pipe("back_attention")
     pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "english", cache=tmp_path)
-    digests.append(pipe.cfg["digest"])
+    fingerprints.append(pipe.cfg["fingerprint"])
     assert np.abs(stored(other("Anna left .")) - expected).max() > 0.01
     monkeypatch.setattr(component, "FEATURES_VERSION", component.FEATURES_VERSION + 1)
-    digests.append(make(cache=tmp_path).get_pipe("back_attention").cfg["digest"])
-    assert len(set(digests)) == 4
+    fingerprints.append(make(cache=tmp_path).get_pipe("back_attention").cfg["fingerprint"])
+    assert len(set(fingerprints)) == 4
 
 
 def test_what_does_not_fit_is_computed_again(tmp_path):
@@ -396,69 +409,3 @@ def test_the_config_without_a_translator_trains_and_is_otherwise_the_same(root, 
     nlp = spacy.load(tmp_path / "model-best")
     assert nlp.lang == "es" and isinstance(nlp.get_pipe("back_attention").translator, Untranslated)
     assert nlp.meta["performance"]["ents_f"] > 0.5
-
-
-# The cache
-
-
-def rows(number):
-    return np.full((2, 3), number, dtype=np.float16)
-
-
-def test_cache_in_memory_forgets_the_oldest():
-    cache = FeatureCache(None, 3 * rows(0).nbytes / 1e6)
-    for number in range(3):
-        cache.put({bytes([number]): rows(number)})
-    assert cache.get([b"\0"])
-    cache.put({b"\3": rows(3)})
-    assert sorted(cache.get([b"\0", b"\1", b"\2", b"\3", b"\4"])) == [b"\0", b"\2", b"\3"]
-
-
-def test_cache_on_disk_keeps_everything(tmp_path):
-    first = FeatureCache(tmp_path / "new" / "folder", 0.0)
-    first.put({bytes([number]): rows(number) for number in range(5)})
-    first.put({b"empty": np.zeros((0, 3), dtype=np.float16)})
-    second = FeatureCache(tmp_path / "new" / "folder", 1.0)
-    found = second.get([*(bytes([number]) for number in range(7)), b"empty"])
-    assert len(found) == 6 and found[b"empty"].shape == (0, 3)
-    np.testing.assert_array_equal(found[b"\4"], rows(4))
-
-
-def test_a_file_that_is_no_cache_is_named(tmp_path):
-    (tmp_path / "features.sqlite").write_text("something else, and long enough to be read as a header" * 10)
-    with pytest.raises(ValueError, match=r"features\.sqlite: features cannot be kept in this file"):
-        FeatureCache(tmp_path, 1.0)
-
-
-WRITER = """
-import sys
-import numpy as np
-from spacy_crfner.back_attention import component
-from spacy_crfner.back_attention.cache import FeatureCache
-cache = FeatureCache(sys.argv[1], 1.0)
-first = int(sys.argv[2])
-for number in range(first, first + int(sys.argv[3])):
-    cache.put({number.to_bytes(4, "big"): np.full((50, 100), number % 100, dtype=np.float16)})
-"""
-
-
-def test_processes_write_at_once_and_may_be_killed(tmp_path):
-    command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    writers = [subprocess.Popen([*command, str(first), "40"]) for first in (0, 1000)]
-    killed = subprocess.Popen([*command, "5000", "1000000"])
-    end = time.monotonic() + 60
-    path = tmp_path / "features.sqlite"
-    while time.monotonic() < end and not FeatureCache(tmp_path, 0.0).get([(5003).to_bytes(4, "big")]):
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
-    keys = [number.to_bytes(4, "big") for first in (0, 1000) for number in range(first, first + 40)]
-    found = FeatureCache(tmp_path, 1.0).get(keys)
-    assert len(found) == 80
-    assert all((array == int.from_bytes(key, "big") % 100).all() for key, array in found.items())
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        lengths = {length for (length,) in connection.execute("SELECT length(data) FROM features")}
-    assert lengths == {50 * 100 * 2}
-    assert os.path.getsize(path) > 0

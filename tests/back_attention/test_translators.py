@@ -19,7 +19,7 @@ from spacy_crfner.back_attention.batches import Batching, make_batches
 from spacy_crfner.back_attention.parallel_text import read_pairs
 from spacy_crfner.back_attention.pieces import BEGIN, END, PAD, Pieces
 from spacy_crfner.back_attention.translation import TranslationError
-from spacy_crfner.back_attention.translator_training import CHECKPOINT, TrainingSettings, TranslatorTraining
+from spacy_crfner.back_attention.translator_training import TrainingSettings, TranslatorTraining
 from spacy_crfner.back_attention.translators import (
     load_translator,
     make_conv_seq2seq_v1,
@@ -27,7 +27,8 @@ from spacy_crfner.back_attention.translators import (
     make_precomputed_v1,
     make_untranslated_v1,
 )
-from spacy_crfner.corpora import CorpusError
+from spacy_crfner.text_files import CorpusError
+from spacy_crfner.training_loop import CHECKPOINT
 
 WORDS = {"el": "the", "perro": "dog", "gato": "cat", "come": "eats", "ve": "sees", "pan": "bread", "un": "a"}
 NAMES = ["Kell", "Roma", "Brandell", "Oslo", "Aske", "Lyon", "Okafor", "Redmere"]
@@ -143,7 +144,7 @@ def test_a_training_that_goes_on_is_that_without_a_break(tmp_path):
     assert whole.run().update == 12 and broken.run().update == 7
     again = training(tmp_path / "b", max_updates=12)
     assert again.run().update == 12
-    for first, second in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+    for first, second in zip(whole.trainee.module.parameters(), again.trainee.module.parameters(), strict=True):
         torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert again.progress.since_best == whole.progress.since_best
     logs = [[json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in "ab"]
@@ -216,20 +217,20 @@ def test_pairs_that_are_too_long_are_counted(tmp_path):
 
 def test_the_loss_on_dev_is_a_mean_over_pieces(tmp_path):
     """However they are put into batches; and training smooths its labels, which dev does not."""
-    one, other = training(tmp_path / "a"), training(tmp_path / "b")
+    one, other = training(tmp_path / "a").trainee, training(tmp_path / "b").trainee
     pairs = [*PAIRS[:7], (["el", "perro"] * 8, ["the", "dog"] * 8)]
     losses = []
     for size in (40, 600):
         one.dev, one.settings = pairs, replace(one.settings, batching=Batching(size=size))
-        losses.append(one._dev_loss())
+        losses.append(one.dev_loss())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     source, target = torch.tensor([[30, 31, END]]), torch.tensor([[BEGIN, 33, END]])
-    other.model.eval()
-    scores = other.model(source, target[:, :-1])[0][0].log_softmax(-1)
+    other.module.eval()
+    scores = other.module(source, target[:, :-1])[0][0].log_softmax(-1)
     right = torch.stack([scores[0, 33], scores[1, END]])
     expected = -(0.9 * right + 0.1 * scores.mean(-1)).mean()
-    torch.testing.assert_close(other._loss(source, target, 0.0, 0.1), expected)
-    torch.testing.assert_close(other._loss(source, target, 0.0, 0.0), -right.mean())
+    torch.testing.assert_close(other.cross_entropy(source, target, 0.0, 0.1), expected)
+    torch.testing.assert_close(other.cross_entropy(source, target, 0.0, 0.0), -right.mean())
 
 
 def test_it_stops_when_dev_gets_no_better(tmp_path):
@@ -287,7 +288,7 @@ def test_parallel_text(tmp_path):
     (tmp_path / "b.en").write_text("One\n", encoding="utf8")
     with pytest.raises(CorpusError, match=r"has 3 lines, .*b\.en has 1"):
         read_pairs(tmp_path / "a.es", tmp_path / "b.en", "es")
-    with pytest.raises(CorpusError, match=r"none\.es: the file cannot be read"):
+    with pytest.raises(CorpusError, match=r"none\.es: there is no such file"):
         read_pairs(tmp_path / "none.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"no language 'xx_none'.* choose 'xx'"):
         read_pairs(tmp_path / "b.en", tmp_path / "b.en", "xx_none")

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
-from spacy_crfner.corpora import MAX_REPORTED, CorpusError
+from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.columns import group_sentences, make_doc, read_columns
 from spacy_crfner.corpora.repairs import find_repairs
+from spacy_crfner.text_files import MAX_REPORTED
 
 PREFIXES = {"IOB2": "BIIB", "BIOES": "BIES", "BILUO": "BILU"}
 

@@ -1,25 +1,35 @@
-"""Features that were computed before: in memory, and in a file that processes may share."""
+"""Arrays that were computed before, by what they were computed from: in memory, and in a file that processes share."""
 
+import hashlib
 import sqlite3
 from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
-from typing import Dict, Iterable, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 FILE = "features.sqlite"
-TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, width INT, data BLOB)"
+TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, type TEXT, width INT, data BLOB)"
 AT_ONCE = 500
 """Keys of one query."""
 
 
-class FeatureCache:
-    """Key -> (n, d) float16 features of a sentence.
+def content_key(fingerprint: str, words: Sequence[str]) -> bytes:
+    """Digest what features of a sentence are computed from, as the key of a `FeatureCache`.
 
-    folder: holds the file; None keeps features in memory alone.
-    memory_mb: how much of them is kept in memory, in units of 10^6 bytes; the oldest go first.
+    fingerprint: of the model and all its settings, see `files.fingerprint`. words: of the sentence.
+    """
+    return hashlib.sha256("\0".join([fingerprint, *words]).encode("utf8")).digest()
+
+
+class FeatureCache:
+    """Keep arrays of numbers, (n, width) of any type, by a digest of what they were computed from.
+
+    folder: holds the file; None keeps arrays in memory alone.
+    memory_mb: how much of them is kept in memory, in units of 10^6 bytes; those that were not used for longest go
+        first.
     The file is a SQLite database: writers wait for each other, and a process that is killed leaves what it has written.
     Raises ValueError, then and later, where the folder cannot be written to, or the file is something else or damaged.
     """
@@ -40,27 +50,28 @@ class FeatureCache:
                 raise self._failure(error) from None
 
     def get(self, keys: Iterable[bytes]) -> Dict[bytes, np.ndarray]:
-        """Those of the features that are kept."""
-        found: Dict[bytes, np.ndarray] = {}
+        """Look up those of the arrays that are kept."""
+        kept: Dict[bytes, np.ndarray] = {}
         missing: List[bytes] = []
         with self._lock:
             for key in dict.fromkeys(keys):
                 if key in self._memory:
                     self._memory.move_to_end(key)
-                    found[key] = self._memory[key]
+                    kept[key] = self._memory[key]
                 else:
                     missing.append(key)
         read = self._read(missing)
         self._remember(read)
-        return {**found, **read}
+        return {**kept, **read}
 
-    def put(self, features: Mapping[bytes, np.ndarray]) -> None:
-        self._remember(features)
-        if self.path is not None and features:
-            rows = [(key, array.shape[1], array.tobytes()) for key, array in features.items()]
+    def put(self, arrays: Mapping[bytes, np.ndarray]) -> None:
+        """Keep arrays, (n, width) each."""
+        self._remember(arrays)
+        if self.path is not None and arrays:
+            rows = [(key, array.dtype.str, array.shape[1], array.tobytes()) for key, array in arrays.items()]
             try:
                 with closing(self._connect()) as connection, connection:
-                    connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+                    connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)", rows)
             except sqlite3.Error as error:
                 raise self._failure(error) from None
 
@@ -75,24 +86,24 @@ class FeatureCache:
         return sqlite3.connect(str(self.path), timeout=60)
 
     def _read(self, keys: List[bytes]) -> Dict[bytes, np.ndarray]:
-        found: Dict[bytes, np.ndarray] = {}
+        arrays: Dict[bytes, np.ndarray] = {}
         if self.path is None or not keys:
-            return found
+            return arrays
         try:
             with closing(self._connect()) as connection:
                 for first in range(0, len(keys), AT_ONCE):
                     part = keys[first : first + AT_ONCE]
                     marks = ",".join("?" * len(part))
-                    query = f"SELECT key, width, data FROM features WHERE key IN ({marks})"
-                    for key, width, data in connection.execute(query, part):
-                        found[key] = np.frombuffer(data, dtype=np.float16).reshape(-1, width)
+                    query = f"SELECT key, type, width, data FROM features WHERE key IN ({marks})"
+                    for key, dtype, width, data in connection.execute(query, part):
+                        arrays[key] = np.frombuffer(data, dtype=np.dtype(dtype)).reshape(-1, width)
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise self._failure(error) from None
-        return found
+        return arrays
 
-    def _remember(self, features: Mapping[bytes, np.ndarray]) -> None:
+    def _remember(self, arrays: Mapping[bytes, np.ndarray]) -> None:
         with self._lock:
-            for key, array in features.items():
+            for key, array in arrays.items():
                 if key not in self._memory:
                     self._memory[key] = array
                     self._size += array.nbytes

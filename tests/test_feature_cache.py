@@ -1,0 +1,89 @@
+"""Features that were computed before: what is kept where, by how many processes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from spacy_crfner.feature_cache import FeatureCache, content_key
+
+
+def rows(number):
+    return np.full((2, 3), number, dtype=np.float16)
+
+
+def test_cache_in_memory_forgets_the_oldest():
+    cache = FeatureCache(None, 3 * rows(0).nbytes / 1e6)
+    for number in range(3):
+        cache.put({bytes([number]): rows(number)})
+    assert cache.get([b"\0"])
+    cache.put({b"\3": rows(3)})
+    assert sorted(cache.get([b"\0", b"\1", b"\2", b"\3", b"\4"])) == [b"\0", b"\2", b"\3"]
+
+
+def test_cache_on_disk_keeps_everything(tmp_path):
+    first = FeatureCache(tmp_path / "new" / "folder", 0.0)
+    first.put({bytes([number]): rows(number) for number in range(5)})
+    first.put({b"empty": np.zeros((0, 3), dtype=np.float16)})
+    second = FeatureCache(tmp_path / "new" / "folder", 1.0)
+    found = second.get([*(bytes([number]) for number in range(7)), b"empty"])
+    assert len(found) == 6 and found[b"empty"].shape == (0, 3)
+    np.testing.assert_array_equal(found[b"\4"], rows(4))
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path):
+    (tmp_path / "features.sqlite").write_text("something else, and long enough to be read as a header" * 10)
+    with pytest.raises(ValueError, match=r"features\.sqlite: features cannot be kept in this file"):
+        FeatureCache(tmp_path, 1.0)
+
+
+WRITER = """
+import sys
+import numpy as np
+from spacy_crfner.feature_cache import FeatureCache
+cache = FeatureCache(sys.argv[1], 1.0)
+first = int(sys.argv[2])
+for number in range(first, first + int(sys.argv[3])):
+    cache.put({number.to_bytes(4, "big"): np.full((50, 100), number % 100, dtype=np.float16)})
+"""
+
+
+def test_processes_write_at_once_and_may_be_killed(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(first), "40"]) for first in (0, 1000)]
+    killed = subprocess.Popen([*command, "5000", "1000000"])
+    end = time.monotonic() + 60
+    path = tmp_path / "features.sqlite"
+    while time.monotonic() < end and not FeatureCache(tmp_path, 0.0).get([(5003).to_bytes(4, "big")]):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    keys = [number.to_bytes(4, "big") for first in (0, 1000) for number in range(first, first + 40)]
+    found = FeatureCache(tmp_path, 1.0).get(keys)
+    assert len(found) == 80
+    assert all((array == int.from_bytes(key, "big") % 100).all() for key, array in found.items())
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        lengths = {length for (length,) in connection.execute("SELECT length(data) FROM features")}
+    assert lengths == {50 * 100 * 2}
+    assert os.path.getsize(path) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int64"])
+def test_arrays_come_back_with_their_type(tmp_path, dtype):
+    array = np.arange(6, dtype=dtype).reshape(3, 2)
+    FeatureCache(tmp_path, 1.0).put({b"key": array})
+    kept = FeatureCache(tmp_path, 1.0).get([b"key"])[b"key"]
+    assert kept.dtype == array.dtype
+    np.testing.assert_array_equal(kept, array)
+
+
+def test_keys_tell_models_and_words_apart():
+    keys = [content_key(model, words) for model in ("a", "b") for words in ([], ["x", "y"], ["xy"], ["y", "x"])]
+    assert len(set(keys)) == 8 and keys[1] == content_key("a", ("x", "y"))

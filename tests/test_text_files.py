@@ -1,0 +1,59 @@
+"""Lines of text files, and one message for all that is wrong with a file."""
+
+import gzip
+
+import pytest
+
+from spacy_crfner import corpora
+from spacy_crfner.text_files import MAX_REPORTED, CorpusError, Problems, read_lines
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_lines_are_numbered_and_keep_their_spaces(tmp_path, name):
+    data = "\ufeff a \r\n\nb\u2028c\u0085".encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert list(read_lines(tmp_path / name)) == [(1, " a "), (2, ""), (3, "b\u2028c\u0085")]
+
+
+def test_problems_are_collected_or_raised(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n\xff\nthree\n\xfe\n")
+    problems = Problems(path)
+    assert list(read_lines(path, problems)) == [(1, "one"), (3, "three")] and problems.count == 2
+    with pytest.raises(CorpusError, match=f"^{path}: 2 problems must be corrected .*:\n{path}:2: .*\n{path}:4: "):
+        problems.check()
+    lines = read_lines(path)
+    assert next(lines) == (1, "one")
+    with pytest.raises(CorpusError, match=rf"^{path}:2: the line is not UTF-8 \(byte 1 of the line is 0xff\)"):
+        next(lines)
+
+
+def test_damaged_gzip_ends_the_file(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"one\ntwo\n")[:-4])
+    problems = Problems(path)
+    list(read_lines(path, problems))
+    assert problems.count == 1 and "the gzip data is damaged or ends early" in problems.messages[0]
+    with pytest.raises(CorpusError, match=r":\d+: the gzip data is damaged or ends early"):
+        list(read_lines(path))
+
+
+def test_a_message_names_no_more_than_one_can_read(tmp_path):
+    problems = Problems(tmp_path)
+    problems.check()
+    for line in range(1, MAX_REPORTED + 6):
+        problems.add(line, "bad")
+    with pytest.raises(CorpusError, match=f": 25 problems .*, the first {MAX_REPORTED} of them:\n") as caught:
+        problems.check()
+    assert len(str(caught.value).splitlines()) == MAX_REPORTED + 1
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(CorpusError, match=f"^{tmp_path}: this is a folder: name a file in it"):
+        next(read_lines(tmp_path))
+    with pytest.raises(CorpusError, match="none: there is no such file: check the path"):
+        next(read_lines(str(tmp_path / "none")))
+
+
+def test_the_error_is_that_of_corpora():
+    assert corpora.CorpusError is CorpusError
