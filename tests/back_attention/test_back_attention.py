@@ -300,7 +300,7 @@ def test_what_is_missing_is_said(tmp_path):
     untrained.to_disk(tmp_path / "untrained")
     with pytest.raises(ValueError, match="has not been trained"):
         pipe.initialize(lambda: [], translator=Untranslated(), english=tmp_path / "untrained")
-    with pytest.raises(ValueError, match="no representation 'vectors': choose from states, marginals, tags"):
+    with pytest.raises(ValueError, match="representation of 'other' must be one of states, marginals, tags, not 'vectors'"):
         nlp.add_pipe("back_attention", name="other", config={"representation": "vectors"})
 
 
