@@ -7,7 +7,6 @@ import sys
 from importlib import import_module
 from operator import attrgetter
 
-import pytest
 import spacy
 from spacy import registry
 from spacy.language import Language
