@@ -29,7 +29,7 @@ class EnglishNER:
         if not taggers:
             raise ValueError(
                 f"The English pipeline ({', '.join(nlp.pipe_names) or 'empty'}) has no bcrf_ner, whose states could be "
-                "carried back: train one, for instance with configs/bcrf_ner.cfg on an English corpus."
+                "carried back: train one, for instance on an English corpus with the config that `python -m spacy crfner config bcrf_ner` prints."
             )
         self.nlp = nlp
         self.tagger = taggers[0]
