@@ -110,7 +110,8 @@ def function_table(where: str, first: str, last: str) -> str:
             function = load(target)
             parameters = inspect.signature(function).parameters.values()
             arguments = [
-                f"`{own.name}`" if own.default is own.empty else f"`{own.name} = {value(own.default)}`" for own in parameters
+                f"`{own.name}`" if own.default is own.empty else f"`{own.name} = {value(own.default)}`"
+                for own in parameters
             ]
             rows.append([f"`{name}`", ", ".join(arguments), summary(function).replace("|", "\\|")])
     return table([first, "Arguments", last], rows)

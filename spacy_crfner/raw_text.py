@@ -132,5 +132,5 @@ def _docs(path: Path) -> Iterator[Doc]:
     # The libraries that read it raise exceptions of many kinds.
     except Exception as error:
         raise CorpusError(
-            f"{path}: the file holds no Docs that can be read ({type(error).__name__}: {error}): make it again."
+            f"{path}: this is not spaCy's binary format, or damaged ({type(error).__name__}): make the file again."
         ) from None

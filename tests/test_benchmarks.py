@@ -187,7 +187,7 @@ def test_models_are_kept_as_the_config_made_them(finished: Finished) -> None:
     folder = finished.keep / "tiny-more-bcrf_ner"
     assert sorted(path.name for path in folder.iterdir()) == ["seed-0", "seed-1"]
     nlp = spacy.load(folder / "seed-1")
-    assert nlp.config["training"]["logger"] == {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
+    assert nlp.config["training"]["logger"] == {"@loggers": "spacy.ConsoleLogger.v1"}
     assert nlp.config.interpolate()["training"]["seed"] == 1
     examples = list(spacy.training.Corpus(converted(finished))(nlp))
     again = one_seed.evaluate(nlp, examples, "dev")

@@ -30,7 +30,8 @@ class EnglishNER:
         if not taggers:
             raise ValueError(
                 f"The English pipeline ({', '.join(nlp.pipe_names) or 'empty'}) has no bcrf_ner, whose states could be "
-                "carried back: train one, for instance with configs/bcrf_ner.cfg on an English corpus."
+                "carried back: train one on an English corpus, for instance with the config bcrf_ner (python -m spacy "
+                "crfner config)."
             )
         self.nlp = nlp
         self.tagger = taggers[0]

@@ -20,7 +20,7 @@ def build_back_attention_features_v1(
 ) -> Model[List[Doc], List[Floats2d]]:
     """The features that `back_attention` has stored in each Doc. It learns nothing.
 
-    width: features a token: those of the English tagger, 400 for the states of configs/bcrf_ner.cfg, and one more for
+    width: features a token: those of the English tagger, 400 for the states of the config bcrf_ner, and one more for
         `row_normalised`.
     component: the name of the `back_attention` component.
     dropout: the share of the words all of whose features are set to zero in training, so that what is behind it does

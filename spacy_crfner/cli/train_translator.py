@@ -1,6 +1,5 @@
 """`python -m spacy crfner train-translator`"""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
 
@@ -8,7 +7,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from . import crfner
-from .messages import clear_errors
+from .messages import clear_errors, say
 
 
 @crfner.command("train-translator")
@@ -80,11 +79,6 @@ def train_translator_cli(
 
 
 HEADER = f"{'updates':>8} {'epoch':>6} {'minutes':>8} {'train loss':>11} {'dev loss':>9} {'dev BLEU':>9}"
-
-
-def say(line: str) -> None:
-    """What is said between evaluations goes to stderr, beside the table."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def print_line(found: Dict[str, Any]) -> None:

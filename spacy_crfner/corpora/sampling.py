@@ -118,7 +118,10 @@ def read_balanced(
 def _why_none(examples: List[Example], counts: Mapping[str, int], wanted: Collection[str], rare: float) -> str:
     """Why no Doc has a rare label, and what to do."""
     if not examples:
-        return "it holds no Docs in spaCy's binary format: check the path, or convert the corpus (scripts/convert.py)."
+        return (
+            "it holds no Docs in spaCy's binary format: check the path, or convert the corpus (python -m spacy crfner "
+            "convert)."
+        )
     if not counts:
         return "no Doc has an entity: annotate some."
     found = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))

@@ -213,7 +213,10 @@ def test_variants_are_what_they_are_called(command):
         name: back_attention.make_config(name, args) for name in [back_attention.WITHOUT, *back_attention.VARIANTS]
     }
     blocks = {name: str(config["components"]["bcrf_ner"]["model"]) for name, config in configs.items()}
-    made = {name: config["initialize"]["components"].get("back_attention", {}) for name, config in configs.items()}
+    made = {
+        name: config.get("initialize", {}).get("components", {}).get("back_attention", {})
+        for name, config in configs.items()
+    }
     translators = {name: block.get("translator", {}).get("@misc") for name, block in made.items()}
     carried = {name for name, block in blocks.items() if "BackAttentionFeatures" in block}
     assert carried == set(configs) - {back_attention.WITHOUT}
