@@ -1,6 +1,6 @@
 """Write the tables of docs/components.md that follow from the code: `python scripts/write_reference.py`.
 
-Arguments and defaults of components come from their factories, what they mean from the declared settings and docstrings;
+Arguments and defaults of components come from their factories, their meaning from the declared settings and docstrings;
 those of losses, decoders, layers and others from the registered functions.
 """
 
@@ -83,7 +83,7 @@ def value(default: Any) -> str:
 
 
 def short(default: Any) -> str:
-    """Write a default that may be a section of a config: the registered function, and its arguments that are not null."""
+    """Write a default; of a section of a config, the registered function and its arguments that are not null."""
     if not isinstance(default, dict) or not any(key.startswith("@") for key in default):
         return f"`{value(default)}`"
     name = next(text for key, text in default.items() if key.startswith("@"))
