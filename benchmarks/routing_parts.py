@@ -1,10 +1,9 @@
 """What routing.py trains: taggers and routers, each by itself, so that they can be put together in many ways."""
 
-from pathlib import Path
 from typing import Any, Dict, List
 
-from recipe import fall
-from record import ROOT
+from experiments.record import ROOT
+from experiments.training import fall
 from thinc.api import Config
 
 TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
@@ -149,10 +148,4 @@ def in_steps(config: Config, steps: int) -> Config:
     config["training"]["batcher"]["size"] = 1000
     # A whole pipeline is tuned whenever it is evaluated, which takes some minutes.
     fall(config, steps, 0.0015, evaluations=4 if len(components) > 1 else 8)
-    return config
-
-
-def with_paths(config: Config, files: Dict[str, Path], vectors: str, seed: int) -> Config:
-    config["paths"].update(train=str(files["train"]), dev=str(files["dev"]), vectors=vectors)
-    config["system"]["seed"] = seed
     return config
