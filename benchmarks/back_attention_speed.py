@@ -39,19 +39,9 @@ def run(args: argparse.Namespace) -> Path:
             systems[name] = partial(call, "speed_spacy.train", job, corpus.folder, threads=args.threads)
         training = speeds(in_turns(systems, args.rounds))
     ratios = {name: found.pop("ratio") for name, found in training.items()}
-    return write_result(
-        args,
-        "back_attention_speed",
-        args.name or f"back-attention-speed-{args.corpus}",
-        corpus=args.corpus,
-        lang=args.lang,
-        limit_train=args.limit_train,
-        threads=args.threads,
-        rounds=args.rounds,
-        seconds=args.seconds,
-        training=training,
-        ratio=ratios[CARRIED],
-    )
+    name = args.name or f"back-attention-speed-{args.corpus}"
+    options = ("corpus", "lang", "limit_train", "threads", "rounds", "seconds")
+    return write_result(args, "back_attention_speed", name, options, training=training, ratio=ratios[CARRIED])
 
 
 main = program(parse_args, run)

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> str:
     for shape in SHAPES:
         shapes.append(measure(*shape, args.rounds))
         print(_line(shapes[-1]), flush=True)
-    write_result(args, "crf", args.name, seed=args.seed, rounds=args.rounds, shapes=shapes)
+    write_result(args, "crf", args.name, ("seed", "rounds"), shapes=shapes)
     return f"loss+gradient {shapes[0]['loss_and_gradient']['ratio']} decode {shapes[0]['decode']['ratio']}"
 
 

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> Path:
         nlp.remove_pipe(args.without)
     found = measure(nlp, words, args.docs)
     name = args.name or ("memory" if args.without is None else f"memory-without-{args.without}")
-    return write_result(args, "memory", name, model=shown_path(args.model), without=args.without, **found)
+    return write_result(args, "memory", name, ["without"], model=shown_path(args.model), **found)
 
 
 main = program(parse_args, run)

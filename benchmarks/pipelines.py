@@ -41,26 +41,15 @@ def run(args: argparse.Namespace) -> Path:
     models = parse_models(args.models)
     with open_corpus(args, needed=("train", "test")) as corpus:
         files = {split: str(path) for split, path in corpus.files.items()}
-        systems = {
-            name: partial(
-                call, "speed_spacy.predict", {"model": str(model), **files}, corpus.folder, threads=args.threads
-            )
-            for name, model in models.items()
-        }
+        jobs = {name: {"model": str(model), **files} for name, model in models.items()}
+        predict = partial(call, "speed_spacy.predict", folder=corpus.folder, threads=args.threads)
+        systems = {name: partial(predict, job) for name, job in jobs.items()}
         found = in_turns(systems, args.rounds)
     pipelines = speeds(found)
     for name, rounds in found.items():
         pipelines[name].update(f=medians(rounds)["f"], peak_memory_mb=medians(rounds, 0)["peak_memory_mb"])
-    return write_result(
-        args,
-        "pipelines",
-        args.name,
-        corpus=corpus.short(),
-        limit_test=args.limit_test,
-        threads=args.threads,
-        rounds=args.rounds,
-        pipelines=pipelines,
-    )
+    options = ("limit_test", "threads", "rounds")
+    return write_result(args, "pipelines", args.name, options, corpus=corpus.short(), pipelines=pipelines)
 
 
 main = program(parse_args, run)

@@ -1,34 +1,33 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
-Every part is trained by itself into the work folder, and once. The methods whose parts are there (with --only, perhaps
-not all) are scored on dev, and on test with --test, which is for the end.
+Every part is trained by itself, and once, and kept in the work folder. The methods whose parts are there (with --only,
+perhaps not all) are scored on dev, and on test with --test, which is for the end.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
 """
 
 import argparse
-import json
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import spacy
-from experiments.corpora import SPLITS, CorpusFiles, open_corpus, read_docs
+from experiments.corpora import CorpusFiles, open_corpus, read_docs
 from experiments.errors import BenchmarkError
-from experiments.options import check_only, make_parser, program
-from experiments.record import shown_command
-from experiments.results import ResultFile, Rows, read_variants, write_variants
+from experiments.options import make_parser, program
+from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
 from experiments.scores import predict
-from experiments.training import Variant, train_and_score
+from experiments.training import Variant, measure_variants
 from routing_parts import in_steps, make_parts, router_names
 from spacy.language import Language
 from spacy.training import Corpus
 from spacy.vocab import Vocab
 
 from spacy_crfner.corpora.sampling import rare_labels
-from spacy_crfner.files import fingerprint, write_json
+from spacy_crfner.files import fingerprint
 from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
 from spacy_crfner.routing.threshold import tune_threshold
 from spacy_crfner.tagging.scorer import score_averages
@@ -97,11 +96,15 @@ def routed(
     return nlp
 
 
+def loaded(part: str) -> Callable[[Work, Path], Language]:
+    return lambda work, dev: spacy.load(work(part))
+
+
 def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
     """Name -> the parts that it needs, and the pipeline that they make, given a dev corpus."""
 
     def alone(part: str) -> Tuple[List[str], Callable]:
-        return [part], lambda work, dev: spacy.load(work(part))
+        return [part], loaded(part)
 
     def double(weak: str, **settings: Any) -> Tuple[List[str], Callable]:
         parts = [settings.get("strong", "strong"), weak, *([settings["router"]] if "router" in settings else [])]
@@ -169,10 +172,6 @@ def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[
     return found
 
 
-def score_splits(score: Callable[[Language, Path], Dict[str, Any]], nlp: Language, files: Mapping[str, Path]) -> Dict:
-    return {split: score(nlp, path) for split, path in files.items()}
-
-
 def score_router_splits(nlp: Language, files: Mapping[str, Path]) -> Dict[str, Any]:
     """Score a router on each split, dev first, whose threshold the others take."""
     scores: Dict[str, Any] = {}
@@ -182,49 +181,55 @@ def score_router_splits(nlp: Language, files: Mapping[str, Path]) -> Dict[str, A
 
 
 class Parts:
-    """Trained parts in a work folder.
+    """Trained parts, kept in a work folder with a result of their own.
 
     made: part -> what it is trained from.
     """
 
     def __init__(self, args: argparse.Namespace, corpus: CorpusFiles, made: Mapping[str, Variant]):
-        self.args, self.corpus, self.made = args, corpus, made
-        texts = {split: corpus.sources[split] for split in ("train", "dev")}
-        self.fingerprints = {part: fingerprint(made[part].fingerprint(), *texts.values()) for part in made}
+        self.args = argparse.Namespace(**{**vars(args), "to": args.work, "keep": args.work})
+        self.corpus, self.made = corpus, made
+        texts = fingerprint(*(corpus.sources[split] for split in ("train", "dev")))
+        self.result = ResultFile(self.args, "routing_parts", "parts", {"corpus": args.corpus, "fingerprint": texts})
+        self.fingerprints = {part: variant.fingerprint() for part, variant in made.items()}
 
-    def folder(self, part: str, seed: int) -> Path:
-        return self.args.work / f"{part}-{seed}"
+    def folder(self, seed: int, part: str) -> Path:
+        """Name the folder of a trained pipeline."""
+        return self.args.work / self.result.name / f"{part}-{seed}"
 
-    def done(self, part: str, seed: int) -> Dict[str, str]:
-        """The `fingerprint` of what a part was trained from, and the `command`; neither if it is not trained."""
-        path = self.folder(part, seed) / "done"
-        try:
-            return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
-        except ValueError:
-            return {"fingerprint": "unknown"}
+    def ready(self, seed: int) -> List[str]:
+        """Name the parts that are trained from what they are trained from now."""
+        rows = {part: row for part, row in self.result.rows().items() if str(seed) in row["runs"]}
+        same = [part for part in rows if rows[part]["fingerprint"] == self.fingerprints.get(part)]
+        return [part for part in same if self.folder(seed, part).exists()]
 
-    def is_ready(self, part: str, seed: int) -> bool:
-        return self.done(part, seed).get("fingerprint") == self.fingerprints[part]
-
-    def train(self, part: str, seed: int) -> None:
-        """Train a part, unless it is trained. Raises BenchmarkError where it was trained from something else."""
-        if self.is_ready(part, seed):
-            return
-        folder = self.folder(part, seed)
-        if self.done(part, seed):
-            raise BenchmarkError(
-                f"{folder} was trained with another config, corpus, code or vectors: delete it to train again, or "
-                "choose another --work."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"Seed {seed}: {part}", flush=True)
-        train_and_score(self.made[part], self.corpus, seed, folder)
-        done = {"fingerprint": self.fingerprints[part], "command": shown_command(self.args.command)}
-        write_json(folder / "done", done)
+    def train(self) -> None:
+        measure_variants(self.result, self.corpus, self.made, self.made.__getitem__, [])
 
 
 IS_ROUTER = "router: "
 """In front of the name of a router, where it stands beside methods."""
+
+
+@dataclass
+class Method:
+    """What is scored: its pipeline, or the router of one, made from the parts that are needed."""
+
+    name: str
+    needed: Sequence[str]
+    make: Callable[[Work, Path], Language]
+    parts: Parts
+
+    def fingerprint(self) -> str:
+        return fingerprint([self.name, *(self.parts.fingerprints[part] for part in self.needed)])[:16]
+
+
+def score(method: Method, corpus: CorpusFiles, seed: int, folder: Path, *, splits: Sequence[str]) -> Run:
+    nlp = method.make(partial(method.parts.folder, seed), corpus.files["dev"])
+    files = {split: corpus.files[split] for split in splits}
+    if method.name.startswith(IS_ROUTER):
+        return score_router_splits(nlp, files)
+    return {split: score_method(nlp, path) for split, path in files.items()}
 
 
 def read_scores(result: Mapping[str, Any]) -> Rows:
@@ -232,83 +237,58 @@ def read_scores(result: Mapping[str, Any]) -> Rows:
     return {**read_variants({"variants": result["methods"]}), **{IS_ROUTER + name: routers[name] for name in routers}}
 
 
+def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) -> Path:
+    """Score each router and method whose parts are trained, unless it is scored."""
+    alone = {
+        IS_ROUTER + part.removeprefix("router "): part for part in parts.made if part.startswith(("router", "ship"))
+    }
+    needs = {**{name: ([part], loaded(part)) for name, part in alone.items()}, **make_methods()}
+    methods = {name: Method(name, needed, make, parts) for name, (needed, make) in needs.items()}
+
+    def write(rows: Rows) -> Dict[str, Any]:
+        by_part: Dict[str, Dict[str, str]] = {}
+        for name in rows.keys() & methods.keys():
+            for part in methods[name].needed:
+                by_part.setdefault(part, {}).update(dict.fromkeys(rows[name]["runs"], parts.fingerprints[part][:12]))
+        kinds: Dict[str, Dict[str, Any]] = {"routers": {}, "methods": {}}
+        for name, found in write_variants(rows)["variants"].items():
+            kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = found
+        seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
+        return {"seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
+
+    key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
+    for seed in args.seeds:
+        ready = set(parts.ready(seed))
+        only = [name for name, method in methods.items() if ready.issuperset(method.needed)]
+        options = argparse.Namespace(**{**vars(args), "only": only, "seeds": [seed]})
+        result = ResultFile(options, "routing", args.name or f"routing-{args.corpus}", key, read_scores, write)
+        # Whichever run trained them.
+        result.commands = parts.result.commands_so_far()
+        splits = ["dev", "test"] if args.test else ["dev"]
+        measure_variants(result, parts.corpus, methods, methods.__getitem__, splits, partial(score, splits=splits))
+    return result.path
+
+
 def run(args: argparse.Namespace) -> Path:
     with open_corpus(args, optional=("test",)) as corpus:
         counts = Counter(entity.label_ for doc in read_docs(corpus.files["train"], Vocab()) for entity in doc.ents)
         weak = rare_labels(counts, 0.02)
         strong = [label for label in sorted(counts) if label not in weak]
-        configs = make_parts(strong, weak)
-        for name, config in configs.items():
+        made = {}
+        for name, config in make_parts(strong, weak).items():
             config["paths"]["vectors"] = args.vectors
-            if args.steps is not None:
-                configs[name] = in_steps(config, args.steps)
-        args.only = check_only(args.only, configs, "part")
-        parts = Parts(args, corpus, {name: Variant(config) for name, config in configs.items()})
-        methods = make_methods()
+            made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
+        parts = Parts(args, corpus, made)
         if args.save:
-            needed = methods[args.save[0]][0]
-            missing = [part for part in needed if part not in args.only and not parts.is_ready(part, args.seeds[0])]
+            needed, make = make_methods()[args.save[0]]
+            missing = [part for part in needed if part not in (*(args.only or made), *parts.ready(args.seeds[0]))]
             if missing:
                 raise BenchmarkError(f"{args.save[0]!r} cannot be saved: --only leaves out {'; '.join(missing)}.")
-        for seed in args.seeds:
-            for part in args.only:
-                parts.train(part, seed)
+        parts.train()
         if args.save:
-            folder = partial(trained, parts, args.seeds[0])
-            methods[args.save[0]][1](folder, corpus.files["dev"]).to_disk(args.save[1])
-        return (
-            args.work
-            if args.train_only
-            else score_all(args, parts, {"strong": strong, "weak": weak, "entities": counts})
-        )
-
-
-def trained(parts: Parts, seed: int, part: str) -> Path:
-    """Name the folder of a trained pipeline."""
-    return parts.folder(part, seed) / "model-best"
-
-
-def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) -> Path:
-    """Score each router and method whose parts are trained, unless it is scored; keep the scores at once."""
-    splits = [split for split in SPLITS[1:] if split == "dev" or args.test]
-    files = {split: parts.corpus.files[split] for split in splits}
-    alone = {part: [part] for part in parts.made if part.startswith(("router", "shipped"))}
-    routers = {IS_ROUTER + part.removeprefix("router "): needed for part, needed in alone.items()}
-    methods = make_methods()
-    needs = {**routers, **{name: needed for name, (needed, _) in methods.items()}}
-
-    def write(rows: Rows) -> Dict[str, Any]:
-        by_part: Dict[str, Dict[str, str]] = {}
-        for name, row in rows.items():
-            for part in needs.get(name, ()):
-                by_part.setdefault(part, {}).update(dict.fromkeys(row["runs"], parts.fingerprints[part][:12]))
-        kinds = {"routers": {}, "methods": {}}
-        for name, found in write_variants(rows)["variants"].items():
-            kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = found
-        seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
-        return {"seeds": seeds, "labels": labels, "parts": by_part, **kinds}
-
-    key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
-    result = ResultFile(args, "routing", args.name or f"routing-{args.corpus}", key, read_scores, write)
-    for seed in args.seeds:
-        for name, needed in needs.items():
-            if not all(parts.is_ready(part, seed) for part in needed):
-                continue
-            made_from = fingerprint([name, *(parts.fingerprints[part] for part in needed)])[:16]
-            result.check(name, made_from)
-            if result.has(name, seed, splits):
-                continue
-            work = partial(trained, parts, seed)
-            if name in routers:
-                scores = score_router_splits(spacy.load(work(needed[0])), files)
-            else:
-                scores = score_splits(score_method, methods[name][1](work, files["dev"]), files)
-                for split, found in scores.items():
-                    print(f"{name}, {split}, seed {seed}: {found['f']:.4f}, macro {found['macro_f']:.4f}", flush=True)
-            # Whichever run trained them.
-            result.commands = [parts.done(part, seed)["command"] for part in needed]
-            result.add(name, made_from, seed, scores, order=list(needs))
-    return result.path
+            make(partial(parts.folder, args.seeds[0]), corpus.files["dev"]).to_disk(args.save[1])
+        labels = {"strong": strong, "weak": weak, "entities": counts}
+        return parts.result.path if args.train_only else score_all(args, parts, labels)
 
 
 main = program(parse_args, run)

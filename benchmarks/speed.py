@@ -141,17 +141,8 @@ def run(args: argparse.Namespace) -> Path:
     ratios = make_ratios(systems)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio}")
-    return write_result(
-        args,
-        "speed",
-        args.name,
-        corpus=corpus.short(),
-        threads=args.threads,
-        rounds=args.rounds,
-        seconds=args.seconds,
-        systems=systems,
-        ratios=ratios,
-    )
+    options = ("threads", "rounds", "seconds")
+    return write_result(args, "speed", args.name, options, corpus=corpus.short(), systems=systems, ratios=ratios)
 
 
 main = program(parse_args, run)

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
-Row = Mapping[str, Any]
-"""What the cells of a row may name."""
+Row = Dict[str, Any]
+"""What the cells of a row may name; and a result, since rows are made of its fields."""
 
 Columns = str
 """Headings and cells, as in `F1={f:.2f} | Seeds={number}`: cells name values of a row, as in Python's format strings. A
@@ -29,26 +29,20 @@ class Spread(List[float]):
         return percent(mean(self), stdev(self) if len(self) > 1 else None, how or "-")
 
 
-def over_seeds(runs: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+def over_seeds(runs: Iterable[Row]) -> Row:
     """Turn scores of runs into scores that are Spreads; what a run has not is 0, as a label that it never found."""
     runs = list(runs)
     keys = list(dict.fromkeys(key for run in runs for key in run))
     nested = {key for run in runs for key in run if isinstance(run[key], dict)}
-    return {
-        key: over_seeds(run.get(key, {}) for run in runs)
-        if key in nested
-        else Spread(run.get(key, 0.0) for run in runs)
-        for key in keys
-    }
+    columns = {key: [run.get(key, {} if key in nested else 0.0) for run in runs] for key in keys}
+    return {key: over_seeds(column) if key in nested else Spread(column) for key, column in columns.items()}
 
 
-def read_results(folder: Path, benchmark: str) -> List[Dict[str, Any]]:
+def read_results(folder: Path, benchmark: str) -> List[Row]:
     """Read the results of a benchmark, by file name, each with a `link` to its file."""
-    paths = sorted(folder.glob("*.json"))
-    results = [
-        {**json.loads(path.read_text(encoding="utf-8")), "link": f"benchmarks/results/{path.name}"} for path in paths
-    ]
-    return [result for result in results if result["benchmark"] == benchmark]
+    results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    link = "benchmarks/results/"
+    return [{**result, "link": link + name} for name, result in results.items() if result["benchmark"] == benchmark]
 
 
 def write_table(columns: Columns, rows: Iterable[Row]) -> str:
@@ -66,18 +60,18 @@ def _cell(cell: str, row: Row) -> str:
     return text.removesuffix("%") if cell.endswith("%}") else text
 
 
-def rows_of(field: str) -> Callable[[List[Dict[str, Any]]], List[Row]]:
+def rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
     """Make one row for each entry of this field of each result: its values, `entry`, its name, and `result`."""
     return lambda results: [
         {**entry, "entry": name, "result": result} for result in results for name, entry in result[field].items()
     ]
 
 
-def seeded_rows_of(field: str) -> Callable[[List[Dict[str, Any]]], List[Row]]:
+def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
     """Make such rows of entries that have split -> seed -> scores: the scores of each split, and `scored`, those on
     test where it was scored, else on dev, with their `split` and `number` of seeds."""
 
-    def make(results: List[Dict[str, Any]]) -> List[Row]:
+    def make(results: List[Row]) -> List[Row]:
         rows = []
         for row in rows_of(field)(results):
             splits = {split: over_seeds(row[split].values()) for split in ("dev", "test") if split in row}
@@ -88,7 +82,7 @@ def seeded_rows_of(field: str) -> Callable[[List[Dict[str, Any]]], List[Row]]:
     return make
 
 
-def accuracy_rows(results: List[Dict[str, Any]]) -> List[Row]:
+def accuracy_rows(results: List[Row]) -> List[Row]:
     rows = []
     for result in results:
         splits = {
@@ -100,38 +94,33 @@ def accuracy_rows(results: List[Dict[str, Any]]) -> List[Row]:
     return rows
 
 
-def memory_table(results: List[Dict[str, Any]]) -> Tuple[Columns, List[Row]]:
+def memory_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Memory of the process after so many documents, a column for each result."""
     names = [f"without {result['without']}, MB" if result["without"] else "MB" for result in results]
-    counts = dict.fromkeys(docs for result in results for docs in result["memory_mb"])
-    rows = [
-        {
-            "docs": int(docs),
-            **{name: result["memory_mb"].get(docs) for name, result in zip(names, results, strict=True)},
-        }
-        for docs in counts
-    ]
-    return " | ".join(["Documents={docs:,}", *(f"{name}={{{name}:,.0f}}" for name in names)]), rows
+    rows: Dict[str, Row] = {}
+    for name, result in zip(names, results, strict=True):
+        for docs, memory in result["memory_mb"].items():
+            rows.setdefault(docs, {"docs": int(docs)})[name] = memory
+    return " | ".join(["Documents={docs:,}", *(f"{name}={{{name}:,.0f}}" for name in names)]), [*rows.values()]
 
 
-def recipe_table(results: List[Dict[str, Any]]) -> Tuple[Columns, List[Row]]:
+def recipe_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
-    rows: Dict[str, Dict[str, Any]] = {}
+    rows: Dict[str, Row] = {}
     for result in results:
         base = result["variants"].get("default")
         for name, found in result["variants"].items():
             change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if base and name != "default" else ""
             rows.setdefault(name, {"name": name})[result["corpus"]] = f"{100 * found['dev']['f']:.2f}{change}"
-    return " | ".join(["Variant={name}", *("{0}={{{0}}}".format(result["corpus"]) for result in results)]), [
-        *rows.values()
-    ]
+    corpora = [f"{name}={{{name}}}" for name in (result["corpus"] for result in results)]
+    return " | ".join(["Variant={name}", *corpora]), [*rows.values()]
 
 
-def _labels(results: List[Dict[str, Any]], *kinds: str) -> List[str]:
+def _labels(results: List[Row], *kinds: str) -> List[str]:
     return list(dict.fromkeys(label for kind in kinds for result in results for label in result["labels"][kind]))
 
 
-def methods_table(results: List[Dict[str, Any]]) -> Tuple[Columns, List[Row]]:
+def methods_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     columns = (
         "Corpus={result[corpus]} | Method={entry} | Seeds={number} | dev global={dev[f]} | dev macro={dev[macro_f]}"
         " | Split={split} | global={scored[f]} | weighted={scored[weighted_f]} | macro={scored[macro_f]}"
@@ -149,7 +138,7 @@ MAIN_METHODS = {
 """The methods that the first page shows, and what they are called there."""
 
 
-def rare_labels_table(results: List[Dict[str, Any]]) -> Tuple[Columns, List[Row]]:
+def rare_labels_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Show the main methods: F1 of all entities, the mean over labels, and of each weak label."""
     by_name = {(row["result"]["name"], row["entry"]): row for row in seeded_rows_of("methods")(results)}
     names = [(result["name"], method) for result in results for method in MAIN_METHODS]
@@ -161,7 +150,7 @@ def rare_labels_table(results: List[Dict[str, Any]]) -> Tuple[Columns, List[Row]
     return " | ".join([columns, *(f"{x}={{scored[per_type][{x}]}}" for x in _labels(results, "weak"))]), rows
 
 
-def pipelines_rows(results: List[Dict[str, Any]]) -> List[Row]:
+def pipelines_rows(results: List[Row]) -> List[Row]:
     rows = []
     for row in rows_of("pipelines")(results):
         limit = row["result"]["limit_test"]
@@ -178,7 +167,7 @@ def _gains(without: Dict[str, Any], entry: Dict[str, Any]) -> Spread:
     return Spread(entry[seed]["f"] - without[seed]["f"] for seed in entry if seed in without)
 
 
-def back_attention_rows(results: List[Dict[str, Any]]) -> List[Row]:
+def back_attention_rows(results: List[Row]) -> List[Row]:
     rows = []
     for row in seeded_rows_of("variants")(results):
         variants = row["result"]["variants"]
@@ -189,7 +178,7 @@ def back_attention_rows(results: List[Dict[str, Any]]) -> List[Row]:
     return rows
 
 
-def other_languages_rows(results: List[Dict[str, Any]]) -> List[Row]:
+def other_languages_rows(results: List[Row]) -> List[Row]:
     """One row for each result, for the seeds that all of the three variants have."""
     rows = []
     for result in results:
@@ -197,21 +186,19 @@ def other_languages_rows(results: List[Dict[str, Any]]) -> List[Row]:
         seeds = sorted(set.intersection(*(set(runs) for runs in variants.values() if runs)))
         if seeds and variants[CARRIED]:
             equal = {name: {seed: runs[seed] for seed in seeds if runs} for name, runs in variants.items()}
-            row = {name: Spread(run["f"] for run in runs.values()) for name, runs in equal.items()}
+            row: Row = {name: Spread(run["f"] for run in runs.values()) for name, runs in equal.items()}
             gains = {name: _gains(variants[WITHOUT], runs) for name, runs in equal.items()}
             part = result["limit_train"] or "all"
             rows.append({**row, "result": result, "gains": gains, "part": part, "number": len(seeds)})
     return rows
 
 
-def back_attention_speed_rows(results: List[Dict[str, Any]]) -> List[Row]:
-    return [
-        {**row, **({} if row["entry"] == WITHOUT else {"ratio": row["result"]["ratio"]})}
-        for row in rows_of("training")(results)
-    ]
+def back_attention_speed_rows(results: List[Row]) -> List[Row]:
+    rows = rows_of("training")(results)
+    return [row if row["entry"] == WITHOUT else {**row, "ratio": row["result"]["ratio"]} for row in rows]
 
 
-def translators_rows(results: List[Dict[str, Any]]) -> List[Row]:
+def translators_rows(results: List[Row]) -> List[Row]:
     """One row for each translator: where its training ended, its BLEU, and the attention of names in parallel text."""
     rows = []
     for result in results:
@@ -229,7 +216,7 @@ SYSTEMS = (
     " | train, MB={train_peak_memory_mb:,.0f} | predict, MB={predict_peak_memory_mb:,.0f}",
 )
 
-TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Dict[str, Any]]], Any], Columns]] = {
+TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] = {
     ("README.md", "accuracy"): (
         "accuracy",
         accuracy_rows,

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import routing
 import routing_parts
-from experiments import record
+from experiments import record, training
 from experiments.corpora import open_corpus
 from experiments.errors import BenchmarkError
 from experiments.training import Variant
@@ -87,15 +87,21 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     command += ["--only", *parts]
     routing.main([*command, "--train-only"])
     # A part that was trained from something else is none, and is not trained again unasked.
-    (tmp_path / "work" / "weak, balanced-0").mkdir()
-    (tmp_path / "work" / "weak, balanced-0" / "done").write_text("something else")
+    path = tmp_path / "work" / "parts.json"
+    trained = json.loads(path.read_text(encoding="utf8"))
+    other = {
+        **trained["variants"],
+        "weak, balanced": {**trained["variants"]["single"], "fingerprint": "something else"},
+    }
+    path.write_text(json.dumps({**trained, "variants": other}), encoding="utf8")
+    (tmp_path / "work" / "parts" / "weak, balanced-0").mkdir()
     with pytest.raises(SystemExit):
         routing.main([*command[: command.index("--only")], "--only", "weak, balanced"])
-    assert "weak, balanced-0 was trained with another config" in capsys.readouterr().err
-    monkeypatch.setattr(routing, "train_and_score", None)  # nothing is trained again
+    assert "'weak, balanced' was measured with another config" in capsys.readouterr().err
+    monkeypatch.setattr(training, "train_and_score", lambda *_, **options: pytest.fail("trained again"))
     routing.main([*command, "--test"])
     result = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
-    assert set(published("routing")) - {"command"} <= set(result)
+    assert published("routing") <= set(result)
     assert set(result["parts"]) == set(parts)
     # Those that were run: to train, and to score.
     ends = [command.partition(shlex.join(parts))[2] for command in result["commands"]]
@@ -155,12 +161,8 @@ def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch, ca
         with open_corpus(args) as corpus:
             parts = routing.Parts(args, corpus, {"shipped": Variant(config)})
             monkeypatch.setattr(routing, "make_methods", lambda: {"shipped": (["shipped"], lambda work, dev: None)})
-            done = {
-                "fingerprint": parts.fingerprints["shipped"],
-                "command": "python benchmarks/routing.py --train-only",
-            }
-            parts.folder("shipped", 0).mkdir(exist_ok=True)
-            (parts.folder("shipped", 0) / "done").write_text(json.dumps(done))
+            parts.folder(0, "shipped").mkdir(parents=True, exist_ok=True)
+            monkeypatch.setattr(parts, "ready", lambda seed: ["shipped"])
             return json.loads(routing.score_all(args, parts, {}).read_text(encoding="utf8"))
 
     first = score("[a]\nb = 1")

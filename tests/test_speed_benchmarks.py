@@ -27,7 +27,7 @@ def test_crf_ends_with_the_ratios_of_its_first_shape(tmp_path, capsys, monkeypat
     monkeypatch.setattr(crf, "SHAPES", ((3, 4, 5), (1, 2, 3)))
     crf.main(["benchmarks/crf.py", "--threads", "1", "--rounds", "2", "--to", str(tmp_path)])
     result = json.loads((tmp_path / "crf.json").read_text(encoding="utf8"))
-    assert set(published("crf")) <= set(result)
+    assert published("crf") <= set(result)
     first = result["shapes"][0]
     assert (first["batch"], first["length"], first["tags"]) == (3, 4, 5)
     for found in (first["loss_and_gradient"], first["decode"]):
@@ -126,7 +126,7 @@ def test_recipe_measures_each_variant_once(tmp_path, variants, capsys, monkeypat
     printed = capsys.readouterr().out
     assert "smaller, seed 0: dev" in printed and "small, seed 0: dev" not in printed
     result = json.loads((tmp_path / "recipe-tiny.json").read_text(encoding="utf8"))
-    assert set(published("recipe")) <= set(result)
+    assert published("recipe") <= set(result)
     assert set(result["variants"]) == {"small", "smaller"}
     assert all(0 <= found["dev"]["f"] <= 1 for found in result["variants"].values())
 
@@ -146,7 +146,7 @@ def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, c
     memory.main([*command, "--without", "bcrf_ner"])
     for name, without in (("memory", None), ("memory-without-bcrf_ner", "bcrf_ner")):
         result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf8"))
-        assert set(published("memory")) <= set(result)
+        assert published("memory") <= set(result)
         assert list(map(int, result["memory_mb"])) == list(range(0, 41, 4)) and result["without"] == without
         assert all(50 < megabytes < 20_000 for megabytes in result["memory_mb"].values())
     with pytest.raises(SystemExit):
@@ -162,15 +162,15 @@ def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, mo
     command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
     timed, call = [], pipelines.call
 
-    def count_and_call(task, job, *others, **options):
+    def count_and_call(task, job, **options):
         timed.append(len(read_docs(job["test"], Vocab())))
-        return call(task, job, *others, **options)
+        return call(task, job, **options)
 
     monkeypatch.setattr(pipelines, "call", count_and_call)
     pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
     assert timed == [3] * 4
     result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))
-    assert set(published("pipelines")) <= set(result)
+    assert published("pipelines") <= set(result)
     first, second = result["pipelines"].values()
     assert first["ratio"] == 1.0 and 0 < first["slowest"] <= first["words_per_second"] <= first["fastest"]
     assert second["ratio"] == pytest.approx(second["words_per_second"] / first["words_per_second"], rel=0.05)

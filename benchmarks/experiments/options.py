@@ -83,7 +83,7 @@ def check_only(only: Optional[Sequence[str]], known: Iterable[str], what: str = 
     unknown = sorted(set(only or ()) - set(known))
     if unknown:
         raise BenchmarkError(f"There is no {what} {', '.join(unknown)}: choose from {'; '.join(known)}.")
-    return list(dict.fromkeys(only or known))
+    return list(dict.fromkeys(known if only is None else only))
 
 
 def program(

@@ -128,12 +128,18 @@ def _quote(argument: str) -> str:
 
 
 def write_result(
-    args: argparse.Namespace, benchmark: str, name: str, commands: Sequence[str] = (), **fields: Any
+    args: argparse.Namespace,
+    benchmark: str,
+    name: str,
+    options: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    **fields: Any,
 ) -> Path:
     """Write `<to>/<name>.json`, in place of one that is there already, and return its path.
 
     args: `to`, the folder; `command`, the script and its arguments; `gpu_id`, where a GPU may be used.
-    benchmark: what was measured, such as "accuracy". commands: others that the result comes from, as they are shown.
+    benchmark: what was measured, such as "accuracy". options: those that the result repeats.
+    commands: others that the result comes from, as they are shown.
     fields: what the benchmark found. Raises BenchmarkError where the file cannot be written.
     """
     made_by = list(dict.fromkeys([*commands, shown_command(args.command)]))
@@ -144,6 +150,7 @@ def write_result(
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": machine(getattr(args, "gpu_id", -1)),
+        **{option: getattr(args, option) for option in options},
         **fields,
     }
     target = args.to / f"{name}.json"

@@ -90,10 +90,15 @@ class ResultFile:
             )
         return self._read(result)
 
+    def commands_so_far(self) -> List[str]:
+        """The commands that have filled it."""
+        result = self._result()
+        return commands_of(result) if result else []
+
     def has(self, variant: str, seed: int, needed: Sequence[str]) -> bool:
         """Tell whether all that is needed is measured."""
-        run = self.rows().get(variant, {}).get("runs", {}).get(str(seed), {})
-        return bool(run) and all(key in run for key in needed)
+        runs = self.rows().get(variant, {}).get("runs", {})
+        return str(seed) in runs and all(key in runs[str(seed)] for key in needed)
 
     def check(self, variant: str, fingerprint: str) -> None:
         """Raise BenchmarkError where a variant was measured with something else."""
@@ -113,9 +118,9 @@ class ResultFile:
             runs[str(seed)] = {**runs.get(str(seed), {}), **run}
             rows[variant]["runs"] = {key: runs[key] for key in sorted(runs, key=int)}
             ordered = {name: rows[name] for name in (*(one for one in order if one in rows), *rows)}
-            result = self._result()
-            commands = [*(commands_of(result) if result else ()), *self.commands]
-            write_result(self.args, self.benchmark, self.name, commands, **self.key, **self._write(ordered))
+            commands = [*self.commands_so_far(), *self.commands]
+            fields = {**self.key, **self._write(ordered)}
+            write_result(self.args, self.benchmark, self.name, commands=commands, **fields)
 
 
 @contextmanager

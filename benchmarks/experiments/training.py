@@ -94,7 +94,7 @@ def fall(config: Config, steps: int, rate: float, evaluations: int) -> None:
     }
 
 
-Measure = Callable[[Variant, CorpusFiles, int, Path], Run]
+Measure = Callable[[Any, CorpusFiles, int, Path], Run]
 """Measures a variant on a corpus with a seed; the folder is empty, and `model-best` in it what is kept with --keep."""
 
 
@@ -102,14 +102,15 @@ def measure_variants(
     result: ResultFile,
     corpus: CorpusFiles,
     names: Iterable[str],
-    make: Callable[[str], Variant],
+    make: Callable[[str], Any],
     needed: Sequence[str],
     measure: Optional[Measure] = None,
 ) -> Path:
     """Measure each variant with each seed, unless it is measured already; keep each run at once.
 
     result: whose `args` have `seeds`, and perhaps `only` (the variants), `keep` and `gpu_id`.
-    names: of all variants, in their order. make: name -> the variant.
+    names: of all variants, in their order. make: name -> the variant, a Variant or what else has
+        a `fingerprint()`.
     needed: what a run holds when it is complete, such as splits.
     measure: by default trains in a process of its own and scores the splits that are needed.
 
@@ -141,8 +142,10 @@ def measure_variants(
             if make(name).fingerprint() != before:
                 raise BenchmarkError(f"{name!r}: config, code or a model has changed meanwhile: measure it again.")
             result.add(name, before, seed, found, order)
-            scores = [f"{key} {100 * value['f']:.2f}" for key, value in found.items() if key in needed and "f" in value]
-            print(f"{name}, seed {seed}: {', '.join(scores)}", flush=True)
+            scores = {key: found[key] for key in needed if "f" in found[key]}
+            if scores:
+                shown = ", ".join(f"{key} {100 * value['f']:.2f}" for key, value in scores.items())
+                print(f"{name}, seed {seed}: {shown}", flush=True)
     return result.path
 
 
