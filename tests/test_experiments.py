@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
@@ -13,6 +14,8 @@ from typing import Any, Dict, List
 import example_benchmark
 import pytest
 import spacy
+from samples import TRAIN
+from spacy.training import Example
 from test_benchmarks import BENCHMARKS, ROOT, write_corpus
 
 sys.path.insert(0, str(BENCHMARKS))
@@ -70,7 +73,7 @@ def check_command(command: str) -> None:
 # Results that grow
 
 
-class Example:
+class Grown:
     """The benchmark of example_benchmark.py on the demo corpus."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture):
@@ -96,11 +99,11 @@ class Example:
 
 
 @pytest.fixture
-def example(tmp_path: Path, capsys: pytest.CaptureFixture) -> Example:
-    return Example(tmp_path / "results", capsys)
+def example(tmp_path: Path, capsys: pytest.CaptureFixture) -> Grown:
+    return Grown(tmp_path / "results", capsys)
 
 
-def test_a_benchmark_is_short_and_its_result_grows(example: Example, tmp_path: Path) -> None:
+def test_a_benchmark_is_short_and_its_result_grows(example: Grown, tmp_path: Path) -> None:
     assert len((ROOT / "tests" / "example_benchmark.py").read_text(encoding="utf8").splitlines()) < 60
     assert example.run("--only", "no R-Drop", "--keep", str(tmp_path / "kept")) == ["no R-Drop, seed 0"]
     assert spacy.load(tmp_path / "kept" / example.path.stem / "no R-Drop-0").pipe_names == ["bcrf_ner"]
@@ -129,7 +132,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train_and_score", lambda *arguments, **options: found)
 
 
-def test_what_cannot_stand_beside_a_result_is_refused(example: Example, untrained: None) -> None:
+def test_what_cannot_stand_beside_a_result_is_refused(example: Grown, untrained: None) -> None:
     example.run("--only", "default")
     before = example.path.read_bytes()
     assert "There is no variant nothing: choose from default; no R-Drop." in example.refused("--only", "nothing")
@@ -142,7 +145,7 @@ def test_what_cannot_stand_beside_a_result_is_refused(example: Example, untraine
 
 
 def test_code_that_does_something_else_ends_what_a_result_can_take(
-    example: Example, untrained: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: Grown, untrained: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "spacy_crfner"
     shutil.copytree(fingerprints.PACKAGE, package)
@@ -153,16 +156,20 @@ def test_code_that_does_something_else_ends_what_a_result_can_take(
     assert '"""' in text
     module.write_text(text.replace('"""', '"""More words. ', 1) + "\n\n# A comment.\n", encoding="utf8")
     assert example.run("--only", "default", "--seeds", "1") == ["default, seed 1"]
+    # Nor does code that the variant has no use for.
+    with (package / "routing" / "model.py").open("a", encoding="utf8") as other:
+        other.write("\n\nMORE = 1\n")
+    assert example.run("--only", "default", "--seeds", "2") == ["default, seed 2"]
     module.write_text(f"{text}\n\nMORE = 1\n", encoding="utf8")
     measured = example.result()["variants"]["default"]
-    assert "'default' was measured with another config, code" in example.refused("--only", "default", "--seeds", "2")
+    assert "'default' was measured with another config, code" in example.refused("--only", "default", "--seeds", "3")
     # What was not measured yet is measured with the code of today, beside what stays.
     assert example.run("--only", "no R-Drop") == ["no R-Drop, seed 0"]
     variants = example.result()["variants"]
     assert variants["default"] == measured and variants["no R-Drop"]["fingerprint"] != measured["fingerprint"]
 
 
-def test_several_runs_fill_one_file(example: Example, untrained: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_runs_fill_one_file(example: Grown, untrained: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with variants that a run does not know; but no seed of a variant that was measured with something else."""
     example.run("--only", "default")
     train = training.train_and_score
@@ -222,6 +229,36 @@ def test_contents_of_used_models_change_the_fingerprint(tmp_path: Path) -> None:
     assert fingerprints.model_fingerprint(str(tmp_path / "vectors"), ["log", "strings.json"]) == (
         fingerprints.model_fingerprint(str(tmp_path / "copy"), ["strings.json"])
     )
+
+
+@pytest.mark.parametrize("name, elsewhere", [("bcrf_ner", "routing"), ("weak_class", "back_attention")])
+def test_the_code_of_a_config_is_what_runs_with_it(name: str, elsewhere: str) -> None:
+    """No function of another module is called; what it does not need may change."""
+    config = training.read_config(ROOT / "configs" / f"{name}.cfg", {})
+    if "routing" in config:
+        config["routing"]["weak_labels"] = ["ORG"]
+    needed = {str(path) for path in fingerprints.needed_modules(config.to_str(interpolate=False))}
+    called = set()
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        if frame.f_code.co_filename.startswith(str(fingerprints.PACKAGE)):
+            called.add(frame.f_code.co_filename)
+
+    def use() -> None:
+        nlp = spacy.util.load_model_from_config(config.interpolate(), auto_fill=True)
+        examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN[:4]]
+        nlp.initialize(lambda: examples)
+        nlp.update(examples, drop=0.1, annotates=[pipe for pipe in nlp.pipe_names if pipe == "weak_class_router"])
+        nlp.evaluate(examples)
+
+    use()  # spaCy imports what other components need too
+    sys.setprofile(note)
+    try:
+        use()
+    finally:
+        sys.setprofile(None)
+    assert called and called <= needed
+    assert not any(f"{os.sep}{elsewhere}{os.sep}" in path for path in needed)
 
 
 def test_corpus_and_limit_change_the_fingerprint(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import ast
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
-from typing import Sequence
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 from spacy.util import is_package
 
@@ -17,6 +17,42 @@ SHARED = (HERE / "training.py", HERE / "scores.py", HERE / "corpora.py")
 """What trains, scores and reads corpora, for all benchmarks."""
 
 
+def code_fingerprint(config: str, *others: Path) -> str:
+    """Digest what the modules of the package do that a config needs. Comments, docstrings and layout do not count.
+
+    config: its text. others: modules beside the package that it needs.
+    """
+    modules = [*SHARED, *others, *needed_modules(config, *others)]
+    return fingerprint([[path.name, _read(path, path.stat().st_mtime_ns)[0]] for path in modules])
+
+
+def needed_modules(config: str, *others: Path) -> List[Path]:
+    """Find the modules of the package that register what a config names, and all that these import or name in turn."""
+    registered = {entry.name: entry.value.partition(":")[0] for entry in distribution("spacy-crfner").entry_points}
+    waiting = [module for name, module in registered.items() if f'"{name}"' in config]
+    needed: Dict[Path, None] = {}
+    paths = [*SHARED, *others]
+    while waiting or paths:
+        if not paths:
+            # A package runs before its modules; what the whole package offers is only looked up.
+            parts = waiting.pop().split(".")[1:]
+            ends = [PACKAGE.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+            files = [path for end in ends for path in (end / "__init__.py", end.with_suffix(".py")) if path.exists()]
+            paths = [path for path in files if path not in needed]
+            needed.update(dict.fromkeys(paths))
+            continue
+        path = paths.pop()
+        _, imported, strings = _read(path, path.stat().st_mtime_ns)
+        waiting += imported
+        waiting += [module for name, module in registered.items() if any(_names(text, name) for text in strings)]
+    return sorted(needed)
+
+
+def _names(text: str, name: str) -> bool:
+    """Tell whether a string is a name, or a config with this name in it; an error message may speak of components."""
+    return text == name or f'"{name}"' in text
+
+
 class _WithoutText(ast.NodeTransformer):
     """Takes out docstrings, and strings that stand by themselves."""
 
@@ -25,15 +61,26 @@ class _WithoutText(ast.NodeTransformer):
 
 
 @cache
-def _code(path: Path, changed: int) -> str:
-    return ast.unparse(_WithoutText().visit(ast.parse(path.read_text(encoding="utf8"))))
+def _read(path: Path, changed: int) -> Tuple[str, List[str], List[str]]:
+    """What a module does, the names of modules that it imports (or of what stands in them), and its strings."""
+    tree = _WithoutText().visit(ast.parse(path.read_text(encoding="utf8")))
+    strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return ast.unparse(tree), list(_imports(tree, path)), strings
 
 
-def code_fingerprint(*others: Path) -> str:
-    """Digest what the package does: comments, docstrings and layout do not count. others: modules beside it."""
-    modules = [(path.relative_to(PACKAGE).as_posix(), path) for path in sorted(PACKAGE.rglob("*.py"))]
-    modules += [(path.name, path) for path in (*SHARED, *others)]
-    return fingerprint([[name, _code(path, path.stat().st_mtime_ns)] for name, path in modules])
+def _imports(tree: ast.AST, path: Path) -> Iterator[str]:
+    own = [PACKAGE.name, *path.relative_to(PACKAGE).parts] if path.is_relative_to(PACKAGE) else []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = (
+                [*own[: -node.level], *([node.module] if node.module else [])] if node.level else [node.module or ""]
+            )
+            names = [".".join([*start, alias.name]) for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == PACKAGE.name)
 
 
 def model_fingerprint(model: str, ignored: Sequence[str] = ()) -> str:

@@ -48,7 +48,7 @@ class Variant:
         # Neither the corpus, which has a fingerprint of its own, nor what is only kept to save time.
         models = {key: path for key, path in used.items() if key not in ("train", "dev", "cache")}
         contents = {key: model_fingerprint(path, self.ignored) for key, path in models.items()}
-        return fingerprint(text, contents, code_fingerprint(*([self.code] if self.code else [])))[:16]
+        return fingerprint(text, contents, code_fingerprint(text, *([self.code] if self.code else [])))[:16]
 
 
 def read_config(path: Path, overrides: Mapping[str, Any]) -> Config:
