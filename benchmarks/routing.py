@@ -1,7 +1,8 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
 Every part is trained by itself, and once, and kept in the work folder. The methods whose parts are there (with --only,
-perhaps not all) are scored on dev, and on test with --test, which is for the end.
+perhaps not all) are scored on dev, and on test with --test, which is for the end. With --steps, a tagger is trained for
+so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0, and other parts accordingly.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -305,3 +306,10 @@ def test_numbers_are_checked(value: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         parser.parse_args(["--corpus", "a", "--steps", value])
     assert "--steps" in capsys.readouterr().err
+
+
+def test_workers_need_neither_spacy_nor_this_package() -> None:
+    """Other systems are measured in environments of their own."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['spacy', 'thinc', 'torch', 'spacy_crfner']))"
+    code = f"{blocked}; sys.path.insert(0, {str(BENCHMARKS)!r}); import experiments.workers"
+    subprocess.run([sys.executable, "-c", code], check=True)
