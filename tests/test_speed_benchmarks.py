@@ -83,6 +83,34 @@ def test_speed_says_which_worker_failed(tmp_path):
         speed.run_job(job, "train", 1, tmp_path)
 
 
+def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
+    order = []
+
+    def measured(task, job, folder, **options):
+        order.append((task, Path(job["model"]).name))
+        assert "load" in job or Path(job["config"]).exists()
+        return {"words_per_second": 10.0 * len(order), "peak_memory_mb": 5.0}
+
+    monkeypatch.setattr(speed, "call", measured)
+    monkeypatch.setattr(speed, "flair_python", lambda wanted: None)
+    folder = write_corpus(tmp_path / "corpus", {"train": 2, "test": 1})
+    files = [f"--{split}={folder / split}.conll.gz" for split in ("train", "test")]
+    speed.main(["benchmarks/speed.py", *files, "--vectors", "none", "--rounds", "2", "--to", str(tmp_path)])
+    models = ["model-0", "model-1", "model-2"]
+    train = [("speed_spacy.train", model) for model in models]
+    assert order == [*train * 2, *[("speed_spacy.predict", model) for model in (*models, "model-0")] * 2]
+    result = json.loads((tmp_path / "speed.json").read_text(encoding="utf8"))
+    assert published("speed") <= set(result)
+    assert list(result["systems"]) == [speed.OURS, speed.ACCURACY, speed.EFFICIENCY, speed.INT8]
+    assert result["systems"][speed.OURS] == {
+        "train_words_per_second": 25.0,
+        "train_peak_memory_mb": 5.0,
+        "predict_words_per_second": 90.0,
+        "predict_peak_memory_mb": 5.0,
+    }
+    assert result["corpus"] == {"train": "corpus/train.conll.gz", "test": "corpus/test.conll.gz"}
+
+
 def test_speed_ratios_are_ours_against_theirs():
     def system(train, predict):
         return {"train_words_per_second": train, "predict_words_per_second": predict}
