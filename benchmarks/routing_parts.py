@@ -1,10 +1,9 @@
 """What routing.py trains: taggers and routers, each by itself, so that they can be put together in many ways."""
 
-from pathlib import Path
 from typing import Any, Dict, List
 
-from recipe import fall
-from record import ROOT
+from experiments.record import ROOT
+from experiments.training import fall
 from thinc.api import Config
 
 TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
@@ -144,15 +143,9 @@ def in_steps(config: Config, steps: int) -> Config:
         steps = max(1, steps // 2)
     if config["corpora"]["train"].get("method") == "drop":
         steps = max(1, steps // 4)
-    if any(component.get("train_on") == "once" for component in components.values()):
+    if any((component.get("sentences") or {}).get("train") == "once" for component in components.values()):
         steps = steps * 3 // 2
     config["training"]["batcher"]["size"] = 1000
     # A whole pipeline is tuned whenever it is evaluated, which takes some minutes.
     fall(config, steps, 0.0015, evaluations=4 if len(components) > 1 else 8)
-    return config
-
-
-def with_paths(config: Config, files: Dict[str, Path], vectors: str, seed: int) -> Config:
-    config["paths"].update(train=str(files["train"]), dev=str(files["dev"]), vectors=vectors)
-    config["system"]["seed"] = seed
     return config
