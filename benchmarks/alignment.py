@@ -1,9 +1,11 @@
-"""How well a translator carries names over: how many words of entities stand in the translation as they are, and how
-often the attention of those that it has translated so is highest there. On parallel text: BLEU, and how often the
-attention of a name that stands in both sides is highest at itself. With examples.
+r"""How well a translator carries names over.
+
+How many words of entities stand in the translation as they are, and how often the attention of those that it has
+translated so is highest there. On parallel text: BLEU, and how often the attention of a name that stands in both sides
+is highest at itself. With examples.
 
 Example:
-    python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \\
+    python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \
         --parallel tatoeba-es-en --show 20
 """
 
@@ -54,9 +56,11 @@ def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]
 def count_names(
     sentences: Sequence[Any], translations: Sequence[Translation], repeated: Sequence[Set[int]]
 ) -> Dict[str, float]:
-    """Count, of the words of entities, the share that the translation holds as they are, the share that it repeats,
-    which have all of their attention at themselves, and, of those that it has translated to themselves, the share whose
-    attention is highest there.
+    """Count the words of entities that a translation keeps.
+
+    Of these words: the share that the translation holds as they are; the share that it repeats, which have all of their
+    attention at themselves; and, of those that it has translated to themselves, the share whose attention is highest
+    there.
 
     repeated: the places of repeated words in each sentence.
     """
@@ -83,9 +87,11 @@ def count_names(
 
 @torch.no_grad()
 def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dict[str, Any]:
-    """Count, of the words that look like names and stand once in either side of a pair, the share whose attention is
-    highest at themselves, when the network reads the translation that is given, with no name that stands for itself;
-    and the mean of this share over distinct words, since a few are most of them."""
+    """Count the names in both sides of pairs whose attention is highest at themselves.
+
+    Names are words that look so and stand once in either side; the network reads the translation that is given, with no
+    name that stands for itself. Beside the share of all of them, the mean over distinct words, since a few are most.
+    """
     found: Dict[str, List[bool]] = {}
     for source, target in pairs:
         counts = Counter(source), Counter(target)

@@ -1,9 +1,9 @@
-"""Taggers of another language with and without back attention, and with controls in its place.
+r"""Taggers of another language with and without back attention, and with controls in its place.
 
 With --steps, each is trained for so many updates, with a learning rate that falls to 0, else as the configs say.
 
 Example:
-    python benchmarks/back_attention.py --corpus conll2002-es --lang es --limit-train 10% --vectors vectors/es \\
+    python benchmarks/back_attention.py --corpus conll2002-es --lang es --limit-train 10% --vectors vectors/es \
         --translator training/es-en --english training/conll2003/model-best
 """
 

@@ -1,7 +1,7 @@
-"""How much slower a tagger trains with back attention, once the features of all sentences are computed.
+r"""How much slower a tagger trains with back attention, once the features of all sentences are computed.
 
 Example:
-    python benchmarks/back_attention_speed.py --corpus conll2002-es --lang es --vectors vectors/es \\
+    python benchmarks/back_attention_speed.py --corpus conll2002-es --lang es --vectors vectors/es \
         --translator training/es-en --english training/conll2003/model-best --cache training/cache
 """
 

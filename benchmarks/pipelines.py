@@ -1,7 +1,7 @@
-"""Words per second of saved pipelines on the same text, measured in turns, beside the first of them.
+r"""Words per second of saved pipelines on the same text, measured in turns, beside the first of them.
 
 Example:
-    python benchmarks/pipelines.py --corpus gmb --name speed-gmb \\
+    python benchmarks/pipelines.py --corpus gmb --name speed-gmb \
         --models single=training/single/model-best routed=training/routed/model-best
 """
 

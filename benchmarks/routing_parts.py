@@ -128,8 +128,9 @@ def _bernoulli(**parameters: float) -> Dict[str, Any]:
 
 
 def in_steps(config: Config, steps: int) -> Config:
-    """The same config for a large corpus and a given time: so many updates of 1,000 words, without R-Drop, with a
-    learning rate that falls to 0 with the last of them.
+    """Change a config for a large corpus and a given time.
+
+    It makes so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0 with the last of them.
 
     Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter. A
     pipeline of which one tagger skips what the corpus repeats has half as many again, so that this tagger sees no fewer

@@ -1,5 +1,6 @@
-"""Words per second, in training and at prediction, and peak memory: `bcrf_ner`, spaCy's `ner` in both of its
-quickstart configurations and, where it is installed, flair. All are measured in turns within one run.
+"""Words per second, in training and at prediction, and peak memory, all measured in turns within one run.
+
+Of `bcrf_ner`, spaCy's `ner` in both of its quickstart configurations and, where it is installed, flair.
 
 Examples:
     python benchmarks/speed.py --corpus conll2003-en --train-corpus conll2003-en-20 --vectors en_core_web_md

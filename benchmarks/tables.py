@@ -68,8 +68,11 @@ def rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
 
 
 def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
-    """Make such rows of entries that have split -> seed -> scores: the scores of each split, and `scored`, those on
-    test where it was scored, else on dev, with their `split` and `number` of seeds."""
+    """Make such rows of entries that have split -> seed -> scores.
+
+    A row has the scores of each split, and `scored`, those on test where it was scored, else on dev, with their `split`
+    and `number` of seeds.
+    """
 
     def make(results: List[Row]) -> List[Row]:
         rows = []
@@ -301,9 +304,9 @@ def make_table(page: str, mark: str, folder: Path = RESULTS) -> str:
     return write_table(columns, made) if columns else write_table(*made)
 
 
-def with_table(text: str, mark: str, content: str) -> str:
+def with_table(text: str, mark: str, content: str, script: str = "benchmarks/tables.py") -> str:
     """Replace what stands between the marks in the text of a page. Raises ValueError where there are none."""
-    begin, end = f"<!-- {mark}: written by benchmarks/tables.py -->\n", f"<!-- end of {mark} -->\n"
+    begin, end = f"<!-- {mark}: written by {script} -->\n", f"<!-- end of {mark} -->\n"
     before, begun, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not begun or not closed:

@@ -19,7 +19,7 @@ import spacy
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from tables import table, with_table  # noqa: E402
+from tables import with_table  # noqa: E402
 
 PAGE = ROOT / "docs" / "components.md"
 SCRIPT = "scripts/write_reference.py"
@@ -27,17 +27,21 @@ SCRIPT = "scripts/write_reference.py"
 FACTORIES = ("bcrf_ner", "weak_class_router", "ner_vote", "back_attention")
 
 FUNCTIONS = {
-    "losses": ("spacy_crfner.crf.losses", "Loss", "A sentence costs"),
-    "decoders": ("spacy_crfner.tagging.decoders", "Decoder", "Picks"),
-    "selections": ("spacy_crfner.routing.sentence_selection", "Selection", "Chooses"),
-    "losses of a router": ("spacy_crfner.routing.losses", "Loss", "A sentence costs"),
-    "translators": ("spacy_crfner.back_attention.translators", "Translator", "Gives"),
-    "augmenters": ("spacy_crfner.corpora.augment", "Augmenter", "Does"),
-    "readers": ("spacy_crfner.corpora.sampling", "Reader", "Gives"),
-    "callbacks": ("spacy_crfner.routing.threshold", "Callback", "Does"),
-    "layers": ("spacy_architectures", "Architecture", "Gives"),
+    "losses": ("spacy_crfner.crf.losses", "Loss"),
+    "decoders": ("spacy_crfner.tagging.decoders", "Decoder"),
+    "selections": ("spacy_crfner.routing.sentence_selection", "Selection"),
+    "losses of a router": ("spacy_crfner.routing.losses", "Loss"),
+    "translators": ("spacy_crfner.back_attention.translators", "Translator"),
+    "augmenters": ("spacy_crfner.corpora.augment", "Augmenter"),
+    "scorers": ("spacy_scorers", "Scorer"),
+    "layers": ("spacy_architectures", "Architecture"),
 }
-"""Mark on the page -> the module of the functions, or their group, and the heads of the first and the last column."""
+"""Mark on the page -> the module of the functions, or their group, and the head of the first column."""
+
+
+def table(header: List[str], rows: List[List[str]]) -> str:
+    """Write a table in Markdown."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, ["---"] * len(header), *rows))
 
 
 def entry_points() -> Iterator[Tuple[str, str, str]]:
@@ -102,7 +106,7 @@ def factory_table(name: str) -> str:
     return table(["Argument", "Default", "Meaning"], rows)
 
 
-def function_table(where: str, first: str, last: str) -> str:
+def function_table(where: str, kind: str) -> str:
     """Make a row for each registered function of a module or a group."""
     rows: List[List[str]] = []
     for group, name, target in entry_points():
@@ -114,7 +118,7 @@ def function_table(where: str, first: str, last: str) -> str:
                 for own in parameters
             ]
             rows.append([f"`{name}`", ", ".join(arguments), summary(function).replace("|", "\\|")])
-    return table([first, "Arguments", last], rows)
+    return table([kind, "Arguments", "What it does"], rows)
 
 
 def page() -> str:

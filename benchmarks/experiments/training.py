@@ -78,9 +78,9 @@ def base_overrides(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def fall(config: Config, steps: int, rate: float, evaluations: int) -> None:
-    """Let a config make so many updates, with a learning rate that rises to `rate` in a twentieth of them and falls to
-    0 with the last.
+    """Let a config make so many updates with a learning rate that falls.
 
+    rate: the highest, to which it rises in a twentieth of the updates; it is 0 with the last.
     evaluations: how many; the last one is at the end where `steps` is a multiple of their number.
     """
     training = config["training"]

@@ -21,8 +21,9 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def call(
     task: str, job: Dict[str, Any], folder: Path, *, python: str = sys.executable, threads: Optional[int] = None
 ) -> Dict[str, Any]:
-    """Call a function in a new process, so that it inherits no memory, caches or random state; return what it returns
-    and its `peak_memory_mb`.
+    """Call a function in a new process, so that it inherits no memory, caches or random state.
+
+    Returns what it returns, and its `peak_memory_mb`.
 
     task: module beside the benchmarks and function, such as `speed_spacy.train`; takes and returns what JSON holds.
     job: its argument. folder: for the job and the result. python: the interpreter. threads: its limit; None: no other.

@@ -1,4 +1,4 @@
-"""`python -m spacy crfner config`"""
+"""`python -m spacy crfner config`: parse, call, print."""
 
 from pathlib import Path
 from typing import Annotated, Optional

@@ -1,4 +1,4 @@
-"""`python -m spacy crfner convert`"""
+"""`python -m spacy crfner convert`: parse, call, print."""
 
 from pathlib import Path
 from typing import Annotated, Any, Dict, List, Optional

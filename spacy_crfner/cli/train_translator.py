@@ -1,4 +1,4 @@
-"""`python -m spacy crfner train-translator`"""
+"""`python -m spacy crfner train-translator`: parse, call, print."""
 
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
@@ -82,7 +82,7 @@ HEADER = f"{'updates':>8} {'epoch':>6} {'minutes':>8} {'train loss':>11} {'dev l
 
 
 def print_line(found: Dict[str, Any]) -> None:
-    """A line for an evaluation; a star for the best so far."""
+    """Print a line for an evaluation; a star for the best so far."""
     print(
         f"{found['update']:>8} {found['epoch']:>6} {found['minutes']:>8.1f} {found['train_loss']:>11.3f} "
         f"{found['dev_loss']:>9.3f} {found['dev_bleu']:>9.1f}{' *' if found['best'] else ''}",

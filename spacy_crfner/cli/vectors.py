@@ -1,4 +1,4 @@
-"""`python -m spacy crfner vectors`"""
+"""`python -m spacy crfner vectors`: parse, call, print."""
 
 from pathlib import Path
 from typing import Annotated, List, Optional
