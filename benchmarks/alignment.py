@@ -1,24 +1,25 @@
-"""How well a translator carries names over: how many words of entities stand in the translation as they are, and how
-often the attention of those that it has translated so is highest there. On parallel text: BLEU, and how often the
-attention of a name that stands in both sides is highest at itself. With examples.
+r"""How well a translator carries names over.
+
+How many words of entities stand in the translation as they are, and how often the attention of those that it has
+translated so is highest there. On parallel text: BLEU, and how often the attention of a name that stands in both sides
+is highest at itself. With examples.
 
 Example:
-    python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \\
+    python benchmarks/alignment.py --corpus conll2002-es --lang es --translator training/es-en \
         --parallel tatoeba-es-en --show 20
 """
 
 import argparse
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Sequence, Set
 
 import torch
-from documents import convert_corpus, find_sources, read_docs
-from record import DATA_VARIABLE, RESULTS, clear_errors, write_result
+from experiments.corpora import open_corpus, read_docs
+from experiments.options import make_parser, positive, program
+from experiments.record import DATA_VARIABLE, write_result
 from spacy.vocab import Vocab
 
 from spacy_crfner.back_attention.alignment import between_words
@@ -31,27 +32,18 @@ from spacy_crfner.back_attention.translator_training import bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
 from spacy_crfner.training_loop import LOG
 
-FIELDS = ("corpus", "lang", "sentences", "training", "parallel", "bleu", "shared_names", "names")
-"""The fields of a result beside those of every benchmark."""
-
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
-    parser.add_argument("--lang", required=True, metavar="CODE", help="language of the corpus")
+    parser = make_parser(__doc__, "name", required=["corpus", "lang"])
     parser.add_argument("--translator", required=True, type=Path, metavar="PATH", help="folder of a translator")
     parser.add_argument("--parallel", metavar="NAME", help="folder of parallel text, below that of the corpora")
-    parser.add_argument("--limit", type=int, default=500, metavar="N", help="sentences of each kind (default: 500)")
+    parser.add_argument("--limit", type=positive(int), default=500, metavar="N", help="sentences of each kind (500)")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print so many sentences, translated")
-    parser.add_argument("--name", help="stem of the result file (default: alignment-<corpus>)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     return parser.parse_args(arguments)
 
 
 def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]:
-    """The places of the words that a translator repeats instead of translating them."""
+    """Find the places of the words that a translator repeats instead of translating them."""
     places: Set[int] = set()
     start = 0
     for part in cut(words, translator.settings["longest"]):
@@ -64,9 +56,11 @@ def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]
 def count_names(
     sentences: Sequence[Any], translations: Sequence[Translation], repeated: Sequence[Set[int]]
 ) -> Dict[str, float]:
-    """Of the words of entities: the share that the translation holds as they are, the share that it repeats, which have
-    all of their attention at themselves, and, of those that it has translated to themselves, the share whose attention
-    is highest there.
+    """Count the words of entities that a translation keeps.
+
+    Of these words: the share that the translation holds as they are; the share that it repeats, which have all of their
+    attention at themselves; and, of those that it has translated to themselves, the share whose attention is highest
+    there.
 
     repeated: the places of repeated words in each sentence.
     """
@@ -93,9 +87,11 @@ def count_names(
 
 @torch.no_grad()
 def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dict[str, Any]:
-    """Of the words that look like names and stand once in either side of a pair: the share whose attention is highest
-    at themselves, when the network reads the translation that is given, with no name that stands for itself; and the
-    mean of this share over distinct words, since a few are most of them."""
+    """Count the names in both sides of pairs whose attention is highest at themselves.
+
+    Names are words that look so and stand once in either side; the network reads the translation that is given, with no
+    name that stands for itself. Beside the share of all of them, the mean over distinct words, since a few are most.
+    """
     found: Dict[str, List[bool]] = {}
     for source, target in pairs:
         counts = Counter(source), Counter(target)
@@ -120,16 +116,14 @@ def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dic
 
 
 def read_log(translator: Path) -> List[Dict[str, Any]]:
-    """The evaluations of a translator's training, which stand beside it."""
+    """Read the evaluations of a translator's training, which stand beside it."""
     log = translator / LOG
     return [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()] if log.exists() else []
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
-    sources = find_sources(args.corpus, None, {})
-    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        files = convert_corpus({"dev": sources["dev"]}, Path(temporary), args.lang)
-        docs = [doc for doc in read_docs(files["dev"], Vocab()) if doc.ents][: args.limit]
+def run(args: argparse.Namespace) -> Path:
+    with open_corpus(args, needed=["dev"]) as corpus:
+        docs = [doc for doc in read_docs(corpus.files["dev"], Vocab()) if doc.ents][: args.limit]
     sentences = [[token.text for token in doc] for doc in docs]
     names: Dict[str, Any] = {}
     for how in PROTECT:
@@ -148,26 +142,19 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         shared = count_shared_names(translator, pairs)
         print(f"BLEU on test: {score}; names that both sides share: {shared}")
     return write_result(
-        args.to,
-        benchmark="alignment",
-        name=args.name or f"alignment-{args.corpus}",
-        arguments=command,
-        corpus=args.corpus,
-        lang=args.lang,
+        args,
+        "alignment",
+        args.name or f"alignment-{args.corpus}",
+        ("corpus", "lang", "parallel"),
         sentences=len(sentences),
         training=read_log(args.translator),
-        parallel=args.parallel,
         bleu=score,
         shared_names=shared,
         names=names,
     )
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    with clear_errors():
-        print(run(parse_args(command[1:]), command))
-
+main = program(parse_args, run)
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

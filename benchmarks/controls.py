@@ -17,8 +17,10 @@ INNER = "inner.json"
 
 
 class Shuffled:
-    """Translates as another translator does, and gives every word what comes from another one of the sentence: it
-    still knows what the sentence holds, but not where."""
+    """Translates as another translator does, and gives every word what comes from another word of the sentence.
+
+    It still knows what the sentence holds, but not where.
+    """
 
     kind = "controls.saved_shuffled.v1"
 

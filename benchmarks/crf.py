@@ -5,23 +5,21 @@ Example:
 """
 
 import argparse
-import sys
-from pathlib import Path
-from statistics import median
+from functools import partial
 from time import perf_counter
 from typing import Any, Callable, Dict, List, Sequence
 
 import torch
 import torchcrf
-from record import RESULTS, BenchmarkError, clear_errors, write_result
+from experiments.errors import BenchmarkError
+from experiments.options import make_parser, program
+from experiments.record import write_result
+from experiments.workers import in_turns, medians
 
 from spacy_crfner.crf import Potentials, nll, viterbi
 
 SHAPES = ((256, 50, 17), (128, 25, 17), (64, 50, 41), (64, 50, 73), (1, 50, 17))
 """Sequences, tokens a sequence, tags. The first is the one that is reported last."""
-
-FIELDS = ("seed", "rounds", "shapes")
-"""The fields of a result beside those of every benchmark."""
 
 
 class Case:
@@ -76,17 +74,18 @@ class Case:
 
 
 def compare(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> Dict[str, Any]:
-    """Median milliseconds of both, measured in turns, and how many times as long theirs takes."""
-    times: Dict[Callable, List[float]] = {ours: [], theirs: []}
-    for _ in range(rounds):
-        for function, values in times.items():
-            # Once before the clock starts: neither should pay for what the other put out of the caches.
-            function()
-            start = perf_counter()
-            function()
-            values.append(1000.0 * (perf_counter() - start))
-    our_ms, their_ms = median(times[ours]), median(times[theirs])
-    return {"ours_ms": round(our_ms, 3), "pytorch_crf_ms": round(their_ms, 3), "ratio": round(their_ms / our_ms, 2)}
+    """Take median milliseconds of both, measured in turns, and how many times as long theirs takes."""
+
+    def timed(function: Callable[[], Any]) -> Dict[str, float]:
+        # Once before the clock starts: neither should pay for what the other put out of the caches.
+        function()
+        start = perf_counter()
+        function()
+        return {"ms": 1000.0 * (perf_counter() - start)}
+
+    found = in_turns({"ours": partial(timed, ours), "theirs": partial(timed, theirs)}, rounds, shown=None)
+    our_ms, their_ms = (medians(found[name], 3)["ms"] for name in ("ours", "theirs"))
+    return {"ours_ms": our_ms, "pytorch_crf_ms": their_ms, "ratio": round(their_ms / our_ms, 2)}
 
 
 def measure(batch: int, length: int, tags: int, rounds: int) -> Dict[str, Any]:
@@ -102,41 +101,18 @@ def measure(batch: int, length: int, tags: int, rounds: int) -> Dict[str, Any]:
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of torch (default: 2)")
-    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="measurements of each (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--name", default="crf", help="stem of the result file (default: crf)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
-    args = parser.parse_args(arguments)
-    for option in ("threads", "rounds"):
-        if getattr(args, option) < 1:
-            parser.error(f"--{option} must be 1 or more, not {getattr(args, option)}.")
-    return args
+    return make_parser(__doc__, "seed", defaults={"threads": 2, "rounds": 20, "name": "crf"}).parse_args(arguments)
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    args = parse_args(command[1:])
+def run(args: argparse.Namespace) -> str:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     shapes = []
-    with clear_errors():
-        for shape in SHAPES:
-            shapes.append(measure(*shape, args.rounds))
-            print(_line(shapes[-1]), flush=True)
-        write_result(
-            args.to,
-            benchmark="crf",
-            name=args.name,
-            arguments=command,
-            seed=args.seed,
-            rounds=args.rounds,
-            shapes=shapes,
-        )
-    print(f"loss+gradient {shapes[0]['loss_and_gradient']['ratio']} decode {shapes[0]['decode']['ratio']}")
+    for shape in SHAPES:
+        shapes.append(measure(*shape, args.rounds))
+        print(_line(shapes[-1]), flush=True)
+    write_result(args, "crf", args.name, ("seed", "rounds"), shapes=shapes)
+    return f"loss+gradient {shapes[0]['loss_and_gradient']['ratio']} decode {shapes[0]['decode']['ratio']}"
 
 
 def _line(shape: Dict[str, Any]) -> str:
@@ -148,5 +124,7 @@ def _line(shape: Dict[str, Any]) -> str:
     return f"{shape['batch']} x {shape['length']} x {shape['tags']}: {', '.join(times)}"
 
 
+main = program(parse_args, run)
+
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

@@ -9,37 +9,32 @@ Examples:
 
 import argparse
 import random
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, Iterator, List, Sequence
 
 import spacy
 import torch
-from record import RESULTS, ROOT, BenchmarkError, clear_errors, shown_path, write_result
+from experiments.errors import BenchmarkError
+from experiments.options import make_parser, program
+from experiments.record import ROOT, shown_path, write_result
+from experiments.workers import memory_mb
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_crfner.corpora.columns import read_columns
-
-FIELDS = ("model", "without", "docs", "words", "words_per_second", "memory_mb")
-"""The fields of a result beside those of every benchmark."""
 
 WORDS_A_DOC = 5
 DOCS_A_ZONE = 10_000
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = make_parser(__doc__, "name")
     text = ROOT / "assets" / "news" / "train.conll"
     parser.add_argument("--model", required=True, type=Path, metavar="PATH", help="a trained pipeline")
     parser.add_argument("--text", type=Path, default=text, metavar="PATH", help="where words come from (demo corpus)")
     parser.add_argument("--docs", type=int, default=1_000_000, metavar="N", help="documents (default: 1,000,000)")
     parser.add_argument("--without", metavar="NAME", help="leave this component out, to see what spaCy itself needs")
-    parser.add_argument("--name", help="stem of the result file (default: memory, or memory-without-NAME)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
     if args.docs < 10:
         parser.error(f"--docs must be 10 or more, not {args.docs}.")
@@ -47,21 +42,15 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def make_docs(nlp: Language, words: List[str], first: int, number: int) -> Iterator[Doc]:
-    """Documents of consecutive words of a corpus, and a number that no other document has."""
+    """Make documents of consecutive words of a corpus, and a number that no other document has."""
     for document in range(first, first + number):
         start = random.randrange(len(words) - WORDS_A_DOC)
         yield Doc(nlp.vocab, words=[*words[start : start + WORDS_A_DOC - 1], f"N{document}"])
 
 
-def memory_mb() -> float:
-    """What the process holds now."""
-    status = Path("/proc/self/status").read_text(encoding="utf8")
-    return round(int(status.partition("VmRSS:")[2].split()[0]) / 1024, 1)
-
-
 def measure(nlp: Language, words: List[str], docs: int) -> Dict[str, Any]:
-    """Memory after each tenth of the documents."""
-    done, memory, start = 0, {"0": memory_mb()}, perf_counter()
+    """Read the memory after each tenth of the documents."""
+    done, memory, start = 0, {"0": memory_mb("VmRSS")}, perf_counter()
     for tenth in range(1, 11):
         until = docs * tenth // 10
         while done < until:
@@ -70,13 +59,13 @@ def measure(nlp: Language, words: List[str], docs: int) -> Dict[str, Any]:
                 for _ in nlp.pipe(make_docs(nlp, words, done, number)):
                     pass
             done += number
-        memory[str(done)] = memory_mb()
+        memory[str(done)] = memory_mb("VmRSS")
         print(f"{done:,} documents: {memory[str(done)]:,.0f} MB", flush=True)
     speed = docs * WORDS_A_DOC / (perf_counter() - start)
     return {"docs": docs, "words": docs * WORDS_A_DOC, "words_per_second": round(speed), "memory_mb": memory}
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+def run(args: argparse.Namespace) -> Path:
     torch.set_num_threads(1)
     random.seed(0)
     if not args.model.is_dir():
@@ -89,15 +78,10 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
         nlp.remove_pipe(args.without)
     found = measure(nlp, words, args.docs)
     name = args.name or ("memory" if args.without is None else f"memory-without-{args.without}")
-    model = {"model": shown_path(args.model), "without": args.without}
-    return write_result(args.to, benchmark="memory", name=name, arguments=command, **model, **found)
+    return write_result(args, "memory", name, ["without"], model=shown_path(args.model), **found)
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    with clear_errors():
-        print(run(parse_args(command[1:]), command))
-
+main = program(parse_args, run)
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

@@ -1,101 +1,58 @@
-"""Words per second of saved pipelines on the same text, measured in turns, beside the first of them.
+r"""Words per second of saved pipelines on the same text, measured in turns, beside the first of them.
 
 Example:
-    python benchmarks/pipelines.py --corpus gmb --name speed-gmb \\
+    python benchmarks/pipelines.py --corpus gmb --name speed-gmb \
         --models single=training/single/model-best routed=training/routed/model-best
 """
 
 import argparse
-import sys
+from functools import partial
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any, Dict, List, Sequence
+from typing import Dict, Sequence
 
-from documents import convert_corpus, find_sources
-from record import RESULTS, BenchmarkError, check_positive, clear_errors, write_result
-from speed import run_job
-
-FIELDS = ("corpus", "limit_test", "threads", "rounds", "pipelines")
-"""The fields of a result beside those of every benchmark."""
+from experiments.corpora import open_corpus
+from experiments.errors import BenchmarkError
+from experiments.options import make_parser, program
+from experiments.record import write_result
+from experiments.workers import call, in_turns, medians, speeds
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--corpus", metavar="NAME", help="folder of the corpora, see accuracy.py")
-    for split in ("train", "test"):
-        parser.add_argument(f"--{split}", type=Path, metavar="PATH", help=f"the {split} file")
-    parser.add_argument("--limit-test", metavar="N|P%", help="measure on the first N sentences, or P per cent")
+    names = ["corpus", "train-file", "test-file", "limit-test", "threads", "rounds"]
+    parser = make_parser(__doc__, *names, defaults={"name": "pipelines"})
     parser.add_argument("--models", required=True, nargs="+", metavar="NAME=PATH", help="saved pipelines")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
-    parser.add_argument("--name", default="pipelines", help="stem of the result file (default: pipelines)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
-    args = parser.parse_args(arguments)
-    check_positive(parser, args, "threads", "rounds")
-    return args
+    return parser.parse_args(arguments)
 
 
 def parse_models(named: Sequence[str]) -> Dict[str, Path]:
-    """Name -> folder, from NAME=PATH."""
+    """Read name -> folder from NAME=PATH."""
     models = {}
-    for one in named:
-        name, found, path = one.partition("=")
-        if not name or not found or name in models:
-            raise BenchmarkError(f"--models {one}: give every pipeline a name of its own, as in single=PATH.")
+    for model in named:
+        name, equals, path = model.partition("=")
+        if not name or not equals or name in models:
+            raise BenchmarkError(f"--models {model}: give every pipeline a name of its own, as in single=PATH.")
         if not (Path(path) / "config.cfg").is_file():
             raise BenchmarkError(f"{path}: there is no pipeline in this folder: check --models.")
         models[name] = Path(path)
     return models
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
+def run(args: argparse.Namespace) -> Path:
     models = parse_models(args.models)
-    sources = find_sources(args.corpus, None, {"train": args.train, "test": args.test}, ("train", "test"))
-    needed = {split: sources[split] for split in ("train", "test")}
-    found: Dict[str, List[Dict[str, Any]]] = {name: [] for name in models}
-    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        folder = Path(temporary)
-        converted = convert_corpus(needed, folder, "en", limit_test=args.limit_test)
-        files = {split: str(path) for split, path in converted.items()}
-        for number in range(args.rounds):
-            for name, model in models.items():
-                job = {"python": sys.executable, "model": str(model), **files}
-                found[name].append(run_job(job, "predict", args.threads, folder))
-                speed = found[name][-1]["words_per_second"]
-                print(f"Round {number + 1} of {args.rounds}: {name} {speed:,.0f} words per second", flush=True)
-    base = median(one["words_per_second"] for one in found[next(iter(models))])
-    pipelines = {}
+    with open_corpus(args, needed=("train", "test")) as corpus:
+        files = {split: str(path) for split, path in corpus.files.items()}
+        jobs = {name: {"model": str(model), **files} for name, model in models.items()}
+        predict = partial(call, "speed_spacy.predict", folder=corpus.folder, threads=args.threads)
+        systems = {name: partial(predict, job) for name, job in jobs.items()}
+        found = in_turns(systems, args.rounds)
+    pipelines = speeds(found)
     for name, rounds in found.items():
-        speeds = sorted(one["words_per_second"] for one in rounds)
-        pipelines[name] = {
-            "words_per_second": round(median(speeds)),
-            "slowest": round(speeds[0]),
-            "fastest": round(speeds[-1]),
-            "ratio": round(median(speeds) / base, 3),
-            "f": round(median(one["f"] for one in rounds), 2),
-            "peak_memory_mb": round(median(one["peak_memory_mb"] for one in rounds)),
-        }
-    return write_result(
-        args.to,
-        benchmark="pipelines",
-        name=args.name,
-        arguments=command,
-        corpus={split: source.parent.name + "/" + source.name for split, source in needed.items()},
-        limit_test=args.limit_test,
-        threads=args.threads,
-        rounds=args.rounds,
-        pipelines=pipelines,
-    )
+        pipelines[name].update(f=medians(rounds)["f"], peak_memory_mb=medians(rounds, 0)["peak_memory_mb"])
+    options = ("limit_test", "threads", "rounds")
+    return write_result(args, "pipelines", args.name, options, corpus=corpus.short(), pipelines=pipelines)
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    with clear_errors():
-        print(run(parse_args(command[1:]), command))
-
+main = program(parse_args, run)
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

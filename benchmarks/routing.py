@@ -1,63 +1,46 @@
 """Train routers, strong, weak and single taggers on a corpus with rare labels, and compare what they make together.
 
-Every part is trained by itself into the work folder, and once: an interrupted run goes on after the last finished
-part. A part is trained again where its config or the corpus has changed; after a change of code, delete it. The methods
-whose parts are there (with --only, perhaps not all) are scored on dev, and on test with --test, which is for the end;
-their scores are kept in the work folder too, in `scores`, which is to be deleted after a change of code.
+Every part is trained by itself, and once, and kept in the work folder. The methods whose parts are there (with --only,
+perhaps not all) are scored on dev, and on test with --test, which is for the end. With --steps, a tagger is trained for
+so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0, and other parts accordingly.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
 """
 
 import argparse
-import hashlib
-import json
-import subprocess
-import sys
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import spacy
-from documents import convert_corpus, find_sources, read_docs
-from record import RESULTS, BenchmarkError, check_positive, clear_errors, covering, write_json, write_result
-from routing_parts import in_steps, make_parts, router_names, with_paths
+from experiments.corpora import CorpusFiles, open_corpus, read_docs
+from experiments.errors import BenchmarkError
+from experiments.options import make_parser, program
+from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
+from experiments.scores import predict
+from experiments.training import Variant, measure_variants
+from routing_parts import in_steps, make_parts, router_names
 from spacy.language import Language
-from spacy.training import Corpus, Example
+from spacy.training import Corpus
 from spacy.vocab import Vocab
-from thinc.api import Config
 
 from spacy_crfner.corpora.sampling import rare_labels
+from spacy_crfner.files import fingerprint
 from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
+from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
 from spacy_crfner.routing.threshold import tune_threshold
 from spacy_crfner.tagging.scorer import score_averages
 
 ROUTER = "router RCNN, weighted"
 """Of the routed methods that do not name another: the paper's best."""
 
-FIELDS = ("corpus", "seeds", "labels", "parts", "routers", "methods")
-"""The fields of a result beside those of every benchmark."""
-
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--corpus", required=True, metavar="NAME", help="folder of the corpora, see accuracy.py")
-    parser.add_argument("--vectors", required=True, metavar="PATH|NAME", help="a pipeline with word vectors")
+    parser = make_parser(__doc__, "seeds", "only", "steps", "test", "name", required=["corpus", "vectors"])
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="train these parts alone (default: all)")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="train a tagger for N updates of 1,000 words without R-Drop, with a learning rate that falls to 0, and "
-        "other parts accordingly (default: as their configs say)",
-    )
-    parser.add_argument("--test", action="store_true", help="score on the test split too")
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
     parser.add_argument(
         "--save",
@@ -65,48 +48,12 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
         metavar=("METHOD", "FOLDER"),
         help="save the pipeline of a method, with the first seed, such as for pipelines.py",
     )
-    parser.add_argument("--name", help="stem of the result file (default: routing-<corpus>)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     args = parser.parse_args(arguments)
-    check_positive(parser, args, "steps")
     if args.save and args.train_only:
         parser.error("--save makes a method of what is trained, which --train-only does not: give one of them.")
     if args.save and args.save[0] not in make_methods():
         parser.error(f"there is no method {args.save[0]!r}: choose from {'; '.join(make_methods())}.")
     return args
-
-
-def train_part(config: Any, folder: Path, made_of: str) -> None:
-    """`spacy train` in a process of its own, unless it was done with the same config and corpus.
-
-    made_of: a digest of both, kept beside the model.
-    """
-    if is_done(folder, made_of):
-        return
-    done = folder / "done"
-    done.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    config.to_disk(folder / "config.cfg")
-    with (folder / "log.txt").open("w", encoding="utf8") as log:
-        command = [sys.executable, "-m", "spacy", "train", str(folder / "config.cfg"), "--output", str(folder)]
-        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
-    if code:
-        raise BenchmarkError(f"{folder / 'log.txt'}: training failed ({code}), for the reason given there.")
-    done.write_text(made_of, encoding="utf8")
-
-
-def is_done(folder: Path, made_of: str) -> bool:
-    """Whether a part has been trained with this config and corpus."""
-    done = folder / "done"
-    return done.exists() and done.read_text(encoding="utf8") == made_of
-
-
-def digest(config: Any, sources: Dict[str, Path], vectors: str, seed: int) -> str:
-    """Of all that a part is made of but the code."""
-    found = hashlib.sha256(json.dumps([config.to_str(), vectors, seed]).encode("utf8"))
-    for split in ("train", "dev"):
-        found.update(sources[split].read_bytes())
-    return found.hexdigest()
 
 
 RECALL = 8.0
@@ -139,7 +86,9 @@ def routed(
     config: Dict[str, Any] = {"rule": rule}
     if router:
         nlp.add_pipe("weak_class_router", source=spacy.load(work(router)), first=True)
-        nlp.get_pipe("weak").cfg.update(router="weak_class_router", predict_on="routed")
+        routed_only = {"predict": "routed", "router": "weak_class_router"}
+        nlp.get_pipe("weak").sentences = make_select_sentences_v1(**routed_only)
+        nlp.get_pipe_config("weak")["sentences"] = {"@misc": "spacy_crfner.select_sentences.v1", **routed_only}
         config.update(router="weak_class_router", gated=["weak"])
     if rule == "word":
         for name in ("strong", "weak"):
@@ -151,11 +100,15 @@ def routed(
     return nlp
 
 
+def loaded(part: str) -> Callable[[Work, Path], Language]:
+    return lambda work, dev: spacy.load(work(part))
+
+
 def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
     """Name -> the parts that it needs, and the pipeline that they make, given a dev corpus."""
 
     def alone(part: str) -> Tuple[List[str], Callable]:
-        return [part], lambda work, dev: spacy.load(work(part))
+        return [part], loaded(part)
 
     def double(weak: str, **settings: Any) -> Tuple[List[str], Callable]:
         parts = [settings.get("strong", "strong"), weak, *([settings["router"]] if "router" in settings else [])]
@@ -192,26 +145,20 @@ def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language
 
 
 def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
-    """Entity scores from 0 to 1."""
+    """Score entities, from 0 to 1."""
     examples = list(Corpus(path)(nlp))
-    annotate(nlp, examples)
+    predict(nlp, examples)
     found = score_averages(examples)
     scores = {key: round(found[f"ents_{key}"], 4) for key in ("p", "r", "f", "weighted_f", "macro_f")}
     per_type = {label: round(found["ents_per_type"][label]["f"], 4) for label in sorted(found["ents_per_type"])}
     return {**scores, "per_type": per_type}
 
 
-def annotate(nlp: Language, examples: Sequence[Example]) -> None:
-    """Let the pipeline predict; nlp.evaluate would work on copies."""
-    for example, doc in zip(examples, nlp.pipe([example.predicted for example in examples]), strict=True):
-        example.predicted = doc
-
-
 def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[str, Any]:
-    """How well a router tells the classes apart at 0.5, and at a threshold tuned on dev; None tunes it here."""
+    """Measure how well a router tells the classes apart at 0.5, and at a threshold tuned on dev; None tunes it here."""
     router = nlp.get_pipe("weak_class_router")
     examples = list(Corpus(path)(nlp))
-    annotate(nlp, examples)
+    predict(nlp, examples)
     truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
     found: Dict[str, Any] = {"average_precision": round(average_precision(truth, probabilities), 4)}
     if threshold is None:
@@ -229,138 +176,126 @@ def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[
     return found
 
 
-class Scores:
-    """What routers and methods whose parts are trained find with one seed; kept in the work folder, so that an
-    interrupted run goes on.
+def score_router_splits(nlp: Language, files: Mapping[str, Path]) -> Dict[str, Any]:
+    """Score a router on each split, dev first, whose threshold the others take."""
+    scores: Dict[str, Any] = {}
+    for split, path in files.items():
+        scores[split] = score_router(nlp, path, scores["dev"]["tuned"]["threshold"] if scores else None)
+    return scores
 
-    ready: trained part -> digest of what it was made of.
-    files: split -> corpus, dev first. sources: split -> what it was converted from.
+
+class Parts:
+    """Trained parts, kept in a work folder with a result of their own.
+
+    made: part -> what it is trained from.
     """
 
-    def __init__(self, work: Path, seed: int, ready: Dict[str, str], files: Dict[str, Path], sources: Dict[str, Path]):
-        self.folder, self.seed, self.ready, self.files = work, seed, ready, files
-        self.texts = {split: hashlib.sha256(sources[split].read_bytes()).hexdigest() for split in files}
+    def __init__(self, args: argparse.Namespace, corpus: CorpusFiles, made: Mapping[str, Variant]):
+        self.args = argparse.Namespace(**{**vars(args), "to": args.work, "keep": args.work})
+        self.corpus, self.made = corpus, made
+        texts = fingerprint(*(corpus.sources[split] for split in ("train", "dev")))
+        self.result = ResultFile(self.args, "routing_parts", "parts", {"corpus": args.corpus, "fingerprint": texts})
+        self.fingerprints = {part: variant.fingerprint() for part, variant in made.items()}
 
-    def work(self, part: str) -> Path:
-        """The trained pipeline of a part."""
-        return self.folder / f"{part}-{self.seed}" / "model-best"
+    def folder(self, seed: int, part: str) -> Path:
+        """Name the folder of a trained pipeline."""
+        return self.args.work / self.result.name / f"{part}-{seed}"
 
-    def routers(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
-        """Router -> split -> scores; also of those that were trained with a whole pipeline."""
-        for part in self.ready:
-            if part.startswith(("router", "shipped")):
-                score = partial(self._score_router, part)
-                yield part.removeprefix("router "), self._once("router", part, [part], score)
+    def ready(self, seed: int) -> List[str]:
+        """Name the parts that are trained from what they are trained from now."""
+        rows = {part: row for part, row in self.result.rows().items() if str(seed) in row["runs"]}
+        same = [part for part in rows if rows[part]["fingerprint"] == self.fingerprints.get(part)]
+        return [part for part in same if self.folder(seed, part).exists()]
 
-    def methods(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
-        """Method -> split -> scores."""
-        for method, (needed, make) in make_methods().items():
-            if not set(needed) <= set(self.ready):
-                continue
-            found = self._once("method", method, needed, partial(self._score_method, make))
-            for split, one in found.items():
-                print(f"{method}, {split}, seed {self.seed}: {one['f']:.4f}, macro {one['macro_f']:.4f}", flush=True)
-            yield method, found
-
-    def save(self, method: str, folder: Path) -> None:
-        """Save the pipeline of a method whose parts are trained."""
-        _, make = make_methods()[method]
-        make(self.work, self.files["dev"]).to_disk(folder)
-
-    def _score_router(self, part: str) -> Dict[str, Any]:
-        nlp, threshold = spacy.load(self.work(part)), None
-        scores = {}
-        for split, path in self.files.items():
-            scores[split] = score_router(nlp, path, threshold)
-            threshold = scores[split]["tuned"]["threshold"]
-        return scores
-
-    def _score_method(self, make: Callable[[Work, Path], Language]) -> Dict[str, Any]:
-        nlp = make(self.work, self.files["dev"])
-        return {split: score_method(nlp, path) for split, path in self.files.items()}
-
-    def _once(self, kind: str, name: str, needed: Sequence[str], score: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
-        """kind: of `name`, a method or a router. needed: the parts that are scored."""
-        trained = [(self.folder / f"{part}-{self.seed}" / "done").stat().st_mtime_ns for part in needed]
-        made_of = json.dumps([kind, name, [self.ready[part] for part in needed], trained, self.texts])
-        file = self.folder / "scores" / f"{hashlib.sha256(made_of.encode('utf8')).hexdigest()[:16]}.json"
-        if not file.exists():
-            write_json(file, score())
-        return json.loads(file.read_text(encoding="utf8"))
+    def train(self) -> None:
+        measure_variants(self.result, self.corpus, self.made, self.made.__getitem__, [])
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
-    sources = find_sources(args.corpus, None, {})
-    name = args.name or f"routing-{args.corpus}"
-    splits = ["dev", "test"] if args.test else ["dev"]
-    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        files = convert_corpus(sources, Path(temporary), "en")
-        counts = Counter(entity.label_ for doc in read_docs(files["train"], Vocab()) for entity in doc.ents)
+IS_ROUTER = "router: "
+"""In front of the name of a router, where it stands beside methods."""
+
+
+@dataclass
+class Method:
+    """What is scored: its pipeline, or the router of one, made from the parts that are needed."""
+
+    name: str
+    needed: Sequence[str]
+    make: Callable[[Work, Path], Language]
+    parts: Parts
+
+    def fingerprint(self) -> str:
+        return fingerprint([self.name, *(self.parts.fingerprints[part] for part in self.needed)])[:16]
+
+
+def score(method: Method, corpus: CorpusFiles, seed: int, folder: Path, *, splits: Sequence[str]) -> Run:
+    nlp = method.make(partial(method.parts.folder, seed), corpus.files["dev"])
+    files = {split: corpus.files[split] for split in splits}
+    if method.name.startswith(IS_ROUTER):
+        return score_router_splits(nlp, files)
+    return {split: score_method(nlp, path) for split, path in files.items()}
+
+
+def read_scores(result: Mapping[str, Any]) -> Rows:
+    routers = read_variants({"variants": result["routers"]})
+    return {**read_variants({"variants": result["methods"]}), **{IS_ROUTER + name: routers[name] for name in routers}}
+
+
+def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) -> Path:
+    """Score each router and method whose parts are trained, unless it is scored."""
+    alone = {
+        IS_ROUTER + part.removeprefix("router "): part for part in parts.made if part.startswith(("router", "ship"))
+    }
+    needs = {**{name: ([part], loaded(part)) for name, part in alone.items()}, **make_methods()}
+    methods = {name: Method(name, needed, make, parts) for name, (needed, make) in needs.items()}
+
+    def write(rows: Rows) -> Dict[str, Any]:
+        by_part: Dict[str, Dict[str, str]] = {}
+        for name in rows.keys() & methods.keys():
+            for part in methods[name].needed:
+                by_part.setdefault(part, {}).update(dict.fromkeys(rows[name]["runs"], parts.fingerprints[part][:12]))
+        kinds: Dict[str, Dict[str, Any]] = {"routers": {}, "methods": {}}
+        for name, found in write_variants(rows)["variants"].items():
+            kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = found
+        seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
+        return {"seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
+
+    key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
+    for seed in args.seeds:
+        ready = set(parts.ready(seed))
+        only = [name for name, method in methods.items() if ready.issuperset(method.needed)]
+        options = argparse.Namespace(**{**vars(args), "only": only, "seeds": [seed]})
+        result = ResultFile(options, "routing", args.name or f"routing-{args.corpus}", key, read_scores, write)
+        # Whichever run trained them.
+        result.commands = parts.result.commands_so_far()
+        splits = ["dev", "test"] if args.test else ["dev"]
+        measure_variants(result, parts.corpus, methods, methods.__getitem__, splits, partial(score, splits=splits))
+    return result.path
+
+
+def run(args: argparse.Namespace) -> Path:
+    with open_corpus(args, optional=("test",)) as corpus:
+        counts = Counter(entity.label_ for doc in read_docs(corpus.files["train"], Vocab()) for entity in doc.ents)
         weak = rare_labels(counts, 0.02)
         strong = [label for label in sorted(counts) if label not in weak]
-
-        def configs() -> Dict[str, Config]:
-            parts = make_parts(strong, weak)
-            return parts if args.steps is None else {name: in_steps(part, args.steps) for name, part in parts.items()}
-
-        names = list(configs())
-        unknown = sorted(set(args.only or ()) - set(names))
-        if unknown:
-            raise BenchmarkError(f"There is no part {', '.join(unknown)}: choose from {'; '.join(names)}.")
-        digests = {
-            seed: {part: digest(config, sources, args.vectors, seed) for part, config in configs().items()}
-            for seed in args.seeds
-        }
+        made = {}
+        for name, config in make_parts(strong, weak).items():
+            config["paths"]["vectors"] = args.vectors
+            made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
+        parts = Parts(args, corpus, made)
         if args.save:
-            needed, folder = make_methods()[args.save[0]][0], args.work
-            seed = args.seeds[0]
-            done = [part for part in needed if is_done(folder / f"{part}-{seed}", digests[seed][part])]
-            missing = [part for part in needed if part not in (*(args.only or names), *done)]
+            needed, make = make_methods()[args.save[0]]
+            missing = [part for part in needed if part not in (*(args.only or made), *parts.ready(args.seeds[0]))]
             if missing:
                 raise BenchmarkError(f"{args.save[0]!r} cannot be saved: --only leaves out {'; '.join(missing)}.")
-        for seed in args.seeds:
-            for part in args.only or names:
-                print(f"Seed {seed}: {part}", flush=True)
-                config = with_paths(configs()[part], files, args.vectors, seed)
-                train_part(config, args.work / f"{part}-{seed}", digests[seed][part])
-        if args.train_only:
-            return args.work
-        parts: Dict[str, Any] = {}
-        routers: Dict[str, Any] = {}
-        methods: Dict[str, Any] = {}
-        for seed in args.seeds:
-            made = digests[seed].items()
-            ready = {part: made_of for part, made_of in made if is_done(args.work / f"{part}-{seed}", made_of)}
-            for part, made_of in ready.items():
-                parts.setdefault(part, {})[str(seed)] = made_of[:12]
-            scores = Scores(args.work, seed, ready, {split: files[split] for split in splits}, sources)
-            if args.save and seed == args.seeds[0]:
-                scores.save(args.save[0], Path(args.save[1]))
-            for found, scored in ((routers, scores.routers()), (methods, scores.methods())):
-                for one, by_split in scored:
-                    for split, values in by_split.items():
-                        found.setdefault(one, {}).setdefault(split, {})[str(seed)] = values
-    labels = {"strong": strong, "weak": weak, "entities": dict(counts)}
-    return write_result(
-        args.to,
-        benchmark="routing",
-        name=name,
-        # Whichever run trained them, all parts that are there are scored.
-        arguments=covering(command, seeds=args.seeds, only=parts, but=["--save"]),
-        corpus=args.corpus,
-        seeds=args.seeds,
-        labels=labels,
-        parts=parts,
-        routers=routers,
-        methods=methods,
-    )
+        parts.train()
+        if args.save:
+            make(partial(parts.folder, args.seeds[0]), corpus.files["dev"]).to_disk(args.save[1])
+        labels = {"strong": strong, "weak": weak, "entities": counts}
+        return parts.result.path if args.train_only else score_all(args, parts, labels)
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    with clear_errors():
-        print(run(parse_args(command[1:]), command))
-
+main = program(parse_args, run)
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

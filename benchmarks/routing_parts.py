@@ -1,10 +1,9 @@
 """What routing.py trains: taggers and routers, each by itself, so that they can be put together in many ways."""
 
-from pathlib import Path
 from typing import Any, Dict, List
 
-from recipe import fall
-from record import ROOT
+from experiments.record import ROOT
+from experiments.training import fall
 from thinc.api import Config
 
 TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
@@ -129,8 +128,9 @@ def _bernoulli(**parameters: float) -> Dict[str, Any]:
 
 
 def in_steps(config: Config, steps: int) -> Config:
-    """The same config for a large corpus and a given time: so many updates of 1,000 words, without R-Drop, with a
-    learning rate that falls to 0 with the last of them.
+    """Change a config for a large corpus and a given time.
+
+    It makes so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0 with the last of them.
 
     Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter. A
     pipeline of which one tagger skips what the corpus repeats has half as many again, so that this tagger sees no fewer
@@ -144,15 +144,9 @@ def in_steps(config: Config, steps: int) -> Config:
         steps = max(1, steps // 2)
     if config["corpora"]["train"].get("method") == "drop":
         steps = max(1, steps // 4)
-    if any(component.get("train_on") == "once" for component in components.values()):
+    if any((component.get("sentences") or {}).get("train") == "once" for component in components.values()):
         steps = steps * 3 // 2
     config["training"]["batcher"]["size"] = 1000
     # A whole pipeline is tuned whenever it is evaluated, which takes some minutes.
     fall(config, steps, 0.0015, evaluations=4 if len(components) > 1 else 8)
-    return config
-
-
-def with_paths(config: Config, files: Dict[str, Path], vectors: str, seed: int) -> Config:
-    config["paths"].update(train=str(files["train"]), dev=str(files["dev"]), vectors=vectors)
-    config["system"]["seed"] = seed
     return config

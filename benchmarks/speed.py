@@ -1,5 +1,6 @@
-"""Words per second, in training and at prediction, and peak memory: `bcrf_ner`, spaCy's `ner` in both of its
-quickstart configurations and, where it is installed, flair. All are measured in turns within one run.
+"""Words per second, in training and at prediction, and peak memory, all measured in turns within one run.
+
+Of `bcrf_ner`, spaCy's `ner` in both of its quickstart configurations and, where it is installed, flair.
 
 Examples:
     python benchmarks/speed.py --corpus conll2003-en --train-corpus conll2003-en-20 --vectors en_core_web_md
@@ -8,25 +9,21 @@ Examples:
 
 import argparse
 import json
-import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
-from documents import convert_corpus, find_sources, iob_tags, read_docs
-from record import RESULTS, ROOT, BenchmarkError, check_positive, clear_errors, write_json, write_result
+from experiments.corpora import iob_tags, open_corpus, read_docs
+from experiments.errors import BenchmarkError
+from experiments.options import make_parser, program
+from experiments.record import ROOT, write_result
+from experiments.workers import call, in_turns, medians
 from spacy.cli.init_config import init_config
 from spacy.util import load_model
 from spacy.vocab import Vocab
-
-HERE = Path(__file__).resolve().parent
-
-FIELDS = ("corpus", "threads", "rounds", "seconds", "systems", "ratios")
-"""The fields of a result beside those of every benchmark."""
 
 OURS, INT8 = "bcrf_ner", "bcrf_ner, 8-bit weights"
 ACCURACY, EFFICIENCY = "spacy ner, accuracy", "spacy ner, efficiency"
@@ -47,31 +44,14 @@ FLAIR_NETWORK = {
 
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--corpus", metavar="NAME", help="folder of the corpora, see accuracy.py")
-    parser.add_argument("--train-corpus", metavar="NAME", help="take the train file from this folder instead")
-    for split in ("train", "test"):
-        parser.add_argument(f"--{split}", type=Path, metavar="PATH", help=f"the {split} file")
-    parser.add_argument("--vectors", required=True, metavar="PATH|NAME", help="a pipeline with word vectors")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of every system (default: 1)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measurements of each (default: 3)")
-    parser.add_argument(
-        "--seconds", type=float, default=20.0, metavar="S", help="how long each training is measured (default: 20)"
-    )
-    parser.add_argument(
-        "--flair-python", metavar="PATH", help="a Python that has flair (default: this one, if it does; else without)"
-    )
-    parser.add_argument("--name", default="speed", help="stem of the result file (default: speed)")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
-    args = parser.parse_args(arguments)
-    check_positive(parser, args, "threads", "rounds", "seconds")
-    return args
+    names = ["corpus", "train-corpus", "train-file", "test-file", "threads", "seconds"]
+    parser = make_parser(__doc__, *names, required=["vectors"], defaults={"rounds": 3, "name": "speed"})
+    parser.add_argument("--flair-python", metavar="PATH", help="a Python that has flair (default: this, if it has it)")
+    return parser.parse_args(arguments)
 
 
 def make_jobs(args: argparse.Namespace, files: Dict[str, Path], folder: Path) -> Dict[str, Dict[str, Any]]:
-    """One job for each system: the script and interpreter that run it, and what they need."""
+    """Make one job for each system: the interpreter that runs it, and what it needs."""
     overrides = {"paths.train": str(files["train"]), "paths.dev": str(files["test"]), "paths.vectors": args.vectors}
     ours = {"config": str(ROOT / "configs" / "bcrf_ner.cfg")}
     jobs: Dict[str, Dict[str, Any]] = {OURS: {**ours, "overrides": overrides}}
@@ -96,7 +76,7 @@ def make_jobs(args: argparse.Namespace, files: Dict[str, Path], folder: Path) ->
 
 
 def flair_python(wanted: Optional[str]) -> Optional[str]:
-    """The interpreter that has flair; None if none is named and this one has not."""
+    """Find the interpreter that has flair; None if none is named and this one has not."""
     python = wanted or sys.executable
     try:
         found = subprocess.run([python, "-c", "import flair"], capture_output=True).returncode == 0
@@ -108,7 +88,7 @@ def flair_python(wanted: Optional[str]) -> Optional[str]:
 
 
 def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str, str]:
-    """The corpus and the vectors of its words in files that need neither spaCy nor this package to be read."""
+    """Write the corpus and the vectors of its words into files that need neither spaCy nor this package to be read."""
     vocab = load_model(vectors).vocab
     words: Dict[str, None] = {}
     written = {}
@@ -117,7 +97,7 @@ def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str,
         sentences = [([token.text for token in doc], iob_tags(doc)) for doc in docs]
         words.update(dict.fromkeys(word for tokens, _ in sentences for word in tokens))
         written[split] = str(folder / f"{split}.json")
-        write_json(Path(written[split]), sentences)
+        Path(written[split]).write_text(json.dumps(sentences), encoding="utf8")
     known = [word for word in words if vocab.has_vector(word)]
     matrix = np.stack([vocab.get_vector(word) for word in known])
     np.savez(folder / "vectors.npz", words=np.array(known), vectors=matrix)
@@ -126,85 +106,47 @@ def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str,
 
 def run_job(job: Dict[str, Any], task: str, threads: int, folder: Path) -> Dict[str, float]:
     """Run one task (train or predict) of a system in a process of its own, and return what it measured."""
-    worker = HERE / ("speed_flair.py" if "vectors" in job else "speed_spacy.py")
-    path, result = folder / "job.json", folder / "result.json"
-    write_json(path, {**job, "task": task, "threads": threads, "result": str(result)})
-    # Every library takes its number of threads from here, also those that are never asked.
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run([job["python"], str(worker), str(path)], env={**os.environ, **limits})
-    if done.returncode:
-        raise BenchmarkError(f"The worker {worker.name} failed in {task}, for the reason above.")
-    return json.loads(result.read_text(encoding="utf8"))
+    worker = "speed_flair" if "vectors" in job else "speed_spacy"
+    return call(f"{worker}.{task}", job, folder, python=job["python"], threads=threads)
 
 
 def measure(jobs: Dict[str, Dict[str, Any]], rounds: int, threads: int, folder: Path) -> Dict[str, Dict[str, Any]]:
-    """Medians over the rounds, in which the systems take turns."""
-    found: Dict[str, Dict[str, List[Dict[str, float]]]] = {name: {"train": [], "predict": []} for name in jobs}
+    """Take medians over the rounds, in which the systems take turns."""
+    systems: Dict[str, Dict[str, Any]] = {name: {} for name in jobs}
     for task in ("train", "predict"):
-        for number in range(rounds):
-            for name, job in jobs.items():
-                if task == "train" and "load" in job:
-                    continue
-                found[name][task].append(run_job(job, task, threads, folder))
-                speed = found[name][task][-1]["words_per_second"]
-                print(f"{task}, round {number + 1} of {rounds}: {name} {speed:,.0f} words per second", flush=True)
-    return {
-        name: {
-            f"{task}_{key}": round(median(measured[key] for measured in tasks[task]), 2)
-            for task in tasks
-            for key in (tasks[task] or [{}])[0]
-        }
-        for name, tasks in found.items()
-    }
+        # What is loaded with other settings is trained already.
+        timed = {name: job for name, job in jobs.items() if task == "predict" or "load" not in job}
+        turns = {name: partial(run_job, job, task, threads, folder) for name, job in timed.items()}
+        for name, found in in_turns(turns, rounds, shown=f"{task}, round").items():
+            systems[name].update({f"{task}_{key}": value for key, value in medians(found).items()})
+    return systems
 
 
 def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:
-    """How many times as many words per second ours does."""
+    """Count how many times as many words per second ours does."""
+    pairs = [(task, name, OURS, name) for name in (ACCURACY, EFFICIENCY) for task in ("train", "predict")]
+    pairs.append(("predict", f"8-bit weights / {OURS}", INT8, OURS))
+    pairs += [(task, f"{FLAIR}, same network", SAME_NETWORK, FLAIR) for task in ("train", "predict")]
     ratios = {}
-    for name in (ACCURACY, EFFICIENCY):
-        for task in ("train", "predict"):
+    for task, name, ours, theirs in pairs:
+        if ours in systems and theirs in systems:
             key = f"{task}_words_per_second"
-            ratios[f"{task} / {name}"] = round(systems[OURS][key] / systems[name][key], 2)
-    if INT8 in systems:
-        key = "predict_words_per_second"
-        ratios[f"predict, 8-bit weights / {OURS}"] = round(systems[INT8][key] / systems[OURS][key], 2)
-    if FLAIR in systems:
-        for task in ("train", "predict"):
-            key = f"{task}_words_per_second"
-            ratios[f"{task} / {FLAIR}, same network"] = round(systems[SAME_NETWORK][key] / systems[FLAIR][key], 2)
+            label = f"{task}, {name}" if ours == INT8 else f"{task} / {name}"
+            ratios[label] = round(systems[ours][key] / systems[theirs][key], 2)
     return ratios
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> Path:
-    sources = find_sources(args.corpus, args.train_corpus, {"train": args.train, "test": args.test}, ("train", "test"))
-    with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
-        folder = Path(temporary)
-        needed = {split: sources[split] for split in ("train", "test")}
-        files = convert_corpus(needed, folder, "en")
-        jobs = make_jobs(args, files, folder)
-        systems = measure(jobs, args.rounds, args.threads, folder)
+def run(args: argparse.Namespace) -> Path:
+    with open_corpus(args, needed=("train", "test")) as corpus:
+        systems = measure(make_jobs(args, corpus.files, corpus.folder), args.rounds, args.threads, corpus.folder)
     ratios = make_ratios(systems)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio}")
-    return write_result(
-        args.to,
-        benchmark="speed",
-        name=args.name,
-        arguments=command,
-        corpus={split: source.parent.name + "/" + source.name for split, source in needed.items()},
-        threads=args.threads,
-        rounds=args.rounds,
-        seconds=args.seconds,
-        systems=systems,
-        ratios=ratios,
-    )
+    options = ("threads", "rounds", "seconds")
+    return write_result(args, "speed", args.name, options, corpus=corpus.short(), systems=systems, ratios=ratios)
 
 
-def main(command: Sequence[str]) -> None:
-    """command: the script and its arguments."""
-    with clear_errors():
-        print(run(parse_args(command[1:]), command))
-
+main = program(parse_args, run)
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

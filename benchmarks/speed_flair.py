@@ -1,11 +1,10 @@
-"""Train or run flair's SequenceTagger and time it: `python benchmarks/speed_flair.py JOB.json`, as speed.py does.
+"""Train or run flair's SequenceTagger and time it, in a process of its own, as speed.py does.
 
 Runs in an environment of flair's own, without spaCy and without this package.
 """
 
 import json
 import random
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, List
@@ -21,18 +20,20 @@ from flair.training_utils import store_embeddings
 BATCH = 32
 LEARN_RATE, CLIP = 0.1, 5.0  # those of flair's ModelTrainer.train
 
+flair.device = torch.device("cpu")
+
 
 def read(path: str) -> List[Sentence]:
     sentences = []
     for words, tags in json.loads(Path(path).read_text(encoding="utf8")):
         sentence = Sentence(words, use_tokenizer=False)
         start = None
-        for place, tag in enumerate([*tags, "O"]):
+        for index, tag in enumerate([*tags, "O"]):
             if start is not None and not tag.startswith("I-"):
-                sentence[start:place].add_label("ner", tags[start][2:])
+                sentence[start:index].add_label("ner", tags[start][2:])
                 start = None
             if tag.startswith("B-"):
-                start = place
+                start = index
         sentences.append(sentence)
     return sentences
 
@@ -103,21 +104,3 @@ def predict(job: Dict[str, Any]) -> Dict[str, float]:
     seconds = perf_counter() - start
     entities = sum(len(sentence.get_labels("ner")) for sentence in sentences)
     return {"words_per_second": sum(map(len, sentences)) / seconds, "entities": entities}
-
-
-def peak_memory() -> float:
-    """In MB. Not from getrusage, which begins with the peak of the parent process."""
-    status = Path("/proc/self/status").read_text(encoding="utf8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def main() -> None:
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf8"))
-    flair.device = torch.device("cpu")
-    torch.set_num_threads(job["threads"])
-    measured = {"train": train, "predict": predict}[job["task"]](job)
-    Path(job["result"]).write_text(json.dumps({**measured, "peak_memory_mb": peak_memory()}), encoding="utf8")
-
-
-if __name__ == "__main__":
-    main()

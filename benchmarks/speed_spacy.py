@@ -1,16 +1,12 @@
-"""Train or run a spaCy pipeline and time it: `python benchmarks/speed_spacy.py JOB.json`, as speed.py does."""
+"""Train or run a spaCy pipeline and time it, in a process of its own, as speed.py and others do."""
 
-import json
 import random
-import sys
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, List, Set, Tuple
 
 import spacy
-import torch
-from record import write_json
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import Doc
@@ -25,7 +21,7 @@ LEAST_UPDATES = 300
 
 def train(job: Dict[str, Any]) -> Dict[str, float]:
     """Update for `seconds`; where there is no model yet, go on, unmeasured, until it is fit to be timed itself."""
-    nlp = init_nlp(load_config(job["config"], overrides=job["overrides"]))
+    nlp = init_nlp(load_config(job["config"], overrides=job.get("overrides", {})))
     settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     examples = list(Corpus(job["train"])(nlp))
     annotating = settings["annotating_components"]
@@ -74,20 +70,3 @@ def spans(docs: List[Doc]) -> Set[Tuple[int, int, int, str]]:
 
 def make_docs(nlp: Language, words: List[List[str]]) -> List[Doc]:
     return [Doc(nlp.vocab, words=tokens) for tokens in words]
-
-
-def peak_memory() -> float:
-    """In MB. Not from getrusage, which begins with the peak of the parent process."""
-    status = Path("/proc/self/status").read_text(encoding="utf8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def main() -> None:
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf8"))
-    torch.set_num_threads(job["threads"])
-    measured = {"train": train, "predict": predict}[job["task"]](job)
-    write_json(Path(job["result"]), {**measured, "peak_memory_mb": peak_memory()})
-
-
-if __name__ == "__main__":
-    main()

@@ -3,122 +3,133 @@
 import json
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
+Row = Dict[str, Any]
+"""What the cells of a row may name; and a result, since rows are made of its fields."""
 
-def read_results(folder: Path, benchmark: str) -> Dict[str, Dict[str, Any]]:
-    """File name -> content of the results of a benchmark, by name."""
+Columns = str
+"""Headings and cells, as in `F1={f:.2f} | Seeds={number}`: cells name values of a row, as in Python's format strings. A
+cell is empty where the row has no such value; per cent are written without their sign."""
+
+
+def percent(average: float, deviation: Optional[float], sign: str = "-") -> str:
+    return f"{100 * average:{sign}.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
+
+class Spread(List[float]):
+    """Scores of several seeds, written as mean and standard deviation, with `+` as gains; with `mean` as this alone."""
+
+    def __format__(self, how: str) -> str:
+        if not self or how == "mean":
+            return f"{100 * mean(self):.1f}" if self else ""
+        return percent(mean(self), stdev(self) if len(self) > 1 else None, how or "-")
+
+
+def over_seeds(runs: Iterable[Row]) -> Row:
+    """Turn scores of runs into scores that are Spreads; what a run has not is 0, as a label that it never found."""
+    runs = list(runs)
+    keys = list(dict.fromkeys(key for run in runs for key in run))
+    nested = {key for run in runs for key in run if isinstance(run[key], dict)}
+    columns = {key: [run.get(key, {} if key in nested else 0.0) for run in runs] for key in keys}
+    return {key: over_seeds(column) if key in nested else Spread(column) for key, column in columns.items()}
+
+
+def read_results(folder: Path, benchmark: str) -> List[Row]:
+    """Read the results of a benchmark, by file name, each with a `link` to its file."""
     results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    return {name: result for name, result in results.items() if result["benchmark"] == benchmark}
+    link = "benchmarks/results/"
+    return [{**result, "link": link + name} for name, result in results.items() if result["benchmark"] == benchmark]
 
 
-def table(header: List[str], rows: List[List[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+def write_table(columns: Columns, rows: Iterable[Row]) -> str:
+    pairs = [column.split("=", 1) for column in columns.split(" | ")]
+    cells = [[_cell(cell, row) for _, cell in pairs] for row in rows]
+    lines = [[heading for heading, _ in pairs], ["---"] * len(pairs), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def percent(summary: dict, split: str, score: str) -> str:
-    """Mean and, for several seeds, standard deviation of a score, such as 81.23 ± 0.45."""
-    value = summary.get(split, {}).get(score)
-    if value is None:
+def _cell(cell: str, row: Row) -> str:
+    try:
+        text = cell.format_map(row)
+    except (KeyError, TypeError):
         return ""
-    spread = f" ± {100 * value['sd']:.2f}" if value["sd"] is not None else ""
-    return f"{100 * value['mean']:.2f}{spread}"
+    return text.removesuffix("%") if cell.endswith("%}") else text
 
 
-def accuracy_table(folder: Path) -> str:
-    """One row for each accuracy result, by name."""
-    header = ["Corpus", "Train sentences", "Seeds", "dev F1", "test P", "test R", "test F1", "minutes"]
-    rows = []
-    for name, result in read_results(folder, "accuracy").items():
-        summary, train = result["summary"], result["corpus"]["train"]
-        seconds = [run["training_seconds"] for run in result["per_seed"]]
-        rows.append(
-            [
-                f"[{result['name']}](benchmarks/results/{name})",
-                f"{train['sentences']:,}",
-                str(len(result["seeds"])),
-                percent(summary, "dev", "f"),
-                *(percent(summary, "test", score) for score in ("p", "r", "f")),
-                f"{sum(seconds) / len(seconds) / 60:.1f}",
-            ]
-        )
-    return table(header, rows)
-
-
-def speed_table(folder: Path) -> str:
-    """One row for each system of each speed result."""
-    header = ["System", "train, words/s", "predict, words/s", "train, MB", "predict, MB"]
-
-    def cell(found: Dict[str, float], key: str) -> str:
-        return f"{found[key]:,.0f}" if key in found else ""
-
-    rows = []
-    for result in read_results(folder, "speed").values():
-        for name, found in result["systems"].items():
-            rows.append(
-                [
-                    name,
-                    *(cell(found, f"{task}_words_per_second") for task in ("train", "predict")),
-                    *(cell(found, f"{task}_peak_memory_mb") for task in ("train", "predict")),
-                ]
-            )
-    return table(header, rows)
-
-
-def ratio_table(folder: Path) -> str:
-    """How many times as many words per second ours does."""
-    rows = [
-        [name, f"{ratio:.2f}"]
-        for result in read_results(folder, "speed").values()
-        for name, ratio in result["ratios"].items()
+def rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
+    """Make one row for each entry of this field of each result: its values, `entry`, its name, and `result`."""
+    return lambda results: [
+        {**entry, "entry": name, "result": result} for result in results for name, entry in result[field].items()
     ]
-    return table(["Ours / theirs", "ratio"], rows)
 
 
-def crf_table(folder: Path) -> str:
-    """One row for each shape."""
-    header = ["batch x length x tags", "loss + gradient, ms", "pytorch-crf, ms", "ratio", "decode, ms"]
+def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
+    """Make such rows of entries that have split -> seed -> scores.
+
+    A row has the scores of each split, and `scored`, those on test where it was scored, else on dev, with their `split`
+    and `number` of seeds.
+    """
+
+    def make(results: List[Row]) -> List[Row]:
+        rows = []
+        for row in rows_of(field)(results):
+            splits = {split: over_seeds(row[split].values()) for split in ("dev", "test") if split in row}
+            *_, split = splits
+            rows.append({**row, **splits, "scored": splits[split], "split": split, "number": len(row[split])})
+        return rows
+
+    return make
+
+
+def accuracy_rows(results: List[Row]) -> List[Row]:
     rows = []
-    for result in read_results(folder, "crf").values():
-        for shape in result["shapes"]:
-            cells = [f"{shape['batch']} x {shape['length']} x {shape['tags']}"]
-            for task in ("loss_and_gradient", "decode"):
-                found = shape[task]
-                cells += [f"{found['ours_ms']:.2f}", f"{found['pytorch_crf_ms']:.2f}", f"{found['ratio']:.1f}"]
-            rows.append(cells)
-    return table([*header, "pytorch-crf, ms", "ratio"], rows)
+    for result in results:
+        splits = {
+            split: {key: percent(scores[key]["mean"], scores[key]["sd"]) for key in "prf"}
+            for split, scores in result["summary"].items()
+        }
+        minutes = mean(run["training_seconds"] for run in result["per_seed"]) / 60
+        rows.append({**result, **splits, "number": len(result["seeds"]), "minutes": minutes})
+    return rows
 
 
-def memory_table(folder: Path) -> str:
+def memory_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Memory of the process after so many documents, a column for each result."""
-    results = list(read_results(folder, "memory").values())
     names = [f"without {result['without']}, MB" if result["without"] else "MB" for result in results]
-    counts = list(dict.fromkeys(docs for result in results for docs in result["memory_mb"]))
-    rows = []
-    for docs in counts:
-        found = [result["memory_mb"].get(docs) for result in results]
-        rows.append([f"{int(docs):,}", *("" if memory is None else f"{memory:,.0f}" for memory in found)])
-    return table(["Documents", *names], rows)
+    rows: Dict[str, Row] = {}
+    for name, result in zip(names, results, strict=True):
+        for docs, memory in result["memory_mb"].items():
+            rows.setdefault(docs, {"docs": int(docs)})[name] = memory
+    return " | ".join(["Documents={docs:,}", *(f"{name}={{{name}:,.0f}}" for name in names)]), [*rows.values()]
 
 
-def recipe_table(folder: Path) -> str:
+def recipe_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
-    results = list(read_results(folder, "recipe").values())
-    names = list(dict.fromkeys(name for result in results for name in result["variants"]))
-    rows = []
-    for name in names:
-        cells = [name]
-        for result in results:
-            found, base = result["variants"].get(name), result["variants"].get("default")
-            compared = found and base and name != "default"
-            change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if compared else ""
-            cells.append(f"{100 * found['dev']['f']:.2f}{change}" if found else "")
-        rows.append(cells)
-    return table(["Variant", *(result["corpus"] for result in results)], rows)
+    rows: Dict[str, Row] = {}
+    for result in results:
+        base = result["variants"].get("default")
+        for name, found in result["variants"].items():
+            change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if base and name != "default" else ""
+            rows.setdefault(name, {"name": name})[result["corpus"]] = f"{100 * found['dev']['f']:.2f}{change}"
+    corpora = [f"{name}={{{name}}}" for name in (result["corpus"] for result in results)]
+    return " | ".join(["Variant={name}", *corpora]), [*rows.values()]
+
+
+def _labels(results: List[Row], *kinds: str) -> List[str]:
+    return list(dict.fromkeys(label for kind in kinds for result in results for label in result["labels"][kind]))
+
+
+def methods_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
+    columns = (
+        "Corpus={result[corpus]} | Method={entry} | Seeds={number} | dev global={dev[f]} | dev macro={dev[macro_f]}"
+        " | Split={split} | global={scored[f]} | weighted={scored[weighted_f]} | macro={scored[macro_f]}"
+    )
+    labels = [f"{label}={{scored[per_type][{label}]:mean}}" for label in _labels(results, "weak", "strong")]
+    return " | ".join([columns, *labels]), seeded_rows_of("methods")(results)
 
 
 MAIN_METHODS = {
@@ -130,210 +141,185 @@ MAIN_METHODS = {
 """The methods that the first page shows, and what they are called there."""
 
 
-def rare_labels_table(folder: Path) -> str:
-    """F1 of the main methods of each routing result: of all entities, the mean over labels, and of each weak label."""
-    results = read_results(folder, "routing")
-    labels = list(dict.fromkeys(label for result in results.values() for label in result["labels"]["weak"]))
-    rows = []
-    for name, result in results.items():
-        for method, called in MAIN_METHODS.items():
-            if method not in result["methods"]:
-                continue
-            found = result["methods"][method]
-            split = "test" if "test" in found else "dev"
-            runs = list(found[split].values())
-            cells = [_spread([run[key] for run in runs]) for key in ("f", "macro_f")]
-            for label in labels:
-                known = label in result["labels"]["weak"]
-                cells.append(_spread([run["per_type"].get(label, 0.0) for run in runs]) if known else "")
-            corpus = f"[{result['corpus']}](benchmarks/results/{name})"
-            rows.append([corpus, called, str(len(runs)), split, *cells])
-    return table(["Corpus", "Pipeline", "Seeds", "Split", "global", "macro", *labels], rows)
-
-
-def methods_table(folder: Path) -> str:
-    """F1 of every method of each routing result, over all entities and by label: on test where it was scored, else on
-    dev."""
-    results = list(read_results(folder, "routing").values())
-    kinds = ("weak", "strong")
-    labels = list(dict.fromkeys(label for kind in kinds for result in results for label in result["labels"][kind]))
-    rows: List[List[str]] = []
-    for result in results:
-        known = [label for kind in kinds for label in result["labels"][kind]]
-        for name, found in result["methods"].items():
-            dev = [_spread([run[key] for run in found["dev"].values()]) for key in ("f", "macro_f")]
-            split = "test" if "test" in found else "dev"
-            runs = list(found[split].values())
-            averages = [_spread([run[key] for run in runs]) for key in ("f", "weighted_f", "macro_f")]
-            by_label = {label: _mean([run["per_type"].get(label, 0.0) for run in runs]) for label in known}
-            cells = [by_label.get(label, "") for label in labels]
-            rows.append([result["corpus"], name, str(len(runs)), *dev, split, *averages, *cells])
-    header = ["Corpus", "Method", "Seeds", "dev global", "dev macro", "Split", "global", "weighted", "macro", *labels]
-    return table(header, rows)
-
-
-def _mean(values: List[float]) -> str:
-    return f"{100 * sum(values) / len(values):.1f}"
-
-
-def routers_table(folder: Path) -> str:
-    """How well each router tells the classes apart, at 0.5 and at the threshold with the best F1 on dev."""
-    header = ["Corpus", "Router", "Seeds", "Split", "average precision"]
-    header += ["recall of strong", "recall of weak", "precision", "tuned: strong", "weak", "precision"]
-    rows = []
-    for result in read_results(folder, "routing").values():
-        for name, found in result["routers"].items():
-            split = "test" if "test" in found else "dev"
-            runs = list(found[split].values())
-            cells = [_mean([run["average_precision"] for run in runs])]
-            for at in ("at 0.5", "tuned"):
-                for key in ("recall of strong", "recall of weak", "precision"):
-                    cells.append(_mean([run[at][key] for run in runs]))
-            rows.append([result["corpus"], name, str(len(runs)), split, *cells])
-    return table(header, rows)
-
-
-def pipelines_table(folder: Path) -> str:
-    """One row for each pipeline of each result, by result."""
-    header = ["Corpus", "Pipeline", "words/s", "slowest", "fastest", "ratio", "MB", "F1"]
-    rows = []
-    for result in read_results(folder, "pipelines").values():
-        for name, found in result["pipelines"].items():
-            speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
-            others = [f"{found['ratio']:.2f}", f"{found['peak_memory_mb']:,}", f"{found['f']:.2f}"]
-            limit = result["limit_test"]
-            part = f", first {limit.replace('%', ' % of the')} sentences" if limit else ""
-            rows.append([result["corpus"]["test"] + part, name, *speeds, *others])
-    return table(header, rows)
-
-
-def back_attention_table(folder: Path) -> str:
-    """One row for each variant of each result: mean F1 and, of several seeds, standard deviation; beside what the same
-    seeds have without it."""
-    rows = []
-    for result in read_results(folder, "back_attention").values():
-        for name, found in result["variants"].items():
-            scores = [_spread([run["f"] for run in found.get(split, {}).values()]) for split in ("dev", "test")]
-            without = result["variants"].get(WITHOUT, {}) if name != WITHOUT else {}
-            gains = [_spread(_gains(without.get(split, {}), found.get(split, {})), "+") for split in ("dev", "test")]
-            part = result["limit_train"] or "all"
-            rows.append([result["corpus"], part, name, str(len(found["dev"])), *scores, *gains])
-    header = ["Corpus", "Train sentences", "Features", "Seeds", "dev F1", "test F1", "dev gain", "test gain"]
-    return table(header, rows)
-
-
-def other_languages_table(folder: Path) -> str:
-    """One row for each result: without and with back attention, and with an English NER that reads the words as they
-    are. For the seeds that all of them have."""
-    rows = []
-    for name, result in read_results(folder, "back_attention").items():
-        variants = {one: result["variants"].get(one, {}).get("test", {}) for one in (WITHOUT, CARRIED, UNTRANSLATED)}
-        seeds = sorted(set.intersection(*(set(runs) for runs in variants.values() if runs)))
-        if seeds and variants[CARRIED]:
-            corpus = f"[{result['corpus']}](benchmarks/results/{name})"
-            row = [corpus, result["limit_train"] or "all", str(len(seeds))]
-            for one, runs in variants.items():
-                equal = {seed: runs[seed] for seed in seeds if seed in runs}
-                row.append(_spread([run["f"] for run in equal.values()]))
-                if one != WITHOUT:
-                    row.append(_spread(_gains(variants[WITHOUT], equal), sign="+"))
-            rows.append(row)
-    return table(
-        ["Corpus", "Train sentences", "Seeds", "without", "back attention", "gain", "untranslated", "gain"], rows
+def rare_labels_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
+    """Show the main methods: F1 of all entities, the mean over labels, and of each weak label."""
+    by_name = {(row["result"]["name"], row["entry"]): row for row in seeded_rows_of("methods")(results)}
+    names = [(result["name"], method) for result in results for method in MAIN_METHODS]
+    rows = [{**by_name[name], "called": MAIN_METHODS[name[1]]} for name in names if name in by_name]
+    columns = (
+        "Corpus=[{result[corpus]}]({result[link]}) | Pipeline={called} | Seeds={number} | Split={split}"
+        " | global={scored[f]} | macro={scored[macro_f]}"
     )
+    return " | ".join([columns, *(f"{x}={{scored[per_type][{x}]}}" for x in _labels(results, "weak"))]), rows
+
+
+def pipelines_rows(results: List[Row]) -> List[Row]:
+    rows = []
+    for row in rows_of("pipelines")(results):
+        limit = row["result"]["limit_test"]
+        part = f", first {limit.replace('%', ' % of the')} sentences" if limit else ""
+        rows.append({**row, "text": row["result"]["corpus"]["test"] + part})
+    return rows
 
 
 WITHOUT, CARRIED, UNTRANSLATED = "without", "back attention", "untranslated"
 
 
-def _gains(without: Dict[str, Any], found: Dict[str, Any]) -> List[float]:
+def _gains(without: Dict[str, Any], entry: Dict[str, Any]) -> Spread:
     """What a variant has more than none with each seed that both have."""
-    return [found[seed]["f"] - without[seed]["f"] for seed in found if seed in without]
+    return Spread(entry[seed]["f"] - without[seed]["f"] for seed in entry if seed in without)
 
 
-def back_attention_speed_table(folder: Path) -> str:
-    """Words a second in training, with and without back attention, for each result."""
+def back_attention_rows(results: List[Row]) -> List[Row]:
     rows = []
-    for result in read_results(folder, "back_attention_speed").values():
-        for name, found in result["training"].items():
-            speeds = [f"{found[key]:,}" for key in ("words_per_second", "slowest", "fastest")]
-            ratio = f"{result['ratio']:.2f}" if name != "without" else ""
-            rows.append([result["corpus"], name, *speeds, ratio])
-    return table(["Corpus", "Training", "words/s", "slowest", "fastest", "ratio"], rows)
+    for row in seeded_rows_of("variants")(results):
+        variants = row["result"]["variants"]
+        without, own = (variants.get(name, {}) for name in (WITHOUT, row["entry"]))
+        compared = {"dev", "test"} & without.keys() & own.keys() if row["entry"] != WITHOUT else set()
+        gains = {split: _gains(without[split], own[split]) for split in compared}
+        rows.append({**row, "gains": gains, "number": len(own["dev"]), "part": row["result"]["limit_train"] or "all"})
+    return rows
 
 
-def _spread(values: List[float], sign: str = "-") -> str:
-    """sign: `+` writes one in front of gains too."""
-    if not values:
-        return ""
-    deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):{sign}.2f}{deviation}"
+def other_languages_rows(results: List[Row]) -> List[Row]:
+    """One row for each result, for the seeds that all of the three variants have."""
+    rows = []
+    for result in results:
+        variants = {name: result["variants"].get(name, {}).get("test", {}) for name in (WITHOUT, CARRIED, UNTRANSLATED)}
+        seeds = sorted(set.intersection(*(set(runs) for runs in variants.values() if runs)))
+        if seeds and variants[CARRIED]:
+            equal = {name: {seed: runs[seed] for seed in seeds if runs} for name, runs in variants.items()}
+            row: Row = {name: Spread(run["f"] for run in runs.values()) for name, runs in equal.items()}
+            gains = {name: _gains(variants[WITHOUT], runs) for name, runs in equal.items()}
+            part = result["limit_train"] or "all"
+            rows.append({**row, "result": result, "gains": gains, "part": part, "number": len(seeds)})
+    return rows
 
 
-def translators_table(folder: Path) -> str:
+def back_attention_speed_rows(results: List[Row]) -> List[Row]:
+    rows = rows_of("training")(results)
+    return [row if row["entry"] == WITHOUT else {**row, "ratio": row["result"]["ratio"]} for row in rows]
+
+
+def translators_rows(results: List[Row]) -> List[Row]:
     """One row for each translator: where its training ended, its BLEU, and the attention of names in parallel text."""
     rows = []
-    for result in read_results(folder, "alignment").values():
+    for result in results:
         best = next((line for line in reversed(result["training"]) if line["best"]), None)
-        if best is None or result["parallel"] is None:
-            continue
-        scores = [f"{best['dev_loss']:.2f}", f"{best['dev_bleu']:.1f}", f"{result['bleu']:.1f}"]
-        names = result["shared_names"]
-        shared = [f"{names[key]:,}" for key in ("words", "distinct")]
-        shared += [f"{100 * names[key]:.1f}" for key in ("peak_at_itself", "peak_at_itself_by_word")]
-        rows.append([result["parallel"], f"{best['update']:,}", f"{best['minutes']:.0f}", *scores, *shared])
-    scores = ["dev loss", "dev BLEU", "test BLEU"]
-    names = ["names in both sides", "distinct", "attention at itself, %", "by distinct name, %"]
-    return table(["Text", "Updates", "minutes", *scores, *names], rows)
+        if best is not None and result["parallel"] is not None:
+            rows.append({**result, **best})
+    return rows
 
 
-def alignment_table(folder: Path) -> str:
-    """One row for each translator and each way to protect names."""
-    rows = []
-    for result in read_results(folder, "alignment").values():
-        for protect, found in result["names"].items():
-            shares = [f"{100 * found[key]:.1f}" for key in ("kept", "repeated", "peak_at_itself")]
-            rows.append([result["corpus"], protect, f"{found['words']:,}", *shares])
-    return table(["Corpus", "protect", "words of entities", "kept, %", "repeated, %", "attention at itself, %"], rows)
+SPEED = "words/s={words_per_second:,} | slowest={slowest:,} | fastest={fastest:,} | ratio={ratio:.2f}"
+SYSTEMS = (
+    "speed",
+    rows_of("systems"),
+    "System={entry} | train, words/s={train_words_per_second:,.0f} | predict, words/s={predict_words_per_second:,.0f}"
+    " | train, MB={train_peak_memory_mb:,.0f} | predict, MB={predict_peak_memory_mb:,.0f}",
+)
 
-
-TABLES: Dict[Tuple[str, str], Callable[[Path], str]] = {
-    ("README.md", "accuracy"): accuracy_table,
-    ("README.md", "speed"): speed_table,
-    ("README.md", "rare labels"): rare_labels_table,
-    ("README.md", "other languages"): other_languages_table,
-    ("docs/measurements.md", "crf"): crf_table,
-    ("docs/measurements.md", "speed"): speed_table,
-    ("docs/measurements.md", "ratios"): ratio_table,
-    ("docs/measurements.md", "memory"): memory_table,
-    ("docs/measurements.md", "recipe"): recipe_table,
-    ("docs/measurements.md", "methods"): methods_table,
-    ("docs/measurements.md", "routers"): routers_table,
-    ("docs/measurements.md", "pipelines"): pipelines_table,
-    ("docs/measurements.md", "back attention"): back_attention_table,
-    ("docs/measurements.md", "translators"): translators_table,
-    ("docs/measurements.md", "alignment"): alignment_table,
-    ("docs/measurements.md", "back attention speed"): back_attention_speed_table,
+TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] = {
+    ("README.md", "accuracy"): (
+        "accuracy",
+        accuracy_rows,
+        "Corpus=[{name}]({link}) | Train sentences={corpus[train][sentences]:,} | Seeds={number} | dev F1={dev[f]}"
+        " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
+    ),
+    ("README.md", "speed"): SYSTEMS,
+    ("README.md", "rare labels"): ("routing", rare_labels_table, ""),
+    ("README.md", "other languages"): (
+        "back_attention",
+        other_languages_rows,
+        "Corpus=[{result[corpus]}]({result[link]}) | Train sentences={part} | Seeds={number} | without={without}"
+        " | back attention={back attention} | gain={gains[back attention]:+} | untranslated={untranslated}"
+        " | gain={gains[untranslated]:+}",
+    ),
+    ("docs/measurements.md", "crf"): (
+        "crf",
+        lambda results: [shape for result in results for shape in result["shapes"]],
+        "batch x length x tags={batch} x {length} x {tags} | loss + gradient, ms={loss_and_gradient[ours_ms]:.2f}"
+        " | pytorch-crf, ms={loss_and_gradient[pytorch_crf_ms]:.2f} | ratio={loss_and_gradient[ratio]:.1f}"
+        " | decode, ms={decode[ours_ms]:.2f} | pytorch-crf, ms={decode[pytorch_crf_ms]:.2f}"
+        " | ratio={decode[ratio]:.1f}",
+    ),
+    ("docs/measurements.md", "speed"): SYSTEMS,
+    ("docs/measurements.md", "ratios"): (
+        "speed",
+        lambda results: [{"name": n, "ratio": ratio} for result in results for n, ratio in result["ratios"].items()],
+        "Ours / theirs={name} | ratio={ratio:.2f}",
+    ),
+    ("docs/measurements.md", "memory"): ("memory", memory_table, ""),
+    ("docs/measurements.md", "recipe"): ("recipe", recipe_table, ""),
+    ("docs/measurements.md", "methods"): ("routing", methods_table, ""),
+    ("docs/measurements.md", "routers"): (
+        "routing",
+        seeded_rows_of("routers"),
+        "Corpus={result[corpus]} | Router={entry} | Seeds={number} | Split={split}"
+        " | average precision={scored[average_precision]:mean}"
+        " | recall of strong={scored[at 0.5][recall of strong]:mean}"
+        " | recall of weak={scored[at 0.5][recall of weak]:mean}"
+        " | precision={scored[at 0.5][precision]:mean}"
+        " | tuned: strong={scored[tuned][recall of strong]:mean} | weak={scored[tuned][recall of weak]:mean}"
+        " | precision={scored[tuned][precision]:mean}",
+    ),
+    ("docs/measurements.md", "pipelines"): (
+        "pipelines",
+        pipelines_rows,
+        f"Corpus={{text}} | Pipeline={{entry}} | {SPEED} | MB={{peak_memory_mb:,}} | F1={{f:.2f}}",
+    ),
+    ("docs/measurements.md", "back attention"): (
+        "back_attention",
+        back_attention_rows,
+        "Corpus={result[corpus]} | Train sentences={part} | Features={entry} | Seeds={number} | dev F1={dev[f]}"
+        " | test F1={test[f]} | dev gain={gains[dev]:+} | test gain={gains[test]:+}",
+    ),
+    ("docs/measurements.md", "translators"): (
+        "alignment",
+        translators_rows,
+        "Text={parallel} | Updates={update:,} | minutes={minutes:.0f} | dev loss={dev_loss:.2f}"
+        " | dev BLEU={dev_bleu:.1f} | test BLEU={bleu:.1f} | names in both sides={shared_names[words]:,}"
+        " | distinct={shared_names[distinct]:,}"
+        " | attention at itself, %={shared_names[peak_at_itself]:.1%}"
+        " | by distinct name, %={shared_names[peak_at_itself_by_word]:.1%}",
+    ),
+    ("docs/measurements.md", "alignment"): (
+        "alignment",
+        rows_of("names"),
+        "Corpus={result[corpus]} | protect={entry} | words of entities={words:,} | kept, %={kept:.1%}"
+        " | repeated, %={repeated:.1%} | attention at itself, %={peak_at_itself:.1%}",
+    ),
+    ("docs/measurements.md", "back attention speed"): (
+        "back_attention_speed",
+        back_attention_speed_rows,
+        f"Corpus={{result[corpus]}} | Training={{entry}} | {SPEED}",
+    ),
 }
-"""(page, mark in it) -> what stands there."""
+"""(page, mark in it) -> benchmark, what makes rows of its results (or columns and rows), columns."""
 
 
-def with_table(text: str, mark: str, content: str) -> str:
-    """The text of a page with what stands between the marks replaced. Raises ValueError where there are none."""
-    begin, end = f"<!-- {mark}: written by benchmarks/tables.py -->\n", f"<!-- end of {mark} -->\n"
-    before, found, rest = text.partition(begin)
+def make_table(page: str, mark: str, folder: Path = RESULTS) -> str:
+    benchmark, make, columns = TABLES[page, mark]
+    made = make(read_results(folder, benchmark))
+    return write_table(columns, made) if columns else write_table(*made)
+
+
+def with_table(text: str, mark: str, content: str, script: str = "benchmarks/tables.py") -> str:
+    """Replace what stands between the marks in the text of a page. Raises ValueError where there are none."""
+    begin, end = f"<!-- {mark}: written by {script} -->\n", f"<!-- end of {mark} -->\n"
+    before, begun, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"The page has no place for the table {mark!r}.")
+    if not begun or not closed:
+        raise ValueError(f"The page has no marks for the table {mark!r}.")
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def page_with_tables(page: str, folder: Path = RESULTS) -> str:
-    """The text of a page as it should be."""
+    """Write the text of a page as it should be."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    for (place, mark), make in TABLES.items():
-        if place == page:
-            text = with_table(text, mark, make(folder))
+    for where, mark in TABLES:
+        if where == page:
+            text = with_table(text, mark, make_table(page, mark, folder))
     return text
 
 

@@ -19,21 +19,21 @@ WEIGHTS, STATE = "module.", "optimizer."
 def write_checkpoint(
     path: Path, fingerprint: str, progress: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write a checkpoint in the place of the one that is there.
+    """Write a checkpoint over the one that is there.
 
     fingerprint: of what is trained with what. progress: whatever JSON can hold. Raises OSError.
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in module.state_dict().items()}
     # What is no tensor: moments that an optimizer has not made yet, counts of updates.
-    others: Dict[str, Dict[str, Any]] = {}
+    plain_values: Dict[str, Dict[str, Any]] = {}
     for index, state in optimizer.state_dict()["state"].items():
-        others[str(index)] = {}
+        plain_values[str(index)] = {}
         for key, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"{STATE}{index}.{key}"] = value
             else:
-                others[str(index)][key] = value
-    header = {"fingerprint": fingerprint, "progress": json.dumps(progress), "optimizer": json.dumps(others)}
+                plain_values[str(index)][key] = value
+    header = {"fingerprint": fingerprint, "progress": json.dumps(progress), "optimizer": json.dumps(plain_values)}
     # Weights that layers share would be refused, so each is copied.
     copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     write_file(path, save(copies, metadata=header))
@@ -54,8 +54,8 @@ class Checkpoint:
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, Any]:
         """Give module and optimizer what they had. Returns the progress. Raises ValueError where it does not fit."""
         try:
-            others = json.loads(self.header["optimizer"])
-            state: Dict[int, Dict[str, Any]] = {int(index): values for index, values in others.items()}
+            plain_values = json.loads(self.header["optimizer"])
+            state: Dict[int, Dict[str, Any]] = {int(index): values for index, values in plain_values.items()}
             weights: Dict[str, Tensor] = {}
             for name, tensor in self.tensors.items():
                 if name.startswith(WEIGHTS):

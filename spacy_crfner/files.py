@@ -14,9 +14,9 @@ Files = Dict[str, bytes]
 
 @contextmanager
 def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
-    """Paths to write to in the place of the targets, files or folders, whose folders are made if need be.
+    """Give paths to write to in the place of the targets, files or folders, whose folders are made if need be.
 
-    They take the place of the targets when the block ends, and are removed where it raises: after an error, and after
+    They take the place of the targets when the context ends, and are removed where it raises: after an error, and after
     a kill at any time, every target is what it was or complete.
 
     Raises OSError where a target cannot be replaced.
@@ -57,18 +57,27 @@ def _remove(path: Path) -> None:
 
 
 def write_file(target: Union[str, Path], content: Union[bytes, str]) -> None:
-    """Write a file, text in UTF-8, in the place of one that is there already. Raises OSError."""
+    """Write a file, text in UTF-8, in the place of one that is there already.
+
+    Raises OSError.
+    """
     with replacing(target) as (unfinished,):
         unfinished.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
 
 
 def write_json(target: Union[str, Path], content: Any) -> None:
-    """Write a JSON file, indented. Raises OSError."""
+    """Write a JSON file, indented.
+
+    Raises OSError.
+    """
     write_file(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_files(folder: Union[str, Path], files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be; none changes before all are written. Raises OSError."""
+    """Write files into a folder, which is made if need be; none changes before all are written.
+
+    Raises OSError.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
     with replacing(*(Path(folder) / name for name in files)) as unfinished:
         for path, content in zip(unfinished, files.values(), strict=True):

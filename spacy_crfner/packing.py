@@ -1,8 +1,8 @@
-"""How the rows of a ragged batch are ordered, so that each time step is one contiguous block.
+"""How the rows of a ragged batch are ordered, so that each time step is one contiguous run.
 
 Sequences are sorted by decreasing length and their rows laid out step by step: first the first row of
 every sequence, then the second row of every sequence that has one, and so on. Nothing is padded, and the
-sequences that are still running at a step are always the first rows of its block.
+sequences that are still running at a step are always the first rows of its run.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from torch import Tensor
 class Packing:
     """The order of the rows of a ragged batch of B sequences with N rows in all.
 
-    order: (B,) the place in the batch of each packed sequence; its lengths decrease.
+    order: (B,) the index in the batch of each packed sequence; its lengths decrease.
     lengths: (B,) rows of each packed sequence.
     batch_sizes: how many sequences have a row at step t, for each of the T steps.
     offsets: the packed row at which step t begins.
@@ -36,7 +36,10 @@ class Packing:
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: "torch.device | str | None" = None) -> "Packing":
-        """Raises ValueError where a sequence is empty: leave empty sequences out of a batch."""
+        """Order the rows of sequences with these lengths.
+
+        Raises ValueError where a sequence is empty: leave empty sequences out of a batch.
+        """
         sizes = np.asarray(lengths, dtype=np.int64)
         if sizes.ndim != 1 or not len(sizes) or sizes.min() < 1:
             raise ValueError(f"A batch needs one or more sequences of one or more rows, but the lengths are {sizes}.")
@@ -64,10 +67,12 @@ class Packing:
 
     @property
     def n_sequences(self) -> int:
+        """B, the number of sequences."""
         return self.batch_sizes[0]
 
     @property
     def device(self) -> torch.device:
+        """The device of the tensors."""
         return self.rows.device
 
     @property
@@ -77,6 +82,7 @@ class Packing:
 
     @cached_property
     def offset_tensor(self) -> Tensor:
+        """(T,) the offsets as a tensor."""
         return torch.tensor(self.offsets, device=self.device)
 
     @cached_property
@@ -91,45 +97,44 @@ class Packing:
         return self.row(torch.arange(self.n_sequences, device=self.device), self.lengths - 1)
 
     def row(self, sequences: Tensor, steps: Tensor) -> Tensor:
-        """The packed rows of (packed sequence, step) pairs."""
+        """Find the packed rows of (packed sequence, step) pairs."""
         return self.offset_tensor[steps] + sequences
 
-    def packed_sequences(self, places: Tensor) -> Tensor:
-        """The packed sequences of places in the batch: what `order` maps back."""
+    def packed_sequences(self, indices: Tensor) -> Tensor:
+        """Find the packed sequences of indices in the batch: what `order` maps back."""
         packed = torch.empty_like(self.order)
         packed[self.order] = torch.arange(self.n_sequences, device=self.device)
-        return packed[places]
+        return packed[indices]
 
-    def blocks(self) -> List[slice]:
-        """The packed rows of each step."""
+    def steps(self) -> List[slice]:
+        """List the packed rows of each step."""
         return [slice(start, start + size) for start, size in zip(self.offsets, self.batch_sizes, strict=True)]
 
     def pack(self, rows: Tensor) -> Tensor:
-        """Concatenated rows (N, ...) in packed order."""
+        """Put concatenated rows (N, ...) into packed order."""
         return rows.index_select(0, self.rows)
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """Packed rows (N, ...) in the order of the concatenated batch."""
+        """Put packed rows (N, ...) into the order of the concatenated batch."""
         rows = torch.empty_like(packed)
         rows[self.rows] = packed
         return rows
 
     def unpack_sequences(self, packed: Tensor) -> Tensor:
-        """Values of the packed sequences (B, ...) in the order of the batch."""
+        """Put values of the packed sequences (B, ...) into the order of the batch."""
         values = torch.empty_like(packed)
         values[self.order] = packed
         return values
 
     def sums(self, values: Tensor) -> Tensor:
-        """(B,) the sum of the values (N,) of each packed sequence."""
+        """Sum the values (N,) of each packed sequence: (B,)."""
         if self.is_dense:
             return values.view(-1, self.n_sequences).sum(0)
         return values.new_zeros(self.n_sequences).index_add_(0, self.sequences, values)
 
     def running_sum(self, values: Tensor) -> Tensor:
-        """(N,) the sum of the values (N,) of each sequence from its first row to this one."""
+        """Sum the values (N,) of each sequence from its first row to each row: (N,)."""
         sums = values.clone()
-        blocks = self.blocks()
-        for before, now in pairwise(blocks):
+        for before, now in pairwise(self.steps()):
             sums[now] += sums[before][: now.stop - now.start]
         return sums

@@ -65,7 +65,7 @@ def load_tokenizer(language: str) -> Language:
 
 
 def _checked(paths: Paths) -> List[Path]:
-    """Nobody should wait for hours to learn that the last of the files is missing."""
+    """Check that all files exist: nobody should wait for hours to learn that the last one is missing."""
     checked = [Path(path) for path in paths]
     for path in checked:
         check_file(path)
@@ -99,7 +99,7 @@ def _holds_docs(path: Path) -> bool:
 
 
 def _lines(path: Path) -> Iterator[Tuple[int, str]]:
-    """The texts of a file, with the numbers of their lines."""
+    """Read the texts of a file, with the numbers of their lines."""
     is_json = path.name.removesuffix(".gz").endswith(".jsonl")
     for number, line in read_lines(path):
         if not is_json:
@@ -132,5 +132,5 @@ def _docs(path: Path) -> Iterator[Doc]:
     # The libraries that read it raise exceptions of many kinds.
     except Exception as error:
         raise CorpusError(
-            f"{path}: the file holds no Docs that can be read ({type(error).__name__}: {error}): make it again."
+            f"{path}: this is not spaCy's binary format, or damaged ({type(error).__name__}): make the file again."
         ) from None

@@ -1,7 +1,7 @@
 """Tag schemes: entity labels <-> token tags, entity spans <-> tag sequences, legal transitions.
 
 A :class:`TagSet` gives every tag of a scheme a fixed number. Tag 0 is always ``O``; each label then owns
-a block of tags, in the order in which the labels were given, so that a new label only appends tags.
+a run of tags, in the order in which the labels were given, so that a new label only appends tags.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ LabelledSpan = Tuple[int, int, str]
 
 
 def check_labels(labels: Iterable[str]) -> Tuple[str, ...]:
-    """The labels as a tuple.
+    """Check labels, and make them a tuple.
 
     Raises ValueError where a label cannot be the second half of a tag (empty, not a string, ``O``, or with white
     space other than single blanks inside) or stands twice.
@@ -59,6 +59,7 @@ class TagSet:
 
     @property
     def prefixes(self) -> str:
+        """The prefixes that each label owns, in tag order."""
         return SCHEMES[self.scheme]
 
     @cached_property
@@ -73,20 +74,22 @@ class TagSet:
 
     @cached_property
     def label_index(self) -> Dict[str, int]:
-        """Label -> its place in ``labels``."""
+        """Label -> its index in ``labels``."""
         return {label: number for number, label in enumerate(self.labels)}
 
     def role(self, prefix: str) -> np.ndarray:
-        """The tags, (labels,), that play a role for each label: ``B`` begins an entity of two or more
-        tokens, ``I`` continues it, ``E`` ends it, ``S`` is an entity of one token. In BIO, ``E`` is
-        played by ``I`` and ``S`` by ``B``."""
+        """List the tags, (labels,), that play a role for each label.
+
+        ``B`` begins an entity of two or more tokens, ``I`` continues it, ``E`` ends it, ``S`` is an entity of one
+        token. In BIO, ``E`` is played by ``I`` and ``S`` by ``B``.
+        """
         if prefix not in self.prefixes:
             prefix = {"E": "I", "S": "B"}[prefix]
         return 1 + self.prefixes.index(prefix) + len(self.prefixes) * np.arange(len(self.labels))
 
     @cached_property
     def tag_labels(self) -> np.ndarray:
-        """The place in ``labels`` of each tag's label, (tags,); -1 for ``O``."""
+        """The index in ``labels`` of each tag's label, (tags,); -1 for ``O``."""
         return np.concatenate([[-1], np.repeat(np.arange(len(self.labels)), len(self.prefixes))]).astype(np.int64)
 
     @cached_property
@@ -101,14 +104,14 @@ class TagSet:
         return opening, (may_close[:, None] & opening[None, :]) | continues, may_close
 
     def span_tags(self, length: int, label: str) -> List[int]:
-        """The tags of one entity of `length` tokens."""
+        """List the tags of one entity of `length` tokens."""
         first = self.index[f"B-{label}"]
         if self.scheme == "BIO":
             return [first] + [first + 1] * (length - 1)
         return [first + 3] if length == 1 else [first] + [first + 1] * (length - 2) + [first + 2]
 
     def spans_to_tags(self, spans: Iterable[LabelledSpan], length: int) -> List[int]:
-        """The tag sequence of non-overlapping entity spans in a sentence of `length` tokens.
+        """Make the tag sequence of non-overlapping entity spans in a sentence of `length` tokens.
 
         Raises ValueError where spans overlap, leave the sentence, or carry an unknown label.
         """
@@ -126,7 +129,7 @@ class TagSet:
         return tags
 
     def tags_to_spans(self, tags: Sequence[int]) -> List[LabelledSpan]:
-        """The entity spans of a well-formed tag sequence, in order."""
+        """List the entity spans of a well-formed tag sequence, in order."""
         spans = []
         begins, ends, singles = set(self.role("B")), set(self.role("E")), set(self.role("S"))
         last = len(tags) - 1
@@ -146,7 +149,7 @@ class TagSet:
 
 
 def iob_to_spans(tags: Sequence[str]) -> List[LabelledSpan]:
-    """The entity spans of written tags in IOB1, IOB2, BIOES or BILUO, in order.
+    """Read the entity spans of written tags in IOB1, IOB2, BIOES or BILUO, in order.
 
     An entity begins at ``B-``, ``S-`` and ``U-``, at any tag whose label differs from the one before, and
     after an ``O`` or a closed entity; it ends before the next beginning or ``O``, and after ``E-``, ``L-``,

@@ -51,6 +51,7 @@ class FirstProblem(Problems):
     """Problems of which the first one raises CorpusError: for files that are read as a stream."""
 
     def add(self, line: int, message: str) -> None:
+        """Raise the problem. line: counted from 1. message: what is wrong and what to do."""
         super().add(line, message)
         self.check()
 

@@ -46,7 +46,7 @@ class LoopSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number that training cannot work with."""
+        """Check the numbers. Raises ValueError for one that training cannot work with."""
         self._at_least(1, "warmup", "max_updates", "eval_every", "patience")
         self._at_least(0, "clip", "checkpoint_minutes")
         if not 0.0 < self.learn_rate < math.inf:
@@ -119,8 +119,9 @@ class Trainee(ABC):
         return torch.optim.Adam([weight for weight in self.module.parameters() if weight.requires_grad], lr=learn_rate)
 
     def schedule(self, update: int, settings: LoopSettings) -> float:
-        """Give the share of its learning rate that an update has: it rises in `warmup` updates, and then falls with
-        their square root.
+        """Compute the share of its learning rate that an update has.
+
+        It rises in `warmup` updates, and then falls with their square root.
 
         update: counted from 1.
         """
@@ -135,7 +136,7 @@ class TrainingLoop:
     report: gets every evaluation: "update", "epoch", "minutes", "train_loss", what `Trainee.evaluate` has given, and
         "best", whether it is the best so far.
     tell: gets a line a minute in between.
-    overwrite: start anew in the place of a training with other settings or data.
+    overwrite: start anew over a training with other settings or data.
     """
 
     def __init__(

@@ -48,6 +48,7 @@ class TorchShim(PyTorchShim):
 
     @property
     def is_built(self) -> bool:
+        """Whether there is a module, with weights."""
         return self._model is not None
 
     def create(self, **settings: Any) -> None:
@@ -57,11 +58,12 @@ class TorchShim(PyTorchShim):
         self.version += 1
 
     def predict(self, inputs: ArgsKwargs) -> Any:
+        """Compute the output for prediction."""
         # The stock shim switches the shared module to evaluation mode and back, which other threads would see.
         return self.evaluate(lambda module: module(*inputs.args, **inputs.kwargs))
 
     def evaluate(self, function: Callable[[Any], Any]) -> Any:
-        """What a function of the module gives, computed for prediction."""
+        """Compute what a function of the module gives, for prediction."""
         with torch.no_grad():
             return function(self._predictor())
 
@@ -75,8 +77,11 @@ class TorchShim(PyTorchShim):
         return module
 
     def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
-        """The output, and a function that takes the arguments of torch.autograd.backward; it adds the gradients to
-        the parameters and to the `grad` of the inputs that require one."""
+        """Compute the output, and make the function of its backward pass.
+
+        That function takes the arguments of torch.autograd.backward; it adds the gradients to the parameters and to
+        the `grad` of the inputs that require one.
+        """
         output = self._model(*inputs.args, **inputs.kwargs)
 
         def backprop(gradients: ArgsKwargs) -> None:
@@ -85,6 +90,7 @@ class TorchShim(PyTorchShim):
         return output, backprop
 
     def finish_update(self, optimizer: Any) -> None:
+        """Let the optimizer change the parameters, and drop their gradients."""
         self.version += 1
         for name, parameter in self._model.named_parameters():
             if parameter.grad is None:
@@ -96,6 +102,7 @@ class TorchShim(PyTorchShim):
 
     @contextlib.contextmanager
     def use_params(self, params):
+        """Put other parameters, such as averages, in the place of the module's own for a while."""
         replaced: Dict[str, Tensor] = {}
         parameters = {} if self._model is None else dict(self._model.named_parameters())
         for name, parameter in parameters.items():
@@ -115,6 +122,7 @@ class TorchShim(PyTorchShim):
         return {**self.__dict__, "_made": (-1, None)}
 
     def copy(self) -> "TorchShim":
+        """Copy the module, under an identity of its own."""
         copied = copy.deepcopy(self)
         with Shim.global_id_lock:
             Shim.global_id += 1
@@ -122,12 +130,13 @@ class TorchShim(PyTorchShim):
         return copied
 
     def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the module, if there is one."""
         if self._model is not None:
             super().to_device(device_type, device_id)
             self.version += 1
 
     def to_bytes(self) -> bytes:
-        """The weights as safetensors, whose JSON header holds the settings; empty where nothing is built yet."""
+        """Write the weights as safetensors, whose JSON header holds the settings; empty where nothing is built yet."""
         if self._model is None:
             return b""
         state = {name: value.contiguous() for name, value in self._model.state_dict().items()}
@@ -157,19 +166,22 @@ class TorchShim(PyTorchShim):
 
 
 def _read_safetensors(data: bytes) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:
-    """The settings in the header and the weights."""
+    """Read the settings in the header, and the weights."""
     (header_size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + header_size])
     return json.loads(header["__metadata__"][SETTINGS_KEY]), load(data)
 
 
 def shim_of(model: Model) -> TorchShim:
-    """The torch shim of a layer made with one."""
+    """Get the torch shim of a layer made with one."""
     return cast(TorchShim, model.shims[0])
 
 
 def built_shim(model: Model) -> TorchShim:
-    """The torch shim of a layer; raises ValueError before its module is built."""
+    """Get the torch shim of a layer whose module is built.
+
+    Raises ValueError before that.
+    """
     shim = shim_of(model)
     if not shim.is_built:
         raise ValueError(f"The layer {model.name!r} has no weights yet: call nlp.initialize() or load a model first.")
@@ -177,7 +189,7 @@ def built_shim(model: Model) -> TorchShim:
 
 
 def layer_width(layer: Model, docs: Optional[list]) -> int:
-    """The output width of an initialized layer, from its dimensions or else by running it on a few docs.
+    """Find the output width of an initialized layer, from its dimensions or else by running it on a few docs.
 
     Raises ValueError where neither tells.
     """
@@ -190,23 +202,23 @@ def layer_width(layer: Model, docs: Optional[list]) -> int:
 
 
 def to_torch(array: Any, *, requires_grad: bool = False) -> Tensor:
-    """A numpy or cupy array as a tensor on the same device, without a copy where its layout allows."""
+    """Turn a numpy or cupy array into a tensor on the same device, without a copy where its layout allows."""
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         array = array.copy()
     return xp2torch(array, requires_grad=requires_grad)
 
 
 def to_array(tensor: Tensor) -> Any:
-    """A tensor as a numpy or cupy array on the same device, without a copy where its layout allows."""
+    """Turn a tensor into a numpy or cupy array on the same device, without a copy where its layout allows."""
     return torch2xp(tensor.detach())
 
 
 def concatenate_rows(model: Model, arrays: List[Floats2d]) -> Floats2d:
-    """A list of (length, width) arrays as one (sum of lengths, width) array."""
+    """Join a list of (length, width) arrays to one (sum of lengths, width) array."""
     return model.ops.flatten(arrays) if len(arrays) != 1 else arrays[0]
 
 
 def split_rows(model: Model, rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
-    """One (sum of lengths, width) array as a list of (length, width) arrays; lengths may be 0."""
+    """Split a (sum of lengths, width) array into a list of (length, width) arrays; lengths may be 0."""
     ends = np.cumsum(lengths)
     return [rows[end - length : end] for end, length in zip(ends, lengths, strict=True)]

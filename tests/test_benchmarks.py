@@ -1,5 +1,6 @@
 """The accuracy benchmark: what it measures, what it writes, and how it goes on or fails."""
 
+import argparse
 import gzip
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 import spacy
@@ -21,10 +22,8 @@ BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import accuracy  # noqa: E402
-import documents  # noqa: E402
-import one_seed  # noqa: E402
-import record  # noqa: E402
-from summary import format_table, summarize  # noqa: E402
+from experiments import corpora, errors, record, training  # noqa: E402
+from experiments.scores import evaluate, format_table, summarize  # noqa: E402
 
 TOK2VEC = "components.bcrf_ner.model.tok2vec"
 SMALL = {
@@ -54,6 +53,12 @@ def write_corpus(folder: Path, copies: Dict[str, int]) -> Path:
     for split, number in copies.items():
         (folder / f"{split}.conll.gz").write_bytes(gzip.compress((text * number).encode("utf8")))
     return folder
+
+
+def published(benchmark: str) -> Set[str]:
+    """The fields of the results that the tables of the pages are made of, but for their commands."""
+    results = [json.loads(path.read_text(encoding="utf8")) for path in sorted(record.RESULTS.glob("*.json"))]
+    return set(next(result for result in results if result["benchmark"] == benchmark)) - {"command", "commands"}
 
 
 def command(*arguments: str) -> List[str]:
@@ -89,7 +94,7 @@ class Finished:
             self.arguments, env=environment(self.data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until = time.monotonic() + 120
-        while not list(self.results.glob("*.partial")) and process.poll() is None and time.monotonic() < until:
+        while not list(self.results.glob("*.json")) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
@@ -108,16 +113,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_an_interrupted_run_goes_on_after_the_last_finished_seed(finished: Finished) -> None:
     assert finished.code_when_interrupted == 130
-    assert finished.left_by_interruption == ["tiny-more-bcrf_ner.partial"]
+    assert finished.left_by_interruption == [finished.json.name]
     assert finished.again.returncode == 0, finished.again.stderr
-    assert "Seed 0 is finished already." in finished.again.stdout
-    assert "Seed 1 is finished already." not in finished.again.stdout
+    assert "bcrf_ner, seed 0: is measured already." in finished.again.stdout
+    assert "bcrf_ner, seed 1: is measured already." not in finished.again.stdout
     assert [path.name for path in finished.results.iterdir()] == [finished.json.name]
 
 
 def test_the_result_says_what_was_measured(finished: Finished) -> None:
     result = finished.result
-    assert set(result) == {*record.COMMON_FIELDS, *accuracy.FIELDS}
+    assert set(result) == published("accuracy") | {"command", "fingerprint", "settings_fingerprint"}
     assert result["benchmark"] == "accuracy"
     assert result["name"] == "tiny-more-bcrf_ner"
     assert result["config"] == "configs/bcrf_ner.cfg"
@@ -185,19 +190,13 @@ def test_no_path_of_the_machine_and_no_text_of_the_corpus_is_written(finished: F
 
 def test_models_are_kept_as_the_config_made_them(finished: Finished) -> None:
     folder = finished.keep / "tiny-more-bcrf_ner"
-    assert sorted(path.name for path in folder.iterdir()) == ["seed-0", "seed-1"]
-    nlp = spacy.load(folder / "seed-1")
-    assert nlp.config["training"]["logger"] == {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
+    assert sorted(path.name for path in folder.iterdir()) == ["bcrf_ner-0", "bcrf_ner-1"]
+    nlp = spacy.load(folder / "bcrf_ner-1")
+    assert nlp.config["training"]["logger"] == {"@loggers": "spacy.ConsoleLogger.v1"}
     assert nlp.config.interpolate()["training"]["seed"] == 1
-    examples = list(spacy.training.Corpus(converted(finished))(nlp))
-    again = one_seed.evaluate(nlp, examples, "dev")
+    with corpora.open_corpus(argparse.Namespace(dev_file=finished.data / "tiny" / "dev.conll.gz"), ["dev"]) as corpus:
+        again = training.evaluate_splits(nlp, corpus.files)["dev"]
     assert again["f"] == pytest.approx(finished.result["per_seed"][1]["dev"]["f"], abs=1e-5)
-
-
-def converted(finished: Finished) -> Path:
-    return documents.convert_corpus(
-        {"dev": finished.data / "tiny" / "dev.conll.gz"}, finished.folder / "converted", "en", None
-    )["dev"]
 
 
 # Joined Docs
@@ -212,7 +211,7 @@ def annotated_docs() -> Iterator[Doc]:
 
 def test_joined_docs_have_sentence_boundaries_and_only_the_reference_has_entities() -> None:
     vocab = spacy.blank("en").vocab
-    first, second = documents.join_sentences(annotated_docs(), 2, vocab)
+    first, second = corpora.join_sentences(annotated_docs(), 2, vocab)
     assert [len(sentence) for sentence in first.predicted.sents] == [6, 4]
     assert [len(sentence) for sentence in second.predicted.sents] == [6]
     assert first.predicted.vocab is vocab
@@ -227,15 +226,15 @@ def test_joined_docs_have_sentence_boundaries_and_only_the_reference_has_entitie
 
 def test_joined_docs_are_made_of_the_sentences_of_longer_docs() -> None:
     vocab = spacy.blank("en").vocab
-    joined = [example.reference for example in documents.join_sentences(annotated_docs(), 3, vocab)]
-    examples = documents.join_sentences(joined, 2, vocab)
+    joined = [example.reference for example in corpora.join_sentences(annotated_docs(), 3, vocab)]
+    examples = corpora.join_sentences(joined, 2, vocab)
     assert [[len(s) for s in example.predicted.sents] for example in examples] == [[6, 4], [6]]
 
 
 def test_joining_keeps_missing_annotation_missing() -> None:
     vocab = spacy.blank("en").vocab
     docs = [Doc(vocab, words=["Bob", "left"], ents=["B-PER", ""]), Doc(vocab, words=["Rome"], ents=["O"])]
-    (example,) = documents.join_sentences(docs, 2, vocab)
+    (example,) = corpora.join_sentences(docs, 2, vocab)
     assert [token.ent_iob_ for token in example.reference] == ["B", "", "O"]
 
 
@@ -243,9 +242,9 @@ def test_the_pipeline_sees_the_sentence_boundaries_of_joined_docs() -> None:
     nlp = spacy.blank("en")
     ruler = nlp.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": "PER", "pattern": [{"TEXT": "Bob", "IS_SENT_START": True}]}])
-    scores = one_seed.evaluate(nlp, list(documents.join_sentences(annotated_docs(), 3, nlp.vocab)), "test_joined_3")
+    found = evaluate(nlp, corpora.join_sentences(annotated_docs(), 3, nlp.vocab), "test_joined_3")
     # Of three persons the one at the beginning of the third sentence is found.
-    assert scores["per_type"]["PER"] == {"p": 1.0, "r": round(1 / 3, 6), "f": 0.5}
+    assert found["per_type"]["PER"] == {"p": 1.0, "r": round(1 / 3, 6), "f": 0.5}
 
 
 # Errors
@@ -307,40 +306,12 @@ def test_errors_about_settings_say_what_to_do(tmp_path: Path, capsys: pytest.Cap
 def test_a_pipeline_without_entity_scores_is_refused() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
-    examples = list(documents.join_sentences(annotated_docs(), 2, nlp.vocab))
-    with pytest.raises(record.BenchmarkError, match=r"sentencizer.*no entity scores.*on dev"):
-        one_seed.evaluate(nlp, examples, "dev")
+    examples = list(corpora.join_sentences(annotated_docs(), 2, nlp.vocab))
+    with pytest.raises(errors.BenchmarkError, match=r"sentencizer.*no entity scores.*on dev"):
+        evaluate(nlp, examples, "dev")
 
 
 # Parts
-
-
-def test_finished_seeds_are_used_only_for_the_same_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    path = tmp_path / "x.partial"
-    accuracy.FinishedSeeds(path, "a").add({"seed": 3})
-    assert list(accuracy.FinishedSeeds(path, "a").results) == [3]
-    assert not accuracy.FinishedSeeds(path, "b").results
-    assert "starting anew" in capsys.readouterr().out
-    path.write_text("{", encoding="utf8")
-    with pytest.raises(record.BenchmarkError, match="damaged"):
-        accuracy.FinishedSeeds(path, "a")
-
-
-def test_settings_and_corpus_change_the_fingerprint(tmp_path: Path) -> None:
-    tiny = write_corpus(tmp_path / "tiny", {"train": 1, "dev": 2})
-    sources = {split: tiny / f"{split}.conll.gz" for split in ("train", "dev")}
-
-    def fingerprint(*arguments: str) -> str:
-        args = accuracy.parse_args(arguments)
-        config = accuracy.check_config(args.config, accuracy.make_overrides(args))
-        return accuracy.fingerprint(args, config, sources)
-
-    plain = fingerprint()
-    assert fingerprint("--seeds", "7") == fingerprint("--name", "x") == plain
-    changed = [fingerprint("--lang", "de"), fingerprint("--limit-train", "5"), fingerprint("--training.dropout", "0.1")]
-    sources["dev"] = sources["train"]
-    changed.append(fingerprint())
-    assert len({plain, *changed}) == 5
 
 
 def test_one_seed_has_no_spread() -> None:
@@ -353,51 +324,4 @@ def test_one_seed_has_no_spread() -> None:
 
 def test_of_equal_scores_the_last_step_is_the_best() -> None:
     log = [json.dumps({"step": step, "score": score}) for step, score in ((0, 0.1), (10, 0.5), (20, 0.5), (30, 0.4))]
-    assert one_seed.best_step(log) == 20
-
-
-def test_paths_are_shown_without_the_folders_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tmp_path / "corpora"
-    data.mkdir()
-    monkeypatch.setenv("SPACY_CRFNER_DATA", str(data))
-    monkeypatch.chdir(data)
-    assert record.shown(str(data / "a" / "train.conll.gz")) == "$SPACY_CRFNER_DATA/a/train.conll.gz"
-    assert record.shown(str(data)) == "$SPACY_CRFNER_DATA"
-    assert record.shown(f"--vectors={tmp_path}/vectors/en") == "--vectors=$SPACY_CRFNER_DATA/../vectors/en"
-    assert record.shown("../vectors") == "$SPACY_CRFNER_DATA/../vectors"
-    assert record.shown(str(ROOT / "configs")) == "configs"
-    (data / "x.cfg").touch()
-    assert record.shown("x.cfg") == "$SPACY_CRFNER_DATA/x.cfg"
-    assert record.shown("y.cfg") == "y.cfg"
-    assert record.shown("/somewhere/else/x.cfg") == ".../x.cfg"
-    assert record.shown({"a": [f"{data}/x", 1, None, "and/or"]}) == {"a": ["$SPACY_CRFNER_DATA/x", 1, None, "and/or"]}
-    assert record.shown(f'["{data}/x", "/y/z"]') == '["$SPACY_CRFNER_DATA/x", ".../z"]'
-    assert record.shown("spacy_crfner.bernoulli.v1") == "spacy_crfner.bernoulli.v1"
-    script = str(BENCHMARKS / "accuracy.py")
-    assert record.shown_command([script, "--keep", str(data), "--a.b", "[1, 2]"]) == (
-        "python benchmarks/accuracy.py --keep $SPACY_CRFNER_DATA --a.b '[1, 2]'"
-    )
-    monkeypatch.setenv("SPACY_CRFNER_DATA", "/corpora")
-    assert record.shown("/home/user/x.cfg") == ".../x.cfg"
-
-
-def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    record.write_json(tmp_path / "x.json", {"a": 1})
-    with pytest.raises(TypeError):
-        record.write_json(tmp_path / "x.json", {"a": object()})
-    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf8")) == {"a": 1}
-    with pytest.raises(record.BenchmarkError, match="cannot be written"):
-        record.write_json(tmp_path / "x.json" / "y.json", {})
-
-
-def test_published_results_have_all_fields_and_no_path_of_a_machine() -> None:
-    for path in record.RESULTS.glob("*.json"):
-        result: Dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-        fields = {*record.COMMON_FIELDS, *(accuracy.FIELDS if result["benchmark"] == "accuracy" else ())}
-        assert fields <= set(result), path
-        assert result["name"] == path.stem, path
-        assert not any(word.startswith("/") for word in shlex.split(result["command"])), path
-        if result["benchmark"] == "accuracy":
-            assert [run["seed"] for run in result["per_seed"]] == result["seeds"], path
-            assert result["summary"] == summarize(result["per_seed"]), path
+    assert training.best_step(log) == 20

@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-import spacy
-from samples import ROOT
+from samples import ROOT, declared
 from spacy.training import Corpus
 from thinc.api import Config
 
@@ -125,14 +124,21 @@ def test_documented_defaults_are_the_real_ones():
         assert factory.DEFAULT_MODEL["tok2vec"]["tok2vec"][name] == value, name
 
 
-@pytest.mark.parametrize("factory", ["bcrf_ner", "weak_class_router", "ner_vote"])
-def test_documented_arguments_are_those_of_the_factory(factory):
-    rows = documented(f"## `{factory}`\n")
-    config = spacy.blank("en").get_factory_meta(factory).default_config
-    assert list(rows) == list(config)
-    for name, value in config.items():
-        if not isinstance(value, dict):
-            assert json.loads(rows[name]) == value, name
+def test_reference_tables_are_what_the_code_says():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import write_reference
+
+    assert write_reference.page() == write_reference.PAGE.read_text(encoding="utf-8"), "run scripts/write_reference.py"
+
+
+def test_every_argument_of_a_component_has_a_meaning():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import write_reference
+
+    assert set(write_reference.FACTORIES) == set(declared("spacy_factories"))
+    for name in write_reference.FACTORIES:
+        for row in write_reference.factory_table(name).splitlines()[2:]:
+            assert all(cell.strip() for cell in row.split(" | ")), row
 
 
 def documented(heading):

@@ -1,5 +1,6 @@
 """The built wheel works without the source tree, alone and with a pipeline packaged by `spacy package`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def installed(root, tmp_path_factory):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert any(name.endswith("entry_points.txt") for name in names)
-        assert "spacy_crfner/py.typed" in names
+        assert "spacy_crfner/py.typed" in names and "spacy_crfner/configs/bcrf_ner.cfg" in names
         assert all(name.startswith(("spacy_crfner/", "spacy_crfner-")) for name in names)
     run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel))
     (folder / "source").rename(folder / "gone")
@@ -98,3 +99,32 @@ def test_installed_wheel_trains_and_its_pipeline_packages(installed, tmp_path):
     run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site"), str(wheel))
     load = "import en_people; print([ent.text for ent in en_people.load()('Anna met Bob .').ents])"
     assert "['Anna', 'Bob']" in run("-c", load, cwd=tmp_path, env=environment(installed, tmp_path / "site"))
+
+
+def test_everything_from_columns_to_a_package_without_a_clone(installed, tmp_path):
+    """In an empty folder: what the README asks for, with nothing but the wheel."""
+    pytest.importorskip("floret")
+    names = ("Anna", "Bob", "Kell", "Harlow", "Pike", "Mira")
+    lines = [f"{first} B-PER\nmet O\n{last} B-PER\nin O\nOslo B-LOC\n" for first in names for last in names]
+    (tmp_path / "all.conll").write_text("\n".join(lines), encoding="utf8")
+    environ = environment(installed)
+
+    def spacy_command(*command):
+        return run("-m", "spacy", *command, cwd=tmp_path, env=environ)
+
+    spacy_command("crfner", "convert", "all.conll", "--to", "corpus", "--split", "80,10,10")
+    options = ("--lang", "en", "--annotated", "corpus/train.spacy", "--width", "8", "--rows", "50", "--least", "1")
+    spacy_command("crfner", "vectors", "vectors", *options)
+    spacy_command("crfner", "config", "bcrf_ner", "--output", "my.cfg")
+    paths = ("--paths.train", "corpus/train.spacy", "--paths.dev", "corpus/dev.spacy", "--paths.vectors", "vectors")
+    encoder = "--components.bcrf_ner.model.tok2vec"
+    small = (f"{encoder}.width", "32", f"{encoder}.tok2vec.hash_width", "16", f"{encoder}.tok2vec.layout", "word+char8")
+    steps = ("--training.max_steps", "30", "--training.eval_frequency", "15", "--training.dropout", "0.1")
+    spacy_command("train", "my.cfg", "--output", "training", *paths, *small, *steps)
+    spacy_command("evaluate", "training/model-best", "corpus/test.spacy", "--output", "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text())["ents_f"] > 0.5
+    spacy_command("package", "training/model-best", ".", "--name", "people", "--version", "1.0.0", "--build", "none")
+    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", "site")
+    run(*install, "./en_people-1.0.0", cwd=tmp_path, env=environ)
+    load = "import en_people; nlp = en_people.load(); print([ent.label_ for ent in nlp('Anna met Bob in Oslo').ents])"
+    assert "PER" in run("-c", load, cwd=tmp_path, env=environment(installed, tmp_path / "site"))

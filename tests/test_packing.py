@@ -33,16 +33,16 @@ def test_sequences_are_sorted_by_decreasing_length(lengths):
 
 
 @given(ragged)
-def test_a_block_holds_the_rows_of_one_step(lengths):
+def test_a_step_holds_one_row_of_each_running_sequence(lengths):
     packing = Packing.from_lengths(lengths)
     starts = starts_of(lengths)
-    blocks = packing.blocks()
-    assert len(blocks) == max(lengths)
-    assert torch.cat([packing.rows[block] for block in blocks]).tolist() == packing.rows.tolist()
-    for step, block in enumerate(blocks):
-        running = [i for i in packing.order.tolist() if lengths[i] > step]
-        assert packing.rows[block].tolist() == [starts[i] + step for i in running]
-        assert packing.sequences[block].tolist() == list(range(len(running)))
+    steps = packing.steps()
+    assert len(steps) == max(lengths)
+    assert torch.cat([packing.rows[step] for step in steps]).tolist() == packing.rows.tolist()
+    for number, step in enumerate(steps):
+        running = [i for i in packing.order.tolist() if lengths[i] > number]
+        assert packing.rows[step].tolist() == [starts[i] + number for i in running]
+        assert packing.sequences[step].tolist() == list(range(len(running)))
 
 
 @given(ragged)

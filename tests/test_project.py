@@ -1,19 +1,16 @@
 """The project file and the scripts that it calls."""
 
 import json
-import random
 import re
+import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import spacy
 import srsly
-from spacy.tokens import Doc, DocBin
-from spacy.vocab import Vocab
 
-SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "convert", "write_text", "train_vectors")
+SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "write_text", "copy_configs")
 
 
 @pytest.fixture(scope="module")
@@ -56,44 +53,29 @@ def test_workflows_name_commands_in_an_order_that_works(project):
     ]
 
 
-@pytest.mark.parametrize("corpus", ["conll2003", "bc5cdr", "gmb"])
-def test_missing_corpus_is_one_readable_sentence(root, project, tmp_path, corpus):
-    result = run(root, "convert", tmp_path / project["vars"][corpus], "--to", tmp_path / "corpus")
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert project["vars"][corpus] in result.stderr and len(result.stderr.strip().splitlines()) == 1
+def test_own_corpora_are_driven_by_variables(project):
+    """Nothing but the options of `spacy train` tells one corpus from another."""
+    assert project["workflows"]["own"] == ["own-convert", "own-train", "own-evaluate"]
+    script = {command["name"]: " ".join(command["script"]) for command in project["commands"]}
+    for name in ("config", "lang", "vectors", "gpu_id", "seed", "own_name", "own_options"):
+        assert f"${{vars.{name}}}" in script["own-train"], name
+    assert "${vars.own_corpus}" in script["own-convert"] and project["vars"]["own_options"] == ""
 
 
-@pytest.mark.parametrize("language", ["eng", "esp"])
-def test_own_copy_of_conll_under_its_official_names(root, tmp_path, language):
-    text = "-DOCSTART- -X- O O\n\nRome NNP I-NP I-LOC\nwins VBZ I-VP O\n\n"
-    for name in (f"{language}.train", f"{language}.testa", f"{language}.testb"):
-        (tmp_path / name).write_text(text)
-    result = run(root, "convert", tmp_path, "--to", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev.spacy", "test.spacy", "train.spacy"]
-
-
-def test_vectors_of_the_text_at_hand(root, tmp_path):
-    """Every word has one, and the same text gives the same ones."""
-    pytest.importorskip("floret")
-    rng = random.Random(0)
-    choices = ("el", "un"), ("perro", "gato"), ("come", "ve")
-    lines = [" ".join(rng.choice(words) for words in choices) for _ in range(400)]
-    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf8")
-    doc = Doc(Vocab(), words=["el", "perro", "duerme"])
-    DocBin(docs=[doc] * 10).to_disk(tmp_path / "train.spacy")
-    options = ["--lang", "es", "--text", tmp_path / "text.txt", "--annotated", tmp_path / "train.spacy"]
-    options += ["--width", "16", "--rows", "500"]
-    tables = []
-    for name in ("one", "two"):
-        result = run(root, "train_vectors", *options, "--to", tmp_path / name)
-        assert result.returncode == 0 and "1,230 words" in result.stdout, result.stderr
-        nlp = spacy.load(tmp_path / name)
-        tables.append(nlp.vocab.vectors.data)
-    np.testing.assert_array_equal(*tables)
-    assert nlp.lang == "es" and nlp.vocab["gatito"].vector.any()
-    result = run(root, "train_vectors", "--lang", "es", "--to", tmp_path / "three")
-    assert result.returncode == 1 and "no words to learn from" in result.stderr
+@pytest.mark.slow
+def test_own_corpus_trains_with_further_options(root, tmp_path):
+    """In a copy of the project, with a config for rare labels and options that a command line would have."""
+    for folder in ("configs", "scripts", "assets"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    shutil.copy(root / "project.yml", tmp_path)
+    options = " --training.max_steps 4 --training.eval_frequency 2 --tagger.model.tok2vec.width 16 --tagger.r_drop 0"
+    options += " --training.optimizer.learn_rate.warmup_steps 1 --training.batcher.size 50"
+    command = [sys.executable, "-m", "spacy", "project", "run", "own", ".", "--vars.own_corpus", "assets/weak"]
+    command += ["--vars.config", "configs/weak_class.cfg", "--vars.own_name", "tiny", "--vars.own_options", options]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    config = spacy.util.load_config(tmp_path / "training" / "tiny" / "model-best" / "config.cfg")
+    assert config["training"]["max_steps"] == 4 and config["tagger"]["model"]["tok2vec"]["width"] == 16
+    assert "ents_f" in json.loads((tmp_path / "metrics" / "tiny.json").read_text())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

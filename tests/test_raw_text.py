@@ -78,7 +78,7 @@ def test_files_are_read_as_streams(tmp_path):
         ("a.jsonl", b"[]", r"a\.jsonl:1: the line is a JSON list, not an object"),
         ("a.jsonl", b'{"text": "a\\ud83d"}', r"a\.jsonl:1: the line holds half of a surrogate pair"),
         ("a.jsonl", b'{"text": ', r"a\.jsonl:1: the line is not valid JSON"),
-        ("a.spacy", b"Uno", r"a\.spacy: the file holds no Docs that can be read"),
+        ("a.spacy", b"Uno", r"a\.spacy: this is not spaCy's binary format, or damaged"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, content, message):

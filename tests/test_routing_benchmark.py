@@ -1,7 +1,7 @@
 """The benchmark of routing: what it trains can be trained, and what it scores is what the parts find."""
 
+import argparse
 import json
-import os
 import shlex
 import sys
 
@@ -13,13 +13,19 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.util import load_model_from_config
 from spacy.vectors import Vectors
-from test_benchmarks import write_corpus
+from test_benchmarks import published, write_corpus
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import record
 import routing
 import routing_parts
+from experiments import record, training
+from experiments.corpora import open_corpus
+from experiments.errors import BenchmarkError
+from experiments.training import Variant
+from thinc.api import Config
+
+SCORES = {"f": 0.5, "macro_f": 0.5, "tuned": {"threshold": 0.5}}
 
 
 @pytest.mark.parametrize("steps", [None, 80])
@@ -65,29 +71,41 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     write_corpus(tmp_path / "rare", {"train": 60, "dev": 10, "test": 10})
     monkeypatch.setenv(record.DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr(routing, "rare_labels", lambda counts, rare: ["PER"])
-    with_paths = routing.with_paths
+    make_parts = routing.make_parts
 
-    def brief(*arguments):
-        config = with_paths(*arguments)
-        config["training"].update(max_steps=20, eval_frequency=20)
-        return config
+    def brief(*labels):
+        configs = make_parts(*labels)
+        for config in configs.values():
+            config["training"].update(max_steps=20, eval_frequency=20)
+        return configs
 
-    monkeypatch.setattr(routing, "with_paths", brief)
+    monkeypatch.setattr(routing, "make_parts", brief)
     spacy.blank("en").to_disk(tmp_path / "vectors")
     command = ["benchmarks/routing.py", "--corpus", "rare", "--vectors", str(tmp_path / "vectors")]
     command += ["--work", str(tmp_path / "work"), "--to", str(tmp_path)]
     parts = ["single", "strong", "weak, rare repeated", routing.ROUTER]
     command += ["--only", *parts]
     routing.main([*command, "--train-only"])
-    # A part that was made of something else is none.
-    (tmp_path / "work" / "weak, balanced-0").mkdir()
-    (tmp_path / "work" / "weak, balanced-0" / "done").write_text("something else")
-    monkeypatch.setattr(routing.subprocess, "run", None)  # nothing is trained again
+    # A part that was trained from something else is none, and is not trained again unasked.
+    path = tmp_path / "work" / "parts.json"
+    trained = json.loads(path.read_text(encoding="utf8"))
+    other = {
+        **trained["variants"],
+        "weak, balanced": {**trained["variants"]["single"], "fingerprint": "something else"},
+    }
+    path.write_text(json.dumps({**trained, "variants": other}), encoding="utf8")
+    (tmp_path / "work" / "parts" / "weak, balanced-0").mkdir()
+    with pytest.raises(SystemExit):
+        routing.main([*command[: command.index("--only")], "--only", "weak, balanced"])
+    assert "'weak, balanced' was measured with another config" in capsys.readouterr().err
+    monkeypatch.setattr(training, "train_and_score", lambda *_, **options: pytest.fail("trained again"))
     routing.main([*command, "--test"])
     result = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *routing.FIELDS} <= set(result)
+    assert published("routing") <= set(result)
     assert set(result["parts"]) == set(parts)
-    assert result["command"].endswith(f"--seeds 0 --only {shlex.join(parts)}")
+    # Those that were run: to train, and to score.
+    ends = [command.partition(shlex.join(parts))[2] for command in result["commands"]]
+    assert sorted(ends) == [" --test", " --train-only"]
     beside = ", all labels beside"
     kinds = ["double", f"double|{beside}", "routed", "routed|, by words", f"routed|{beside}"]
     kinds += [f"routed|{beside}{how}" for how in (", flagged for recall", ", gates")]
@@ -105,19 +123,18 @@ def test_parts_are_trained_once_and_put_together(tmp_path, monkeypatch, capsys):
     routing.main([*fewer, "--test", "--save", "routed, rare repeated", str(tmp_path / "saved")])
     saved = spacy.load(tmp_path / "saved")
     assert saved.pipe_names == ["weak_class_router", "strong", "weak", "ner_vote"]
-    assert saved.get_pipe("weak").cfg["predict_on"] == "routed"
+    assert saved.get_pipe("weak").sentences.predict == "routed"
     with pytest.raises(SystemExit):
         routing.main([*command, "--save", "routed, balanced", str(tmp_path / "saved")])
     assert "--only leaves out weak, balanced." in capsys.readouterr().err
     again = json.loads((tmp_path / "routing-rare.json").read_text(encoding="utf8"))
-    # Also its command, which trains all that is scored.
-    assert all(again[key] == result[key] for key in ("command", "methods", "routers"))
+    assert again == result
 
 
 @pytest.mark.parametrize(
     "options, named",
     [
-        (["--steps", "0"], "--steps must be more than 0, not 0."),
+        (["--steps", "0"], "argument --steps: must be more than 0, not 0."),
         (["--save", "single", "there", "--train-only"], "give one of them"),
         (["--save", "x", "there"], "there is no method 'x'"),
     ],
@@ -128,27 +145,29 @@ def test_options_that_cannot_be_are_refused(options, named, capsys):
     assert named in capsys.readouterr().err
 
 
-def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch):
-    """Each is scored by itself, once, and again where the part was trained anew."""
-    part = tmp_path / "shipped-0"
-    part.mkdir()
-    (part / "done").write_text("made of this")
-    (tmp_path / "dev.spacy").write_text("text")
-    files = {"dev": tmp_path / "dev.spacy"}
+def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch, capsys):
+    """Each is scored by itself, once, and refused where the part is another one now."""
+    write_corpus(tmp_path / "rare", {"train": 1, "dev": 1})
+    monkeypatch.setenv(record.DATA_VARIABLE, str(tmp_path))
     scored = []
-    for kind in ("router", "method"):
-        found = {"dev": {"f": 0.5, "macro_f": 0.5, "kind": kind}}
-        monkeypatch.setattr(routing.Scores, f"_score_{kind}", lambda self, _, found=found: scored.append(1) or found)
+    for score in ("score_router", "score_method"):
+        monkeypatch.setattr(routing, score, lambda *_, kind=score: scored.append(kind) or SCORES)
+    monkeypatch.setattr(routing.spacy, "load", lambda path: None)
+    args = argparse.Namespace(corpus="rare", seeds=[0], test=False, name=None, work=tmp_path, to=tmp_path)
+    args.command = ["benchmarks/routing.py"]
 
-    def score():
-        scores = routing.Scores(tmp_path, 0, {"shipped": "made of this"}, files, files)
-        for kind, kinds in (("router", scores.routers()), ("method", scores.methods())):
-            ((name, one),) = kinds
-            assert name == "shipped" and one["dev"]["kind"] == kind
+    def score(text):
+        config = Config().from_str(text)
+        with open_corpus(args) as corpus:
+            parts = routing.Parts(args, corpus, {"shipped": Variant(config)})
+            monkeypatch.setattr(routing, "make_methods", lambda: {"shipped": (["shipped"], lambda work, dev: None)})
+            parts.folder(0, "shipped").mkdir(parents=True, exist_ok=True)
+            monkeypatch.setattr(parts, "ready", lambda seed: ["shipped"])
+            return json.loads(routing.score_all(args, parts, {}).read_text(encoding="utf8"))
 
-    score()
-    score()
-    assert len(scored) == 2
-    os.utime(part / "done", (0, 0))
-    score()
-    assert len(scored) == 4
+    first = score("[a]\nb = 1")
+    assert scored == ["score_router", "score_method"] and score("[a]\nb = 1") == first
+    assert len(scored) == 2 and list(first["routers"]) == list(first["methods"]) == ["shipped"]
+    assert first["seeds"] == [0] and set(first["parts"]) == {"shipped"}
+    with pytest.raises(BenchmarkError, match="'router: shipped' was measured with another config"):
+        score("[a]\nb = 2")

@@ -1,5 +1,6 @@
 """The benchmarks of speed and of recipes: what they measure and write. How fast we are is not tested."""
 
+import argparse
 import json
 import re
 import sys
@@ -16,17 +17,17 @@ import crf  # noqa: E402
 import memory  # noqa: E402
 import pipelines  # noqa: E402
 import recipe  # noqa: E402
-import record  # noqa: E402
 import speed  # noqa: E402
-from documents import read_docs  # noqa: E402
-from test_benchmarks import SMALL, write_corpus  # noqa: E402
+from experiments.corpora import open_corpus, read_docs  # noqa: E402
+from experiments.errors import BenchmarkError  # noqa: E402
+from test_benchmarks import SMALL, published, write_corpus  # noqa: E402
 
 
 def test_crf_ends_with_the_ratios_of_its_first_shape(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(crf, "SHAPES", ((3, 4, 5), (1, 2, 3)))
     crf.main(["benchmarks/crf.py", "--threads", "1", "--rounds", "2", "--to", str(tmp_path)])
     result = json.loads((tmp_path / "crf.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *crf.FIELDS} <= set(result)
+    assert published("crf") <= set(result)
     first = result["shapes"][0]
     assert (first["batch"], first["length"], first["tags"]) == (3, 4, 5)
     for found in (first["loss_and_gradient"], first["decode"]):
@@ -40,16 +41,25 @@ def test_crf_measures_nothing_where_the_two_differ():
     case = crf.Case(2, 3, 4)
     case.check()
     case.edges[1] = case.edges[1] + torch.eye(4)
-    with pytest.raises(record.BenchmarkError, match="differ"):
+    with pytest.raises(BenchmarkError, match="differ"):
         case.check()
 
 
-def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path):
-    corpus = write_corpus(tmp_path / "corpus", {"train": 20, "test": 5})
-    sources = speed.find_sources(
-        None, None, {split: corpus / f"{split}.conll.gz" for split in ("train", "test")}, ("train", "test")
-    )
-    files = speed.convert_corpus(sources, tmp_path, "en")
+def corpus_options(folder, **options):
+    """What the options of a benchmark say of a corpus in a folder."""
+    files = {f"{split}_file": folder / f"{split}.conll.gz" for split in ("train", "test")}
+    return argparse.Namespace(**{**files, **options})
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A converted corpus."""
+    folder = write_corpus(tmp_path / "corpus", {"train": 20, "test": 5})
+    with open_corpus(corpus_options(folder), ("train", "test")) as corpus:
+        yield corpus.files
+
+
+def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path, files):
     overrides = {key: json.loads(value) for key, value in SMALL.items()}
     job = {
         "python": sys.executable,
@@ -69,8 +79,36 @@ def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path):
 
 def test_speed_says_which_worker_failed(tmp_path):
     job = {"python": sys.executable, "config": "none.cfg", "overrides": {}, "seconds": 1, "model": str(tmp_path / "m")}
-    with pytest.raises(record.BenchmarkError, match=r"speed_spacy\.py failed in train"):
+    with pytest.raises(BenchmarkError, match=r"speed_spacy\.train failed"):
         speed.run_job(job, "train", 1, tmp_path)
+
+
+def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
+    order = []
+
+    def measured(task, job, folder, **options):
+        order.append((task, Path(job["model"]).name))
+        assert "load" in job or Path(job["config"]).exists()
+        return {"words_per_second": 10.0 * len(order), "peak_memory_mb": 5.0}
+
+    monkeypatch.setattr(speed, "call", measured)
+    monkeypatch.setattr(speed, "flair_python", lambda wanted: None)
+    folder = write_corpus(tmp_path / "corpus", {"train": 2, "test": 1})
+    files = [f"--{split}={folder / split}.conll.gz" for split in ("train", "test")]
+    speed.main(["benchmarks/speed.py", *files, "--vectors", "none", "--rounds", "2", "--to", str(tmp_path)])
+    models = ["model-0", "model-1", "model-2"]
+    train = [("speed_spacy.train", model) for model in models]
+    assert order == [*train * 2, *[("speed_spacy.predict", model) for model in (*models, "model-0")] * 2]
+    result = json.loads((tmp_path / "speed.json").read_text(encoding="utf8"))
+    assert published("speed") <= set(result)
+    assert list(result["systems"]) == [speed.OURS, speed.ACCURACY, speed.EFFICIENCY, speed.INT8]
+    assert result["systems"][speed.OURS] == {
+        "train_words_per_second": 25.0,
+        "train_peak_memory_mb": 5.0,
+        "predict_words_per_second": 90.0,
+        "predict_peak_memory_mb": 5.0,
+    }
+    assert result["corpus"] == {"train": "corpus/train.conll.gz", "test": "corpus/test.conll.gz"}
 
 
 def test_speed_ratios_are_ours_against_theirs():
@@ -91,7 +129,7 @@ def test_speed_ratios_are_ours_against_theirs():
 
 
 def test_a_python_without_flair_is_refused(tmp_path):
-    with pytest.raises(record.BenchmarkError, match="cannot be run"):
+    with pytest.raises(BenchmarkError, match="cannot be run"):
         speed.flair_python(str(tmp_path / "python"))
 
 
@@ -111,12 +149,12 @@ def test_recipe_measures_each_variant_once(tmp_path, variants, capsys, monkeypat
     monkeypatch.setenv("SPACY_CRFNER_DATA", str(tmp_path))
     command = ["benchmarks/recipe.py", "--corpus", "tiny", "--steps", "8", "--to", str(tmp_path)]
     recipe.main([*command, "--only", "small"])
-    assert "small: " in capsys.readouterr().out
+    assert "small, seed 0: dev" in capsys.readouterr().out
     recipe.main(command)
     printed = capsys.readouterr().out
-    assert "smaller: " in printed and "small: " not in printed
+    assert "smaller, seed 0: dev" in printed and "small, seed 0: dev" not in printed
     result = json.loads((tmp_path / "recipe-tiny.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *recipe.FIELDS} <= set(result)
+    assert published("recipe") <= set(result)
     assert set(result["variants"]) == {"small", "smaller"}
     assert all(0 <= found["dev"]["f"] <= 1 for found in result["variants"].values())
 
@@ -126,7 +164,7 @@ def test_recipe_names_unknown_variants(variants, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("SPACY_CRFNER_DATA", str(tmp_path))
     with pytest.raises(SystemExit):
         recipe.main(["benchmarks/recipe.py", "--corpus", "tiny", "--only", "other", "--to", str(tmp_path)])
-    assert "has no other: choose from small, smaller" in capsys.readouterr().err
+    assert "There is no variant other: choose from small; smaller." in capsys.readouterr().err
 
 
 def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, capsys):
@@ -136,7 +174,7 @@ def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, c
     memory.main([*command, "--without", "bcrf_ner"])
     for name, without in (("memory", None), ("memory-without-bcrf_ner", "bcrf_ner")):
         result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf8"))
-        assert {*record.COMMON_FIELDS, *memory.FIELDS} <= set(result)
+        assert published("memory") <= set(result)
         assert list(map(int, result["memory_mb"])) == list(range(0, 41, 4)) and result["without"] == without
         assert all(50 < megabytes < 20_000 for megabytes in result["memory_mb"].values())
     with pytest.raises(SystemExit):
@@ -150,22 +188,24 @@ def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, mo
     corpus = write_corpus(tmp_path / "corpus", {"train": 5, "test": 5})
     command = ["benchmarks/pipelines.py", "--rounds", "2", "--limit-test", "3", "--to", str(tmp_path)]
     command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
-    timed, run_job = [], pipelines.run_job
-    monkeypatch.setattr(
-        pipelines,
-        "run_job",
-        lambda job, *others: timed.append(len(read_docs(job["test"], Vocab()))) or run_job(job, *others),
-    )
+    timed, call = [], pipelines.call
+
+    def count_and_call(task, job, **options):
+        timed.append(len(read_docs(job["test"], Vocab())))
+        return call(task, job, **options)
+
+    monkeypatch.setattr(pipelines, "call", count_and_call)
     pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
     assert timed == [3] * 4
     result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *pipelines.FIELDS} <= set(result)
+    assert published("pipelines") <= set(result)
     first, second = result["pipelines"].values()
     assert first["ratio"] == 1.0 and 0 < first["slowest"] <= first["words_per_second"] <= first["fastest"]
     assert second["ratio"] == pytest.approx(second["words_per_second"] / first["words_per_second"], rel=0.05)
-    docs = speed.convert_corpus({"test": corpus / "test.conll.gz"}, tmp_path, "en")["test"]
-    with pytest.raises(record.BenchmarkError, match="--limit-test takes a part of column"):
-        speed.convert_corpus({"test": docs}, tmp_path, "en", limit_test="3")
+    with open_corpus(corpus_options(corpus), ("train", "test")) as converted:
+        taken = corpus_options(corpus, test_file=converted.files["test"], limit_test="3")
+        with pytest.raises(BenchmarkError, match="--limit-test takes a part of column"), open_corpus(taken, ["test"]):
+            pass
     for models, message in ([f"a={tmp_path}"], "no pipeline in this folder"), ([str(tmp_path)], "a name of its own"):
         with pytest.raises(SystemExit):
             pipelines.main([*command, "--models", *models])

@@ -10,7 +10,7 @@ NORMALISATIONS = ("raw", "row_normalised")
 def between_words(
     attention: np.ndarray, source: Sequence[int], target: Sequence[int], shape: Tuple[int, int]
 ) -> np.ndarray:
-    """Attention between words: the pieces of a source word are summed, those of a target word averaged.
+    """Sum attention over the pieces of a source word, and average it over those of a target word.
 
     attention: (target pieces, source pieces). source, target: the word of each piece.
     shape: numbers of source and of target words. Returns (source words, target words), float32.
@@ -24,7 +24,7 @@ def between_words(
 
 
 def expand(attention: np.ndarray, source: Sequence[Tuple[int, int]], target: Sequence[Tuple[int, int]]) -> np.ndarray:
-    """Attention between the words behind units, where a unit is a word or several in a row.
+    """Turn attention between units into attention between words, where a unit is a word or several in a row.
 
     attention: (source units, target units). source: (start, end) of the words behind each unit, in order.
     target: the same, for each target unit: words of the source that it repeats, or an empty range for a word of its
@@ -33,17 +33,17 @@ def expand(attention: np.ndarray, source: Sequence[Tuple[int, int]], target: Seq
     """
     words = source[-1][1] if source else 0
     shares = np.zeros((words, len(source)), dtype=np.float32)
-    for place, (start, end) in enumerate(source):
-        shares[start:end, place] = 1.0 / (end - start)
+    for unit, (start, end) in enumerate(source):
+        shares[start:end, unit] = 1.0 / (end - start)
     spread = shares @ attention
     columns: List[np.ndarray] = []
-    for place, (start, end) in enumerate(target):
-        columns += list(np.eye(words, dtype=np.float32)[start:end]) if end > start else [spread[:, place]]
+    for unit, (start, end) in enumerate(target):
+        columns += list(np.eye(words, dtype=np.float32)[start:end]) if end > start else [spread[:, unit]]
     return np.stack(columns, axis=1) if columns else np.zeros((words, 0), dtype=np.float32)
 
 
 def carry(attention: np.ndarray, states: np.ndarray, normalisation: str = "raw") -> np.ndarray:
-    """Sun et al. 2019, eq. 4: t = A R, the states of the English words as each source word sees them.
+    """Carry the states of the English words to each source word: t = A R (Sun et al. 2019, eq. 4).
 
     attention: A, (m, n). states: R, (n, d). Returns (m, d) for `raw`; for `row_normalised`, where each row of A is
     divided by its sum, (m, d + 1): the last column is that sum, the coverage of the word.

@@ -38,7 +38,10 @@ class Batching:
 def make_batches(
     pairs: Sequence[Pair], pieces: Pieces, batching: Batching, random_state: random.Random
 ) -> Iterator[Tuple[Tensor, Tensor]]:
-    """Batches of an epoch, in random order: source (batch, source) with END, target (batch, target) with both ends."""
+    """Make the batches of an epoch, in random order.
+
+    Each is source (batch, source) with END, and target (batch, target) with both ends.
+    """
     order = [pair for pair in pairs if piece_count(pair, pieces) <= batching.longest]
     random_state.shuffle(order)
     encoded = [
@@ -53,33 +56,33 @@ def make_batches(
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """(rows, longest), with PAD at their ends."""
+    """Make rows of ids one array (rows, longest), with PAD at their ends."""
     width = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
 def piece_count(pair: Pair, pieces: Pieces) -> int:
-    """Pieces of the longer side of a pair, with an END."""
+    """Count the pieces of the longer side of a pair, with an END."""
     return max(len(pieces.encode(words)[0]) for words in pair)
 
 
 def _join(pairs: Sequence[Pair], pieces: Pieces, batching: Batching, random_state: random.Random) -> Iterator[Pair]:
-    place = 0
-    while place < len(pairs):
+    first = 0
+    while first < len(pairs):
         wanted = random_state.randint(2, MOST_JOINED) if random_state.random() < batching.join else 1
-        count, length = 1, piece_count(pairs[place], pieces)
-        while count < wanted and place + count < len(pairs):
-            length += piece_count(pairs[place + count], pieces)
+        count, length = 1, piece_count(pairs[first], pieces)
+        while count < wanted and first + count < len(pairs):
+            length += piece_count(pairs[first + count], pieces)
             if length > batching.longest:
                 break
             count += 1
-        group = pairs[place : place + count]
-        place += count
+        group = pairs[first : first + count]
+        first += count
         yield [word for source, _ in group for word in source], [word for _, target in group for word in target]
 
 
 def _encode(pair: Pair, pieces: Pieces, names: float, random_state: random.Random) -> Encoded:
-    """Pieces of both sides; no more than without names in the place of words."""
+    """Split both sides into pieces; no more than without names instead of words."""
     source, target, _ = shared_names(*pair, names, random_state)
     return pieces.encode(source)[0], [BEGIN, *pieces.encode(target)[0]]
 

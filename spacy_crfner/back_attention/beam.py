@@ -46,21 +46,24 @@ class Beams:
 
 
 class Finished:
-    """The best of the translations of a text that have ended: with the fewest names that had to be put in, then the
-    most probable."""
+    """The best of the translations of a text that have ended.
+
+    That is the one with the fewest names that had to be put in, and of these the most probable.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.put_in = NAMES + 1
         self.best: Optional[Hypothesis] = None
 
-    def add(self, found: Hypothesis, put_in: int) -> None:
+    def add(self, hypothesis: Hypothesis, put_in: int) -> None:
+        """Take a translation that has ended. put_in: the names of it that had to be put in."""
         self.count += 1
-        if self.best is None or (-put_in, found.score) > (-self.put_in, self.best.score):
-            self.best, self.put_in = found, put_in
+        if self.best is None or (-put_in, hypothesis.score) > (-self.put_in, self.best.score):
+            self.best, self.put_in = hypothesis, put_in
 
     def is_safe(self, beams: int, within_reach: float) -> bool:
-        """Whether no more is looked for: there are as many as beams, or none that is followed can be better.
+        """Decide whether to look for no more: there are as many as beams, or none that is followed can be better.
 
         within_reach: the best score that one of them can still have.
         """
@@ -72,8 +75,10 @@ class Finished:
 def beam_search(
     model: ConvS2S, sources: Sequence[Sequence[int]], *, beams: int = 5, length_power: float = 1.0
 ) -> List[Hypothesis]:
-    """The best translation of each text, which holds each of its names once: of those that were followed and ended, and
-    of these of those in which the fewest names had to be put in, the most probable a piece.
+    """Find the best translation of each text, which holds each of its names once.
+
+    It is, of those that were followed and ended, and of these of those in which the fewest names had to be put in, the
+    most probable a piece.
 
     sources: pieces of each text, with an END. length_power: the log probability of a translation is divided by this
         power of its length, from 0.
@@ -106,11 +111,11 @@ def beam_search(
                 going.append(row)
         if len(going) < len(state.texts):
             _keep(state, torch.tensor(going, dtype=torch.int64, device=device))
-    return [one.best for one in finished if one.best is not None]
+    return [of_text.best for of_text in finished if of_text.best is not None]
 
 
 def most_pieces(length: int) -> int:
-    """Of a translation, with its END, of a source of this length."""
+    """Limit the pieces of a translation, with its END, of a source of this length."""
     return int(1.5 * length) + 10
 
 
@@ -118,7 +123,7 @@ def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
     batch, width = rows.shape
     memory = model.encode(rows)
     every = torch.arange(batch, device=rows.device).repeat_interleave(beams)
-    places = torch.arange(NAMES, device=rows.device) + FIRST_NAME
+    names = torch.arange(NAMES, device=rows.device) + FIRST_NAME
     total = torch.full((batch, beams), -torch.inf, device=rows.device)
     total[:, 0] = 0.0
     return Beams(
@@ -126,7 +131,7 @@ def _start(model: ConvS2S, rows: Tensor, beams: int) -> Beams:
         pieces=torch.full((batch, beams, 1), BEGIN, device=rows.device),
         attention=torch.zeros(batch, beams, 0, width, device=rows.device),
         total=total,
-        free=(rows.unsqueeze(-1) == places).any(dim=1).unsqueeze(1).repeat(1, beams, 1),
+        free=(rows.unsqueeze(-1) == names).any(dim=1).unsqueeze(1).repeat(1, beams, 1),
         put_in=torch.zeros(batch, beams, dtype=torch.int64, device=rows.device),
         memory=memory.rows(every),
         pasts=model.decoder.start(batch * beams),
@@ -145,8 +150,8 @@ def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
     log_p[:, :, [PAD, BEGIN]] = -torch.inf
     log_p[:, :, FIRST_NAME:SPECIAL].masked_fill_(~state.free, -torch.inf)
     put_in = _name_before_the_end(log_p, state.free, left.unsqueeze(1))
-    state.total, places = (state.total.unsqueeze(-1) + log_p).flatten(1).topk(beams, dim=1)
-    parents, pieces = places // log_p.shape[-1], places % log_p.shape[-1]
+    state.total, best = (state.total.unsqueeze(-1) + log_p).flatten(1).topk(beams, dim=1)
+    parents, pieces = best // log_p.shape[-1], best % log_p.shape[-1]
     rows = torch.arange(batch, device=parents.device).unsqueeze(1)
     attention = attention.view(batch, beams, 1, -1)
     state.pieces = torch.cat([state.pieces[rows, parents], pieces.unsqueeze(-1)], dim=-1)
@@ -160,8 +165,10 @@ def _advance(model: ConvS2S, state: Beams, step: int, left: Tensor) -> Tensor:
 
 
 def _name_before_the_end(log_p: Tensor, free: Tensor, left: Tensor) -> Tensor:
-    """Let no translation end before it holds all names: those that it lacks share the probability of an end, as they
-    share their own. Returns (B, K) where an end was more probable than all of them, or where nothing else may come.
+    """Let no translation end before it holds all names.
+
+    Those that it lacks share the probability of an end, as they share their own. Returns (B, K) where an end was more
+    probable than all of them, or where nothing else may come.
 
     log_p: (B, K, pieces), changed in place: -inf for names that may not come. free: (B, K, NAMES) names that may.
     left: (B, 1) how many pieces may still come, of which the last is kept for the end.
@@ -190,6 +197,6 @@ def _keep(state: Beams, texts: Tensor) -> None:
 
 
 def _hypothesis(state: Beams, row: int, beam: int, step: int, length_power: float) -> Hypothesis:
-    pieces = [one for one in state.pieces[row, beam, 1:].tolist() if one != END]
+    pieces = [piece for piece in state.pieces[row, beam, 1:].tolist() if piece != END]
     score = float(state.total[row, beam]) / step**length_power
     return Hypothesis(pieces, state.attention[row, beam, : len(pieces)].cpu(), score)

@@ -33,7 +33,7 @@ FIXED = tuple(name for name, setting in BACK_ATTENTION_SETTINGS.items() if setti
 
 
 class BackAttention(ConfiguredComponent, Pipe):
-    """Gives every word what an English NER knows of the words that translate it (Sun et al. 2019).
+    """Give every word what an English NER knows of the words that translate it (Sun et al. 2019).
 
     Arguments and defaults: see `make_back_attention`.
     """
@@ -47,19 +47,19 @@ class BackAttention(ConfiguredComponent, Pipe):
         self.english: Optional[EnglishNER] = None
         self.cache = FeatureCache(None, self.cfg["memory_mb"])
 
-    # Making features
-
     @property
     def width(self) -> int:
-        """Features a token. Raises ValueError before the component is initialized."""
+        """The number of features of a token. Raises ValueError before the component is initialized."""
         _, english = self._sources()
         return english.width + (self.cfg["normalisation"] == "row_normalised")
 
     def __call__(self, doc: Doc) -> Doc:
+        """Store the features of the tokens in a Doc."""
         self._annotate([doc])
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Store the features of the tokens in each Doc of a stream."""
         handle = self.get_error_handler()
         for batch in minibatch(stream, batch_size):
             docs = list(batch)
@@ -72,21 +72,21 @@ class BackAttention(ConfiguredComponent, Pipe):
 
     def _annotate(self, docs: Sequence[Doc]) -> None:
         parts = [list(self._sentences(doc)) for doc in docs]
-        found = iter(self.features([[word for _, word in words] for one in parts for _, _, words in one]))
-        for doc, one in zip(docs, parts, strict=True):
+        features = iter(self.features([[word for _, word in words] for part in parts for _, _, words in part]))
+        for doc, part in zip(docs, parts, strict=True):
             array = np.zeros((len(doc), self.width), dtype=np.float16)
             spans = []
-            for start, end, words in one:
+            for start, end, words in part:
                 spans.append(Span(doc, start, end))
-                array[[place for place, _ in words]] = next(found)
+                array[[token for token, _ in words]] = next(features)
             doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=spans, attrs={FEATURES: array})
 
     def sentences(self, doc: Doc) -> List[List[int]]:
-        """The tokens of each sentence that are translated: all but white space."""
-        return [[place for place, _ in words] for _, _, words in self._sentences(doc)]
+        """List the tokens of each sentence that are translated: all but white space."""
+        return [[token for token, _ in words] for _, _, words in self._sentences(doc)]
 
     def _sentences(self, doc: Doc) -> Iterator[Tuple[int, int, List[Tuple[int, str]]]]:
-        """(start, end) of every sentence, and its words, without white space, with their tokens."""
+        """Give (start, end) of every sentence, and its words, without white space, with their tokens."""
         start = 0
         for length in batch_lengths([doc], self.cfg["per_sentence"]):
             tokens = doc[start : start + length]
@@ -94,23 +94,23 @@ class BackAttention(ConfiguredComponent, Pipe):
             start += length
 
     def features(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
-        """(words, width) float16 for each sentence of words.
+        """Make the features of each sentence of words, (words, width) float16.
 
         Raises TranslationError, naming the sentence, where the translator fails.
         """
         self._sources()
         keys = [self._key(words) for words in sentences]
-        found = self.cache.get(keys)
+        features = self.cache.get(keys)
         missing = {}
         for key, words in zip(keys, sentences, strict=True):
             # Nothing that does not fit is taken from a file that somebody may have changed.
-            if key not in found or found[key].shape != (len(words), self.width):
+            if key not in features or features[key].shape != (len(words), self.width):
                 missing[key] = words
         if missing:
             made = dict(zip(missing, self._make(list(missing.values())), strict=True))
             self.cache.put(made)
-            found.update(made)
-        return [found[key] for key in keys]
+            features.update(made)
+        return [features[key] for key in keys]
 
     def _make(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         _, english = self._sources()
@@ -123,26 +123,26 @@ class BackAttention(ConfiguredComponent, Pipe):
         ]
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
-        """The translation of each sentence; nothing for one without words."""
+        """Translate each sentence; to nothing where it has no words."""
         translator, _ = self._sources()
         wanted = [words for words in sentences if words]
         try:
-            found = translator.translate(wanted) if wanted else []
+            translations = translator.translate(wanted) if wanted else []
         except Exception as error:
             raise self._failure(translator, wanted, error) from error
-        for words, translation in zip(wanted, found, strict=True):
+        for words, translation in zip(wanted, translations, strict=True):
             shape = (len(words), len(translation.words))
             if translation.attention.shape != shape or not np.isfinite(translation.attention).all():
                 raise TranslationError(
                     f"The translator of {self.name!r} gives no attention between {shape[0]} words and {shape[1]} for "
                     f"{' '.join(words)[:80]!r}, but an array of {translation.attention.shape}."
                 )
-        results = iter(found)
+        results = iter(translations)
         nothing = Translation([], np.zeros((0, 0), dtype=np.float32))
         return [next(results) if words else nothing for words in sentences]
 
     def _failure(self, translator: Translator, sentences: Sequence[Sequence[str]], error: Exception) -> Exception:
-        """What to raise where a batch failed: the first sentence that fails by itself is the one to name."""
+        """Make the error of a batch that failed; it names the first sentence that fails by itself."""
         for words in sentences:
             try:
                 translator.translate([words])
@@ -156,15 +156,13 @@ class BackAttention(ConfiguredComponent, Pipe):
     def _sources(self) -> Tuple[Translator, EnglishNER]:
         if self.translator is None or self.english is None:
             parts = {"translator": ("translator", self.translator), "english": ("English pipeline", self.english)}
-            missing = {setting: what for setting, (what, part) in parts.items() if part is None}
+            missing = {key: what for key, (what, part) in parts.items() if part is None}
             raise ValueError(
                 f"{self.name!r} has no {' and no '.join(missing.values())}: give {' and '.join(missing)} in "
-                f"[initialize.components.{self.name}] ({' and '.join(f'--paths.{one}' for one in missing)} in the "
+                f"[initialize.components.{self.name}] ({' and '.join(f'--paths.{key}' for key in missing)} in the "
                 "shipped configs)."
             )
         return self.translator, self.english
-
-    # Initializing and saving
 
     def initialize(
         self,
@@ -177,7 +175,7 @@ class BackAttention(ConfiguredComponent, Pipe):
     ) -> None:
         """Load the translator and the English pipeline. Both are saved with the component, the cache is not.
 
-        translator: a block such as `spacy_crfner.ConvSeq2Seq.v1`; None keeps the one that there is.
+        translator: a section such as `spacy_crfner.ConvSeq2Seq.v1`; None keeps the one that there is.
         english: folder or package of a pipeline with a `bcrf_ner`; None keeps the one that there is.
         cache: a folder for features, which any number of processes and pipelines may share.
         Raises ValueError where one is missing or cannot be used.
@@ -200,7 +198,7 @@ class BackAttention(ConfiguredComponent, Pipe):
             self._check_layers(nlp)
 
     def _check_language(self, nlp: Language, translator: Translator) -> None:
-        """A related language may be wanted; most other cases are a mistake."""
+        """Warn of a translator of another language. A related one may be wanted; most other cases are a mistake."""
         language = getattr(translator, "language", None)
         if language not in (None, nlp.lang, "xx") and nlp.lang != "xx":
             warnings.warn(
@@ -211,7 +209,10 @@ class BackAttention(ConfiguredComponent, Pipe):
             )
 
     def _check_layers(self, nlp: Language) -> None:
-        """Raises ValueError where a layer that reads the features has another width, or stands in front."""
+        """Check the layers that read the features.
+
+        Raises ValueError where one has another width, or stands in front.
+        """
         names = nlp.pipe_names
         for name, pipe in nlp.pipeline:
             model = getattr(pipe, "model", None)
@@ -229,16 +230,16 @@ class BackAttention(ConfiguredComponent, Pipe):
         self.cache = FeatureCache(Path(folder) if folder else None, self.cfg["memory_mb"])
 
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
-        """See ConfiguredComponent."""
+        """List what is saved beside the settings: translator and English pipeline; see ConfiguredComponent."""
         return {"parts": SavedPart(self._save_parts, self._load_parts, self._write_parts, self._read_parts)}
 
     def before_loading(self, exclude: Iterable[str]) -> None:
-        """See ConfiguredComponent."""
+        """Forget the fingerprint, which an earlier version has not saved; see ConfiguredComponent."""
         if "cfg" not in exclude:
             self.cfg["fingerprint"] = None
 
     def after_loading(self) -> None:
-        """See ConfiguredComponent."""
+        """Check the fingerprint; see ConfiguredComponent. Raises EarlierVersion where there is none."""
         super().after_loading()
         if self.cfg["translator"] is not None and self.cfg["fingerprint"] is None:
             raise EarlierVersion
@@ -275,7 +276,7 @@ class BackAttention(ConfiguredComponent, Pipe):
 def _rebuild(
     cls: Type[BackAttention], name: str, settings: Dict[str, Any], data: bytes, folder: Optional[str]
 ) -> BackAttention:
-    """folder: of the cache, which a process on this machine shares."""
+    """Make a component of its pickle. folder: of the cache, which a process on this machine shares."""
     component = cls(name, **settings).from_bytes(data)
     if folder is not None and Path(folder).is_dir():
         component.keep_features(folder)

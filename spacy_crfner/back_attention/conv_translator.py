@@ -25,7 +25,7 @@ DEFAULTS: Dict[str, Any] = {"beams": 5, "length_power": 1.0, "longest": 30, "pro
 
 
 class ConvTranslator:
-    """Translates sentences into English with a trained network.
+    """Translate sentences into English with a trained network.
 
     model: without weight normalisation. known: words of the source language that it has learned from.
     language: code of the source language, by which the text that it has learned from was split into words.
@@ -54,30 +54,31 @@ class ConvTranslator:
             )
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        """Translate sentences of words of any length, none of them empty."""
         return translate_in_parts(sentences, self.settings["longest"], self._translate, self._fits)
 
     def _fits(self, words: List[str]) -> bool:
-        """Whether a text is no longer than those that the network has learned from."""
+        """Decide whether a text is no longer than those that the network has learned from."""
         return len(self.pieces.encode(words)[0]) <= self._most
 
     def _translate(self, parts: List[List[str]]) -> List[Translation]:
         shown = [protect(part, self.known, self.settings["protect"], self.settings["names"]) for part in parts]
         encoded = [self.pieces.encode(words) for words, _ in shown]
-        found: Dict[int, Translation] = {}
+        translations: Dict[int, Translation] = {}
         # Texts of a length together, so that there is little padding.
-        order = sorted(range(len(parts)), key=lambda place: len(encoded[place][0]))
+        order = sorted(range(len(parts)), key=lambda index: len(encoded[index][0]))
         for first in range(0, len(order), ROWS):
-            places = order[first : first + ROWS]
+            indices = order[first : first + ROWS]
             hypotheses = beam_search(
                 self.model,
-                [encoded[place][0] for place in places],
+                [encoded[index][0] for index in indices],
                 beams=self.settings["beams"],
                 length_power=self.settings["length_power"],
             )
-            for place, hypothesis in zip(places, hypotheses, strict=True):
-                words, spans = shown[place]
-                found[place] = self._read(parts[place], words, spans, encoded[place][1], hypothesis)
-        return [found[place] for place in range(len(parts))]
+            for index, hypothesis in zip(indices, hypotheses, strict=True):
+                words, spans = shown[index]
+                translations[index] = self._read(parts[index], words, spans, encoded[index][1], hypothesis)
+        return [translations[index] for index in range(len(parts))]
 
     def _read(
         self,
@@ -87,10 +88,10 @@ class ConvTranslator:
         source: Sequence[int],
         hypothesis: Hypothesis,
     ) -> Translation:
-        """The words of a hypothesis, with the names in their places, and the attention between words.
+        """Read the words of a hypothesis, with the names instead of their numbers, and the attention between words.
 
-        words: of the source, of which the network was shown numbers for those in `spans`; source: the place of each
-        piece among what it was shown.
+        words: of the source, of which the network was shown numbers for those in `spans`; source: for each
+        piece, the index of its word among what it was shown.
         """
         translated, target = self.pieces.decode(hypothesis.pieces)
         # Without the END of the source, which is no word.
@@ -105,6 +106,7 @@ class ConvTranslator:
         return Translation(english, expand(between, _behind(shown, spans), repeated))
 
     def files(self) -> Files:
+        """Save network, pieces and settings."""
         about = {
             "kind": self.kind,
             "language": self.language,
@@ -121,7 +123,7 @@ class ConvTranslator:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "ConvTranslator":
-        """The translator that `files()` saved."""
+        """Load what `files()` saved."""
         about = json.loads(files[ABOUT])
         model = ConvS2S(**about["network"], normalised=False).eval()
         model.load_state_dict(load(files[WEIGHTS]))
@@ -130,7 +132,7 @@ class ConvTranslator:
 
 
 def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) -> ConvTranslator:
-    """A translator that `python -m spacy crfner train-translator` has written, with other settings.
+    """Read what `python -m spacy crfner train-translator` has written, with other settings.
 
     Raises ValueError where the folder holds none.
     """
@@ -142,14 +144,14 @@ def read_conv_translator(path: Union[str, Path], settings: Mapping[str, Any]) ->
         )
     with readable(f"{path}: the translator in this folder"):
         files = {name: (Path(path) / name).read_bytes() for name in TRANSLATOR_FILES}
-        found = ConvTranslator.from_files(files)
-    return ConvTranslator(found.model, found.pieces, found.known, found.language, {**found.settings, **settings})
+        saved = ConvTranslator.from_files(files)
+    return ConvTranslator(saved.model, saved.pieces, saved.known, saved.language, {**saved.settings, **settings})
 
 
 def _behind(shown: Sequence[Word], spans: Sequence[Tuple[int, int]]) -> List[Tuple[int, int]]:
-    """The words behind each word or number that the network was shown."""
-    found: List[Tuple[int, int]] = []
+    """Find the words (start, end) behind each word or number that the network was shown."""
+    behind: List[Tuple[int, int]] = []
     for word in shown:
-        start = found[-1][1] if found else 0
-        found.append(spans[word] if isinstance(word, int) else (start, start + 1))
-    return found
+        start = behind[-1][1] if behind else 0
+        behind.append(spans[word] if isinstance(word, int) else (start, start + 1))
+    return behind

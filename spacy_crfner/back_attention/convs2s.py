@@ -30,9 +30,9 @@ class Memory:
     values: Tensor
     padding: Tensor
 
-    def rows(self, places: Tensor) -> "Memory":
-        """The memory of these sequences, in this order."""
-        return Memory(self.keys[places], self.values[places], self.padding[places])
+    def rows(self, indices: Tensor) -> "Memory":
+        """Take the memory of these sequences, in this order."""
+        return Memory(self.keys[indices], self.values[indices], self.padding[indices])
 
 
 class Embedding(nn.Module):
@@ -48,13 +48,16 @@ class Embedding(nn.Module):
             self.pieces.weight[PAD] = 0.0
 
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
-        """ids: (batch, length). first: the position of the first column. Those past the last share the last one."""
-        places = torch.arange(first, first + ids.shape[1], device=ids.device)
-        return self.pieces(ids) + self.positions(places.clamp(max=self.positions.num_embeddings - 1))
+        """Embed pieces: (batch, length, width).
+
+        ids: (batch, length). first: the position of the first column. Those past the last share the last one.
+        """
+        positions = torch.arange(first, first + ids.shape[1], device=ids.device)
+        return self.pieces(ids) + self.positions(positions.clamp(max=self.positions.num_embeddings - 1))
 
 
 class Encoder(nn.Module):
-    """gradient_scale: what of the gradient by its output reaches the layers."""
+    """Gated convolutions over the source. gradient_scale: what of the gradient by its output reaches the layers."""
 
     def __init__(self, embed: Embedding, width: int, kernel: int, layers: int, *, kept: float, gradient_scale: float):
         super().__init__()
@@ -66,7 +69,7 @@ class Encoder(nn.Module):
         self.leave = _linear(width, size)
 
     def forward(self, ids: Tensor, dropout: float) -> Memory:
-        """ids: (batch, source)."""
+        """Encode the source. ids: (batch, source)."""
         embedded = F.dropout(self.embed(ids), dropout, self.training)
         padding = ids == PAD
         outside = padding.unsqueeze(-1)
@@ -92,12 +95,14 @@ class DecoderLayer(nn.Module):
 
     @property
     def past(self) -> int:
-        """How many columns before the present one the convolution reads."""
+        """The number of columns before the present one the convolution reads."""
         return self.convolution.kernel_size[0] - 1
 
     def forward(self, states: Tensor, past: Tensor, embedded: Tensor, memory: Memory) -> Tuple[Tensor, Tensor]:
-        """states: (batch, length, width), after `past` (batch, kernel - 1, width); embedded: (batch, length, size).
-        Returns the new states and the attention, (batch, length, source)."""
+        """Compute the new states, and the attention, (batch, length, source).
+
+        states: (batch, length, width), after `past` (batch, kernel - 1, width). embedded: (batch, length, size).
+        """
         inputs = torch.cat([past, states], dim=1).transpose(1, 2)
         hidden = F.glu(self.convolution(inputs).transpose(1, 2), dim=-1)
         query = (self.query(hidden) + embedded) * HALF
@@ -110,6 +115,8 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Layers of convolution and attention over what has been written so far."""
+
     def __init__(self, embed: Embedding, width: int, kernel: int, layers: int, *, kept: float):
         super().__init__()
         size = embed.pieces.embedding_dim
@@ -120,16 +127,19 @@ class Decoder(nn.Module):
         self.leave = _linear(width, size)
 
     def start(self, batch: int) -> List[Tensor]:
-        """The empty past of every layer, for as many sequences."""
+        """Make the empty past of every layer, for as many sequences."""
         pasts = [cast(DecoderLayer, layer).past for layer in self.layers]
         return [self.embed.pieces.weight.new_zeros(batch, past, self.width) for past in pasts]
 
     def forward(
         self, ids: Tensor, memory: Memory, pasts: List[Tensor], first: int, dropout: float
     ) -> Tuple[Tensor, Tensor, List[Tensor]]:
-        """ids: (batch, length), which follow `pasts`; the first of them at position `first`.
+        """Read pieces that follow others.
+
+        ids: (batch, length), which follow `pasts`; the first of them at position `first`.
         Returns what the pieces are scored by, (batch, length, size), the mean attention of all layers,
-        (batch, length, source), and the past of what follows."""
+        (batch, length, source), and the past of what follows.
+        """
         embedded = F.dropout(self.embed(ids, first), dropout, self.training)
         states = self.enter(embedded)
         attentions, following = [], []
@@ -185,10 +195,9 @@ class ConvS2S(nn.Module):
                 weight_norm(layer, dim=0)
 
     def forward(self, source: Tensor, target: Tensor, dropout: float = 0.0) -> Tuple[Tensor, Tensor]:
-        """source: (batch, source). target: (batch, target), each without its last piece.
+        """Score the next piece after each: (batch, target, vocab), and the attention, (batch, target, source).
 
-        Returns the scores of the next piece after each, (batch, target, vocab), and the attention,
-        (batch, target, source).
+        source: (batch, source). target: (batch, target), each without its last piece.
         """
         memory = self.encode(source, dropout)
         pasts = self.decoder.start(len(target))
@@ -196,13 +205,15 @@ class ConvS2S(nn.Module):
         return self.score(features), attention
 
     def encode(self, source: Tensor, dropout: float = 0.0) -> Memory:
+        """Encode the source, (batch, source)."""
         return self.encoder(source, dropout)
 
     def score(self, features: Tensor) -> Tensor:
+        """Score all pieces: features (..., size) to (..., vocab)."""
         return F.linear(features, self.decoder.embed.pieces.weight, self.bias)
 
     def without_norms(self) -> "ConvS2S":
-        """A copy that computes the same, faster: its weights are the normalised ones."""
+        """Copy the network to one that computes the same, faster: its weights are the normalised ones."""
         plain = ConvS2S(**self.settings, normalised=True)
         plain.load_state_dict(self.state_dict())
         for layer in plain._weighted():
@@ -218,7 +229,7 @@ def _scale_gradient(states: Tensor, scale: float) -> Tensor:
 
 
 def _linear(inputs: int, outputs: int, kept: float = 1.0) -> nn.Linear:
-    """kept: what dropout keeps of its inputs."""
+    """Make a linear layer. kept: what dropout keeps of its inputs."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=math.sqrt(kept / inputs))
     nn.init.zeros_(layer.bias)
@@ -235,6 +246,6 @@ def _convolution(width: int, kernel: int, kept: float) -> nn.Conv1d:
 
 
 def _around(layer: Any) -> Tuple[int, int]:
-    """Columns to add before and after, so that the length stays."""
+    """Compute the columns to add before and after, so that the length stays."""
     size = layer.kernel_size[0]
     return (size - 1) // 2, size // 2

@@ -30,7 +30,8 @@ class EnglishNER:
         if not taggers:
             raise ValueError(
                 f"The English pipeline ({', '.join(nlp.pipe_names) or 'empty'}) has no bcrf_ner, whose states could be "
-                "carried back: train one, for instance with configs/bcrf_ner.cfg on an English corpus."
+                "carried back: train one on an English corpus, for instance with the config bcrf_ner (python -m spacy "
+                "crfner config)."
             )
         self.nlp = nlp
         self.tagger = taggers[0]
@@ -43,7 +44,7 @@ class EnglishNER:
 
     @classmethod
     def load(cls, path: Union[str, Path], representation: str) -> "EnglishNER":
-        """path: a folder or an installed package. Raises ValueError where there is none."""
+        """Load a pipeline. path: a folder or an installed package. Raises ValueError where there is none."""
         try:
             nlp = spacy.load(path)
         except OSError as error:
@@ -52,20 +53,20 @@ class EnglishNER:
 
     @property
     def width(self) -> int:
-        """Features a word."""
+        """The number of features of a word."""
         if self.representation != "states":
             return len(self.tagger.tag_set)
         return head_width(self.tagger.model.get_ref("head"))
 
     def read(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
-        """For each sentence of n words, which may be none, (n, width) float32."""
+        """Read the features of sentences: (n, width) float32 for each of n words, which may be none."""
         docs = [Doc(self.nlp.vocab, words=list(words)) for words in sentences if words]
-        found = iter(self._features(docs))
+        features = iter(self._features(docs))
         nothing = np.zeros((0, self.width), dtype=np.float32)
-        return [next(found) if words else nothing for words in sentences]
+        return [next(features) if words else nothing for words in sentences]
 
     def entities(self, words: Sequence[str]) -> Doc:
-        """What the whole pipeline finds in a sentence."""
+        """Run the whole pipeline over a sentence."""
         doc = Doc(self.nlp.vocab, words=list(words))
         for _, pipe in self.nlp.pipeline:
             doc = pipe(doc)
@@ -83,16 +84,18 @@ class EnglishNER:
             return [prediction.attrs["marginals"] for prediction in self.tagger.predict(docs)]
         if self.representation == "tags":
             one_hot, tags = np.eye(self.width, dtype=np.float32), self.tagger.tag_set
-            found = zip(docs, self.tagger.predict(docs), strict=True)
-            return [one_hot[tags.spans_to_tags(prediction.spans, len(doc))] for doc, prediction in found]
+            pairs = zip(docs, self.tagger.predict(docs), strict=True)
+            return [one_hot[tags.spans_to_tags(prediction.spans, len(doc))] for doc, prediction in pairs]
         model = self.tagger.model
         return [model.ops.to_numpy(states) for states in model.get_ref("tok2vec").predict(docs)]
 
     def to_bytes(self) -> bytes:
+        """Save the pipeline with its config."""
         return srsly.msgpack_dumps({"config": self.nlp.config.to_str(), "nlp": self.nlp.to_bytes()})
 
     @classmethod
     def from_bytes(cls, data: bytes, representation: str) -> "EnglishNER":
+        """Load what `to_bytes` saved."""
         saved: Dict[str, Any] = srsly.msgpack_loads(data)
         nlp = load_model_from_config(Config().from_str(saved["config"]), auto_fill=False)
         return cls(nlp.from_bytes(saved["nlp"]), representation)

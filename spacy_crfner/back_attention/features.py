@@ -18,9 +18,9 @@ LAYER = "back_attention_features"
 def build_back_attention_features_v1(
     width: int = 400, component: str = "back_attention", dropout: float = 0.0
 ) -> Model[List[Doc], List[Floats2d]]:
-    """The features that `back_attention` has stored in each Doc. It learns nothing.
+    """Read the features that `back_attention` has stored in each Doc; nothing is learned.
 
-    width: features a token: those of the English tagger, 400 for the states of configs/bcrf_ner.cfg, and one more for
+    width: features a token: those of the English tagger, 400 for the states of the config bcrf_ner, and one more for
         `row_normalised`.
     component: the name of the `back_attention` component.
     dropout: the share of the words all of whose features are set to zero in training, so that what is behind it does
@@ -43,23 +43,25 @@ def build_back_attention_features_v1(
     )
 
 
-def wrong_width(component: str, found: int, expected: int) -> str:
-    """What to say where a layer expects another number of features a token than a component gives."""
+def wrong_width(component: str, given: int, expected: int) -> str:
+    """Say that a layer expects another number of features a token than a component gives."""
     return (
-        f"{component!r} gives {found} features a token, but BackAttentionFeatures.v1 expects {expected}: set width = "
-        f"{found} in the block of that layer."
+        f"{component!r} gives {given} features a token, but BackAttentionFeatures.v1 expects {expected}: set width = "
+        f"{given} in the block of that layer."
     )
 
 
 def init(
     model: Model[List[Doc], List[Floats2d]], X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None
 ) -> None:
+    """Begin anew: missing features are zeros until the first training update."""
     model.attrs["has_seen"] = False
 
 
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    """Read the features of Docs: (tokens, nO) for each."""
     features = [_read(model, doc, is_train or model.attrs["has_seen"]) for doc in docs]
     if is_train:
         model.attrs["has_seen"] = True
@@ -70,7 +72,7 @@ def forward(
 
 
 def _drop(model: Model[List[Doc], List[Floats2d]], rows: Floats2d) -> Floats2d:
-    """rows: of all Docs of a batch."""
+    """Drop words and features at random. rows: of all Docs of a batch."""
     if model.attrs["word_dropout"]:
         rows = rows * (model.ops.get_dropout_mask((len(rows), 1), model.attrs["word_dropout"]) != 0)
     if model.attrs["dropout_rate"]:

@@ -33,24 +33,24 @@ class Aligned:
 
 
 def align(nlp: Language, text: str) -> List[Aligned]:
-    """Every sentence of a text as the pipeline's `back_attention` sees it, with the entities of both languages.
+    """Align every sentence of a text as the pipeline's `back_attention` does, with the entities of both languages.
 
     Raises ValueError where the pipeline has no such component.
     """
     pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, BackAttention)]
     if not pipes:
         raise ValueError(f"The pipeline ({', '.join(nlp.pipe_names) or 'empty'}) has no back_attention.")
-    pipe, doc, found = pipes[0], nlp(text), []
-    for places in pipe.sentences(doc):
-        words = [doc[place].text for place in places]
+    pipe, doc, aligned = pipes[0], nlp(text), []
+    for tokens in pipe.sentences(doc):
+        words = [doc[token].text for token in tokens]
         if not words:
             continue
         (translation,) = pipe.translate([words])
         assert pipe.english is not None
         english = pipe.english.entities(translation.words)
-        labels = [doc[place].ent_type_ for place in places]
-        found.append(Aligned(words, labels, translation.words, _labels(english), translation.attention))
-    return found
+        labels = [doc[token].ent_type_ for token in tokens]
+        aligned.append(Aligned(words, labels, translation.words, _labels(english), translation.attention))
+    return aligned
 
 
 def _labels(doc: Doc) -> List[str]:
@@ -58,7 +58,7 @@ def _labels(doc: Doc) -> List[str]:
 
 
 def to_html(sentences: Sequence[Aligned], title: str) -> str:
-    """A page with a table for each sentence: English words above, words of the source at the side."""
+    """Make a page with a table for each sentence: English words above, words of the source at the side."""
     tables = "\n".join(_table(sentence) for sentence in sentences)
     return _PAGE.format(title=escape(title), tables=tables)
 
@@ -83,7 +83,7 @@ def _named(word: str, label: str) -> str:
 
 
 def write_png(sentences: Sequence[Aligned], path: Path) -> None:
-    """A picture with a panel for each sentence. Needs matplotlib.
+    """Draw a picture with a panel for each sentence. Needs matplotlib.
 
     Raises ImportError without it, and ValueError where there is no sentence.
     """
@@ -93,15 +93,16 @@ def write_png(sentences: Sequence[Aligned], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    heights = [max(2.0, CELL * len(one.words)) for one in sentences]
-    width = max(CELL * max(len(one.english) for one in sentences) + 2.5, 4.0)
+    heights = [max(2.0, CELL * len(sentence.words)) for sentence in sentences]
+    width = max(CELL * max(len(sentence.english) for sentence in sentences) + 2.5, 4.0)
     figure = Figure(figsize=(width, sum(heights) + 1.8 * len(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(sentences), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for panel, one in zip(panels, sentences, strict=True):
-        panel.imshow(one.attention.reshape(len(one.words), -1), cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-        _ticks(panel.set_xticks, one.english, one.english_labels, rotation=60, ha="left")
-        _ticks(panel.set_yticks, one.words, one.labels)
+    for panel, sentence in zip(panels, sentences, strict=True):
+        attention = sentence.attention.reshape(len(sentence.words), -1)
+        panel.imshow(attention, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+        _ticks(panel.set_xticks, sentence.english, sentence.english_labels, rotation=60, ha="left")
+        _ticks(panel.set_yticks, sentence.words, sentence.labels)
         panel.xaxis.tick_top()
     with replacing(path) as (unfinished,):
         figure.savefig(unfinished, format="png", dpi=120)

@@ -31,7 +31,7 @@ STEP = 16
 
 
 class HFTranslator:
-    """Translates with a model such as MarianMT, M2M100, mBART or NLLB.
+    """Translate with a model such as MarianMT, M2M100, mBART or NLLB.
 
     model, tokenizer: as `AutoModelForSeq2SeqLM` and `AutoTokenizer` load them, the model with `eager` attention.
     settings: see `make_hf_translator_v1`.
@@ -60,31 +60,32 @@ class HFTranslator:
         self._english = spacy.blank("en")
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        """Translate sentences of words of any length, none of them empty."""
         return translate_in_parts(sentences, self.settings["longest"], self._translate, self._fits)
 
     def _fits(self, words: List[str]) -> bool:
         return len(self._encode(words)[0]) <= self._most
 
     def _translate(self, parts: List[List[str]]) -> List[Translation]:
-        found: Dict[int, Translation] = {}
+        translations: Dict[int, Translation] = {}
         encoded = [self._encode(words) for words in parts]
-        order = sorted(range(len(parts)), key=lambda place: len(encoded[place][0]))
+        order = sorted(range(len(parts)), key=lambda index: len(encoded[index][0]))
         # Texts of a batch may all become as long, so that the others of it do not change the translation of one.
-        for most, group in groupby(order, key=lambda place: self._most_pieces(len(encoded[place][0]))):
-            for places in minibatch(group, self.settings["batch_size"]):
-                batch = self._translate_batch([parts[p] for p in places], [encoded[p] for p in places], most)
-                found.update(zip(places, batch, strict=True))
-        return [found[place] for place in range(len(parts))]
+        for most, group in groupby(order, key=lambda index: self._most_pieces(len(encoded[index][0]))):
+            for indices in minibatch(group, self.settings["batch_size"]):
+                batch = self._translate_batch([parts[n] for n in indices], [encoded[n] for n in indices], most)
+                translations.update(zip(indices, batch, strict=True))
+        return [translations[index] for index in range(len(parts))]
 
     def _most_pieces(self, length: int) -> int:
-        """Of the translation of a text with this many."""
+        """Limit the pieces of the translation of a text with this many."""
         return min(2 * STEP * -(-length // STEP) + 10, self._most - 2)
 
     @torch.no_grad()
     def _translate_batch(
         self, parts: Sequence[Sequence[str]], encoded: Sequence[Tuple[List[int], List[int]]], most: int
     ) -> List[Translation]:
-        """most: pieces of a translation."""
+        """Translate parts of about the same length. most: pieces of a translation."""
         width = max(len(ids) for ids, _ in encoded)
         pad = self.tokenizer.pad_token_id
         device = self.model.device
@@ -101,12 +102,12 @@ class HFTranslator:
         # Once more over the finished translations: generating reorders attention with the beams.
         attention = self._attention(inputs, output[:, :-1])
         return [
-            self._read(words, places, ids[1:].tolist(), matrix)
-            for words, (_, places), ids, matrix in zip(parts, encoded, output, attention, strict=True)
+            self._read(words, owners, ids[1:].tolist(), matrix)
+            for words, (_, owners), ids, matrix in zip(parts, encoded, output, attention, strict=True)
         ]
 
     def _attention(self, inputs: Dict[str, torch.Tensor], decoded: torch.Tensor) -> np.ndarray:
-        """(batch, decoded, source), of the layer and the head that were chosen, or the mean of all."""
+        """Compute attention (batch, decoded, source): of the layer and head that were chosen, or the mean of all."""
         layers = self.model(**inputs, decoder_input_ids=decoded, output_attentions=True).cross_attentions
         if not layers or layers[0] is None:
             raise ValueError("The model gives no cross-attention: load it with attn_implementation='eager'.")
@@ -115,43 +116,49 @@ class HFTranslator:
         return (chosen.mean(dim=1) if head is None else chosen[:, head]).float().cpu().numpy()
 
     def _encode(self, words: Sequence[str]) -> Tuple[List[int], List[int]]:
-        """The pieces of a sentence with its special ones, and for each the place of its word, -1 where it has none.
+        """Split a sentence into pieces, with special ones; also find for each the index of its word, -1 for none.
 
         Word by word: what a tokenizer without offsets makes of a word does not depend on the words beside it.
         """
         ids: List[int] = []
-        places: List[int] = []
-        for place, word in enumerate(words):
+        owners: List[int] = []
+        for index, word in enumerate(words):
             pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(word))[: self._longest_word]
             ids += pieces
-            places += [place] * len(pieces)
+            owners += [index] * len(pieces)
         whole = self.tokenizer.build_inputs_with_special_tokens(ids)
         before = next(n for n in range(len(whole) - len(ids) + 1) if whole[n : n + len(ids)] == ids)
-        return whole, [-1] * before + places + [-1] * (len(whole) - before - len(ids))
+        return whole, [-1] * before + owners + [-1] * (len(whole) - before - len(ids))
 
-    def _read(self, words: Sequence[str], places: List[int], ids: List[int], attention: np.ndarray) -> Translation:
-        """ids: the pieces of the translation, with special ones; attention: a row for each."""
+    def _read(self, words: Sequence[str], owners: List[int], ids: List[int], attention: np.ndarray) -> Translation:
+        """Read a translation.
+
+        owners: for each piece of the source, the index of its word, or -1. ids: the pieces of the translation, with
+        special ones. attention: (ids, pieces of the source).
+        """
         special = set(self.tokenizer.all_special_ids)
-        kept = [n for n, one in enumerate(ids) if one not in special]
+        kept = [n for n, piece in enumerate(ids) if piece not in special]
         texts = self.tokenizer.convert_ids_to_tokens([ids[n] for n in kept])
-        text, owners = _spell(texts)
+        text, piece_of = _spell(texts)
         doc = self._english.make_doc(text)
         tokens = [token for token in doc if not token.is_space]
-        sources = [n for n, place in enumerate(places) if place >= 0]
+        sources = [n for n, word in enumerate(owners) if word >= 0]
         pieces, targets = [], []
         for number, token in enumerate(tokens):
             # A piece may reach over several tokens, as in "dog."
-            for piece in sorted({owners[at] for at in range(token.idx, token.idx + len(token))}):
+            for piece in sorted({piece_of[at] for at in range(token.idx, token.idx + len(token))}):
                 pieces.append(kept[piece])
                 targets.append(number)
         chosen = attention[np.ix_(pieces, sources)] if pieces else np.zeros((0, len(sources)))
-        source = [places[n] for n in sources]
+        source = [owners[n] for n in sources]
         matrix = between_words(chosen, source, targets, (len(words), len(tokens)))
         return Translation([token.text for token in tokens], matrix)
 
     def _choose_languages(self) -> Optional[int]:
-        """Tell a model of many languages which one it reads, and return the piece that lets it write English; None for
-        a model of two languages."""
+        """Tell a model of many languages which one it reads.
+
+        Returns the piece that lets it write English; None for a model of two languages.
+        """
         ids = language_ids(self.tokenizer)
         source, target = self.settings["source"], self.settings["target"]
         if not ids:
@@ -167,6 +174,7 @@ class HFTranslator:
         return ids[target]
 
     def files(self) -> Files:
+        """Save model, tokenizer and settings."""
         with TemporaryDirectory(prefix="spacy-crfner-") as folder:
             self.model.save_pretrained(folder, safe_serialization=True)
             self.tokenizer.save_pretrained(folder)
@@ -175,7 +183,7 @@ class HFTranslator:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "HFTranslator":
-        """The translator that `files()` saved."""
+        """Load what `files()` saved."""
         with TemporaryDirectory(prefix="spacy-crfner-") as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)
@@ -183,7 +191,7 @@ class HFTranslator:
 
 
 def read_hf_translator(name: str, settings: Mapping[str, Any]) -> HFTranslator:
-    """name: a folder, or the name of a model of the hub. Raises ValueError where there is none."""
+    """Load a model. name: a folder, or the name of a model of the hub. Raises ValueError where there is none."""
     transformers = require("transformers", "transformers", "spacy_crfner.HFTranslator.v1")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
@@ -194,7 +202,7 @@ def read_hf_translator(name: str, settings: Mapping[str, Any]) -> HFTranslator:
 
 
 def language_ids(tokenizer: Any) -> Dict[str, int]:
-    """The languages of a tokenizer, each with the piece that stands for it; none where it has no choice.
+    """List the languages of a tokenizer, each with the piece that stands for it; none where it has no choice.
 
     M2M100 has a table of them; mBART and NLLB have them among their special pieces.
     """
@@ -209,13 +217,13 @@ def language_ids(tokenizer: Any) -> Dict[str, int]:
 
 
 def _spell(pieces: Sequence[str]) -> Tuple[str, List[int]]:
-    """The text that pieces form, and for each of its characters the place of its piece."""
-    text, owners = "", []
-    for place, piece in enumerate(pieces):
+    """Join pieces to a text, and find for each of its characters the index of its piece."""
+    text, piece_of = "", []
+    for index, piece in enumerate(pieces):
         for start in WORD_STARTS:
             piece = piece.replace(start, " ")
         if not text:
             piece = piece.lstrip()
         text += piece
-        owners += [place] * len(piece)
-    return text, owners
+        piece_of += [index] * len(piece)
+    return text, piece_of

@@ -13,9 +13,9 @@ Pair = Tuple[List[str], List[str]]
 def read_pairs(
     source: Union[str, Path], target: Union[str, Path], language: str, tokenized: bool = False
 ) -> List[Pair]:
-    """Read the pairs of two text files (.gz or plain, UTF-8), as spaCy's tokenizers split them; without those of which
-    one side is empty.
+    """Read the pairs of two text files (.gz or plain, UTF-8), as spaCy's tokenizers split them.
 
+    Those of which one side is empty are left out.
     language: code of the source language. tokenized: the text has spaces between its words, and nothing else is split.
     Raises CorpusError where a file cannot be read, the files differ in their number of lines, or nothing is left.
     """

@@ -13,7 +13,7 @@ FILE = "translations.jsonl"
 
 
 class PrecomputedTranslator:
-    """Looks translations up by the words of the sentence.
+    """Look translations up by the words of the sentence.
 
     lines: a JSON text for each sentence; see `make_precomputed_v1`.
     name: of the file that they come from, for messages.
@@ -31,26 +31,28 @@ class PrecomputedTranslator:
                 self.translations[words] = translation
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
-        """Raises TranslationError for a sentence that has none."""
+        """Look up the translation of each sentence. Raises TranslationError for one that has none."""
         missing = [words for words in sentences if tuple(words) not in self.translations]
         if missing:
-            others = f" (and {len(missing) - 1} others of this batch)" if len(missing) > 1 else ""
+            rest = f" (and {len(missing) - 1} others of this batch)" if len(missing) > 1 else ""
             raise TranslationError(
-                f"There is no translation of {' '.join(missing[0])[:80]!r}{others}: add a line with exactly these "
+                f"There is no translation of {' '.join(missing[0])[:80]!r}{rest}: add a line with exactly these "
                 f"{len(missing[0])} words to the file of translations."
             )
         return [self.translations[tuple(words)] for words in sentences]
 
     def files(self) -> Files:
+        """Save the lines."""
         return {FILE: "\n".join(self.lines).encode("utf8")}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "PrecomputedTranslator":
-        """The translator that `files()` saved."""
+        """Load what `files()` saved."""
         return cls(files[FILE].decode("utf8").split("\n"))
 
 
 def read_precomputed(path: Union[str, Path]) -> PrecomputedTranslator:
+    """Read a file of translations. Raises ValueError, naming the line, where it cannot be read or used."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -60,26 +62,26 @@ def read_precomputed(path: Union[str, Path]) -> PrecomputedTranslator:
 
 def _read(line: str, where: str) -> Tuple[Tuple[str, ...], Translation]:
     try:
-        found = json.loads(line)
-        words, english = _words(found, "words"), _words(found, "translation")
-        if ("alignment" in found) == ("attention" in found):
+        record = json.loads(line)
+        words, english = _words(record, "words"), _words(record, "translation")
+        if ("alignment" in record) == ("attention" in record):
             raise ValueError("it needs an alignment or an attention, and not both")
         shape = (len(words), len(english))
-        matrix = _aligned(found["alignment"], shape) if "alignment" in found else _matrix(found["attention"], shape)
+        matrix = _aligned(record["alignment"], shape) if "alignment" in record else _matrix(record["attention"], shape)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{where} is no translation: {error}.") from None
     return tuple(words), Translation(english, matrix)
 
 
-def _words(found: Mapping[str, Any], key: str) -> List[str]:
-    words = found.get(key)
+def _words(record: Mapping[str, Any], key: str) -> List[str]:
+    words = record.get(key)
     if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
         raise ValueError(f"{key!r} must be a list of words")
     return words
 
 
 def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
-    """The columns of Pharaoh pairs: an English word's attention is divided among the source words it is aligned to."""
+    """Divide an English word's attention among the source words that it is aligned to, by Pharaoh pairs."""
     if not isinstance(pairs, str):
         raise ValueError('the alignment must be a text such as "0-0 1-2"')
     matrix = np.zeros(shape, dtype=np.float32)
@@ -98,8 +100,8 @@ def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
 def _matrix(rows: Any, shape: Tuple[int, int]) -> np.ndarray:
     matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float32)
     if matrix.shape != shape and matrix.size + shape[0] * shape[1]:
-        found = " by ".join(map(str, matrix.shape))
-        raise ValueError(f"the attention is {found}, not {shape[0]} words by {shape[1]} English words")
+        shown = " by ".join(map(str, matrix.shape))
+        raise ValueError(f"the attention is {shown}, not {shape[0]} words by {shape[1]} English words")
     if not np.isfinite(matrix).all() or (matrix < 0).any():
         raise ValueError("the attention must be of finite numbers from 0")
     return matrix.reshape(shape)

@@ -28,10 +28,10 @@ class Translation:
 
 @runtime_checkable
 class Translator(Protocol):
-    """Translates into English and says which word comes from where."""
+    """Translate into English and say which word comes from where."""
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
-        """sentences: of words, none of them empty."""
+        """Translate sentences of words, none of them empty."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class Translator(Protocol):
         ...
 
     def files(self) -> Files:
-        """All that translating needs, and that its translations depend on."""
+        """Save all that translating needs, and that its translations depend on."""
         ...
 
 
@@ -54,23 +54,24 @@ def translate_in_parts(
     translate: Callable[[List[List[str]]], List[Translation]],
     fits: Callable[[List[str]], bool] = lambda part: True,
 ) -> List[Translation]:
-    """Translate sentences of any length with a translator of short ones: a long one is cut, after punctuation where
-    there is some, and its parts are put together.
+    """Translate sentences of any length with a translator of short ones.
+
+    A long one is cut, after punctuation where there is some, and its parts are put together.
 
     longest: words of a part. translate: gets all parts of all sentences at once.
     fits: whether a translator can read a part; one that it cannot is halved, unless it is a single word.
     """
     cuts = [[part for whole in cut(sentence, longest) for part in _halve(whole, fits)] for sentence in sentences]
     parts = iter(translate([part for parts in cuts for part in parts]))
-    return [_join([next(parts) for _ in one]) for one in cuts]
+    return [_join([next(parts) for _ in own]) for own in cuts]
 
 
 def cut(words: Sequence[str], longest: int) -> List[List[str]]:
-    """The parts of a sentence, none longer than `longest` words (1 or more), and none of them empty."""
+    """Cut a sentence into parts, none longer than `longest` words (1 or more), and none of them empty."""
     parts, start = [], 0
     while len(words) - start > longest:
         window = range(start + longest, start + longest // 2, -1)
-        end = next((place for place in window if _closes(words[place - 1])), start + longest)
+        end = next((index for index in window if _closes(words[index - 1])), start + longest)
         parts.append(list(words[start:end]))
         start = end
     return [*parts, list(words[start:])]
@@ -84,8 +85,8 @@ def _halve(words: List[str], fits: Callable[[List[str]], bool]) -> List[List[str
 
 
 def _closes(word: str) -> bool:
-    """Whether a word is punctuation after which a sentence may be cut."""
-    return all(unicodedata.category(one) in CLOSING and one not in NOT_CLOSING for one in word)
+    """Decide whether a word is punctuation after which a sentence may be cut."""
+    return all(unicodedata.category(character) in CLOSING and character not in NOT_CLOSING for character in word)
 
 
 def _join(parts: Sequence[Translation]) -> Translation:

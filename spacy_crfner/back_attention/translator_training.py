@@ -45,7 +45,7 @@ class TrainingSettings(LoopSettings):
     batching: Batching = field(default_factory=Batching)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number that training cannot work with."""
+        """Check the numbers. Raises ValueError for one that training cannot work with."""
         super().__post_init__()
         self._at_least(1, "vocab", "size", "width", "kernel", "encoder_layers", "decoder_layers", "known_from")
         for name, value in (("size", self.batching.size), ("longest", self.batching.longest)):

@@ -21,9 +21,9 @@ def make_conv_seq2seq_v1(
     protect: str = "unknown",
     names: Sequence[str] = (),
 ) -> ConvTranslator:
-    """The convolutional translator of Gehring et al. 2017, as `python -m spacy crfner train-translator` trains it.
+    """Translate with the convolutional network of Gehring et al. 2017 that `train-translator` has trained.
 
-    path: its folder.
+    path: the folder into which `python -m spacy crfner train-translator` has written.
     beams: translations that are followed at once.
     length_power: the log probability of a translation is divided by this power of its length in pieces.
     longest: words of a part; longer sentences are cut, after punctuation where there is some.
@@ -46,7 +46,7 @@ def make_hf_translator_v1(
     longest: int = 100,
     batch_size: int = 16,
 ) -> HFTranslator:
-    """A translation model of the transformers library with cross-attention, such as MarianMT, M2M100, mBART or NLLB.
+    """Translate with a model of transformers that has cross-attention, such as MarianMT, M2M100, mBART or NLLB.
 
     name: a folder, or the name of a model of the hub, which transformers then downloads.
     source, target: languages, as a model of many languages names them (`eng_Latn` for English in NLLB); a model of two
@@ -62,7 +62,7 @@ def make_hf_translator_v1(
 
 
 def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
-    """Translations that somebody else has made, with word alignments or attention matrices.
+    """Look up translations that somebody else has made, with word alignments or attention matrices.
 
     path: a JSON lines file: `{"words": [...], "translation": [...], "alignment": "0-0 1-2"}` with pairs of source word
         and English word, counted from 0 (Pharaoh format), or `"attention": [[...], ...]`, a row for each source word.
@@ -72,7 +72,7 @@ def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
 
 
 def make_untranslated_v1() -> Untranslated:
-    """No translation: the English pipeline reads the words as they are, each aligned to itself.
+    """Translate nothing: the English pipeline reads the words as they are, each aligned to itself.
 
     A control, and all that is needed where the names are what the languages share.
     """
@@ -80,7 +80,7 @@ def make_untranslated_v1() -> Untranslated:
 
 
 def load_translator(kind: str, files: Mapping[str, bytes]) -> Translator:
-    """A translator from what its `files()` gave.
+    """Load a translator from what its `files()` gave.
 
     kind: the registered function (in `registry.misc`) that makes it of them.
     """

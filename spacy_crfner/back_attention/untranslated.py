@@ -1,4 +1,4 @@
-"""Words as they are, in the place of a translation."""
+"""Words as they are, instead of a translation."""
 
 from typing import List, Mapping, Sequence
 
@@ -9,17 +9,19 @@ from .translation import Translation
 
 
 class Untranslated:
-    """Gives every sentence back, each word aligned to itself."""
+    """Give every sentence back, each word aligned to itself."""
 
     kind = "spacy_crfner.saved_untranslated.v1"
 
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
+        """Give sentences back as they are."""
         return [Translation(list(words), np.eye(len(words), dtype=np.float32)) for words in sentences]
 
     def files(self) -> Files:
+        """Save nothing: there is nothing to save."""
         return {}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Untranslated":
-        """The translator that `files()` saved."""
+        """Make the translator of no files."""
         return cls()

@@ -1,4 +1,4 @@
-"""`python -m spacy crfner align`"""
+"""`python -m spacy crfner align`: parse, call, print."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,15 +1,22 @@
-"""How commands end that cannot do what they are asked."""
+"""What commands say on stderr: how far they are, and why they end."""
 
+import sys
 from contextlib import contextmanager
 from typing import Iterator
 
-from wasabi import msg
+from typer import Exit
+
+
+def say(line: str) -> None:
+    """Print a line to stderr, where it is in no output's way."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """What is wrong with the input is one line on stderr, without a traceback, and ends the program with 1."""
+    """Make what is wrong with the input one line on stderr, without a traceback, and end the program with 1."""
     try:
         yield
     except (ValueError, ImportError, OSError) as error:
-        msg.fail(str(error), exits=1)
+        say(str(error))
+        raise Exit(1) from None

@@ -1,6 +1,5 @@
-"""`python -m spacy crfner train-translator`"""
+"""`python -m spacy crfner train-translator`: parse, call, print."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
 
@@ -8,7 +7,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from . import crfner
-from .messages import clear_errors
+from .messages import clear_errors, say
 
 
 @crfner.command("train-translator")
@@ -82,13 +81,8 @@ def train_translator_cli(
 HEADER = f"{'updates':>8} {'epoch':>6} {'minutes':>8} {'train loss':>11} {'dev loss':>9} {'dev BLEU':>9}"
 
 
-def say(line: str) -> None:
-    """What is said between evaluations goes to stderr, beside the table."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def print_line(found: Dict[str, Any]) -> None:
-    """A line for an evaluation; a star for the best so far."""
+    """Print a line for an evaluation; a star for the best so far."""
     print(
         f"{found['update']:>8} {found['epoch']:>6} {found['minutes']:>8.1f} {found['train_loss']:>11.3f} "
         f"{found['dev_loss']:>9.3f} {found['dev_bleu']:>9.1f}{' *' if found['best'] else ''}",

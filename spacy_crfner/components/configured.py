@@ -64,7 +64,10 @@ class ConfiguredComponent:
         self._configured.update(_as_saved({key: value}))
 
     def check(self) -> None:
-        """Raises ValueError where a setting has a value that it cannot have. Costs nothing while they stay the same."""
+        """Check that every setting has a value that it can have; costs nothing while they stay the same.
+
+        Raises ValueError where one has not.
+        """
         settings = {key: self.cfg[key] for key in self._configured}
         if settings != self._checked:
             check_settings(self.name, self.declared, settings)
@@ -72,7 +75,10 @@ class ConfiguredComponent:
             self._checked = deepcopy(settings)
 
     def check_together(self, settings: Mapping[str, Any]) -> None:
-        """Raises ValueError for settings that a component cannot have together."""
+        """Check that the settings go together.
+
+        Raises ValueError where a component cannot have them together.
+        """
 
     # Saving
 
@@ -84,7 +90,10 @@ class ConfiguredComponent:
         """Make room for what comes."""
 
     def after_loading(self) -> None:
-        """Take what was loaded into use. Raises ValueError where parts do not fit each other."""
+        """Take what was loaded into use.
+
+        Raises ValueError where parts do not fit each other.
+        """
         saved = self.cfg["configured"]
         fixed = [key for key, setting in self.declared.items() if setting.fixed]
         for key, value in self._configured.items():
@@ -102,14 +111,20 @@ class ConfiguredComponent:
         util.to_disk(path, {name: part.to_disk for name, part in self._parts(exclude).items()}, exclude)
 
     def from_bytes(self: Component, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Component:
-        """Load the component. Raises ValueError where the data are damaged."""
+        """Load the component.
+
+        Raises ValueError where the data are damaged.
+        """
         with self._loading("in these bytes", exclude):
             parts = self._parts(exclude)
             util.from_bytes(bytes_data, {name: part.from_bytes for name, part in parts.items()}, exclude)
         return self
 
     def from_disk(self: Component, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> Component:
-        """Load the component. Raises ValueError, naming the folder, where a file is damaged."""
+        """Load the component.
+
+        Raises ValueError, naming the folder, where a file is damaged.
+        """
         with self._loading(f"in {path}", exclude):
             util.from_disk(path, {name: part.from_disk for name, part in self._parts(exclude).items()}, exclude)
         return self

@@ -38,7 +38,10 @@ LARGEST = sys.float_info.max
 
 
 def check_settings(component: str, declared: Settings, values: Mapping[str, Any]) -> None:
-    """Raises ValueError, naming component and setting, for a value that a setting cannot have."""
+    """Check that every setting has a value that it can have.
+
+    Raises ValueError, naming component and setting, where one has not.
+    """
     for name, setting in declared.items():
         needed = setting.check(values[name]) if setting.check else None
         if needed is not None:
@@ -72,7 +75,10 @@ def whole_number(low: int) -> Check:
 
 
 def labels_or_null(value: Any) -> Optional[str]:
-    """Check that a value is None or a list of labels; raises ValueError for a label that no tag can hold."""
+    """Check that a value is None or a list of labels.
+
+    Raises ValueError for a label that no tag can hold.
+    """
     if value is None:
         return None
     if isinstance(value, str) or not value:
@@ -82,12 +88,15 @@ def labels_or_null(value: Any) -> Optional[str]:
 
 
 def is_number(value: Any, low: float, high: float = LARGEST) -> bool:
-    """Whether a value is a finite number from `low` to `high`."""
+    """Tell whether a value is a finite number from `low` to `high`."""
     return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
 
 
 def check_label_list(labels: Any, name: str, example: str) -> None:
-    """Raises ValueError where a string stands in the place of a list of labels."""
+    """Check that labels are not a string in the place of a list.
+
+    Raises ValueError where they are.
+    """
     if isinstance(labels, (str, bytes)):
         raise ValueError(f"The labels of {name!r} must be a list such as {example}, not {labels!r}.")
 

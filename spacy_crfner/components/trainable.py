@@ -59,7 +59,10 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         return any(hasattr(node, "upstream_name") for node in self.model.walk())
 
     def refuse_listeners(self, what: str) -> None:
-        """Raises ValueError where the model listens to a shared tok2vec, which `what` cannot train."""
+        """Check that the model does not listen to a shared tok2vec, which `what` cannot train.
+
+        Raises ValueError where it does.
+        """
         if self.listens:
             raise ValueError(
                 f"{self.name!r} listens to a shared tok2vec, which {what} cannot train: give the component an encoder "

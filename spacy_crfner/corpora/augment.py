@@ -13,7 +13,7 @@ Augmenter = Callable[[Language, Example], Iterator[Example]]
 
 
 def make_upper_case_v1(level: float = 0.1) -> Augmenter:
-    """Adds copies of examples in capital letters, as headlines are written; the examples themselves stay.
+    """Add copies of examples in capital letters, as headlines are written; the examples themselves stay.
 
     level: the share of examples that are copied, from 0 to 1.
     Raises ValueError for another level.
@@ -24,13 +24,14 @@ def make_upper_case_v1(level: float = 0.1) -> Augmenter:
 
 
 def add_upper_case(nlp: Language, example: Example, *, level: float) -> Iterator[Example]:
+    """Give the example, and with a chance of `level` a copy of it in capitals."""
     yield example
     if random.random() < level:
         yield upper_case_copy(nlp, example)
 
 
 def upper_case_copy(nlp: Language, example: Example) -> Example:
-    """The example in capitals, with all annotation that `Example.to_dict` holds."""
+    """Copy an example to capitals, with all annotation that `Example.to_dict` holds."""
     reference = example.reference
     annotation = example.to_dict()
     # Both are kept by characters, of which capitals may have more: ß is SS.
@@ -57,5 +58,5 @@ def upper_case_copy(nlp: Language, example: Example) -> Example:
 
 
 def _same(doc: Doc, span: Span) -> Span:
-    """The span of the same tokens of another Doc."""
+    """Make the span of the same tokens of another Doc."""
     return Span(doc, span.start, span.end, label=span.label, kb_id=span.kb_id, span_id=span.id)

@@ -56,7 +56,7 @@ def read_columns(
     missing_tags: Collection[str] = MISSING_TAGS,
     comment_prefix: Optional[str] = None,
 ) -> List[Sentence]:
-    """The sentences of a column file, plain or ``.gz``, in UTF-8.
+    """Read the sentences of a column file, plain or ``.gz``, in UTF-8.
 
     Columns are separated by a TAB if the first row holds one, and otherwise by spaces. Tags are IOB1, IOB2,
     BIOES or BILUO. ``-DOCSTART-`` rows end a document and are left out.
@@ -99,7 +99,7 @@ def read_columns(
 
 
 class _Rows:
-    """Takes token and tag out of the rows of one file, whose first row decides on separator and width."""
+    """The rows of one file -> token and tag; the first row decides on separator and width."""
 
     def __init__(self, token_column: int, tag_column: int, missing_tags: Collection[str]) -> None:
         self.token_column = token_column
@@ -110,7 +110,7 @@ class _Rows:
         self.width = 0
 
     def parse(self, line: str) -> Tuple[str, str]:
-        """Token and tag. Raises ValueError that says what is wrong."""
+        """Take token and tag out of a row. Raises ValueError that says what is wrong."""
         if self.split is None:
             self.split = _split_tabs if "\t" in line else _split_spaces
             self.width = len(self.split(line))
@@ -188,7 +188,7 @@ def _finish(drafts: Sequence[_Draft], rows: "_Rows") -> List[Sentence]:
         if draft.words:
             written = ["" if tag in rows.missing_tags else tag for tag in draft.tags]
             document = documents.setdefault(draft.document, len(documents))
-            repaired = tuple(draft.lines[place] for place in find_repairs(written, closes=closes))
+            repaired = tuple(draft.lines[index] for index in find_repairs(written, closes=closes))
             sentences.append(Sentence(tuple(draft.words), _to_iob2(written), draft.lines[0], document, repaired))
     return sentences
 
@@ -201,7 +201,7 @@ def _to_iob2(tags: Sequence[str]) -> Tuple[str, ...]:
 
 
 def group_sentences(sentences: Iterable[Sentence], sentences_per_doc: int = 1) -> Iterator[List[Sentence]]:
-    """The sentences of each Doc.
+    """Group sentences into those of each Doc.
 
     sentences: in file order.
     sentences_per_doc: how many sentences a Doc joins; the last Doc of a document may have fewer, since no Doc
@@ -218,7 +218,7 @@ def group_sentences(sentences: Iterable[Sentence], sentences_per_doc: int = 1) -
 
 
 def make_doc(sentences: Sequence[Sentence], vocab: Vocab, *, no_spaces: bool = False) -> Doc:
-    """A Doc with the entities and borders of sentences.
+    """Make a Doc of sentences, with their entities and borders.
 
     vocab: the Doc's vocabulary.
     no_spaces: the text has no spaces between tokens, as in Chinese. Otherwise one follows every token but the
@@ -231,7 +231,7 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, *, no_spaces: bool = F
         words=words,
         spaces=[False] * len(words) if no_spaces else [True] * (len(words) - 1) + [False],
         ents=[tag for sentence in sentences for tag in sentence.tags],
-        sent_starts=[place == 0 for sentence in sentences for place in range(len(sentence.words))],
+        sent_starts=[index == 0 for sentence in sentences for index in range(len(sentence.words))],
     )
     doc.has_unknown_spaces = not no_spaces
     return doc

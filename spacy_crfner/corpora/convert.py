@@ -101,7 +101,7 @@ def split_file(
 
 
 def _borders(shares: Union[str, Sequence[float]]) -> List[Fraction]:
-    """Where the parts begin and end, from 0 to 1."""
+    """Compute where the parts begin and end, from 0 to 1."""
     texts = shares.split(",") if isinstance(shares, str) else map(str, shares)
     try:
         numbers = [Fraction(text) for text in texts]
@@ -116,7 +116,7 @@ def _borders(shares: Union[str, Sequence[float]]) -> List[Fraction]:
 
 
 def plan_conversions(sources: Iterable[Union[str, Path]], folder: Union[str, Path]) -> List[Tuple[Path, Path]]:
-    """Source files and their targets, such as ``train.conll.gz`` and ``<folder>/train.spacy``.
+    """Pair source files with their targets, such as ``train.conll.gz`` and ``<folder>/train.spacy``.
 
     sources: files, or folders whose train, dev and test files are taken (see SPLITS for their names).
     folder: where the targets stand.
@@ -136,13 +136,13 @@ def plan_conversions(sources: Iterable[Union[str, Path]], folder: Union[str, Pat
 
 
 def _find_files(sources: Sequence[Path]) -> List[Tuple[str, Path]]:
-    """The name of the target and the source file of each conversion."""
-    found: List[Tuple[str, Path]] = []
+    """Find the source file of each conversion, with the name of its target."""
+    named: List[Tuple[str, Path]] = []
     for source in sources:
         if not source.exists():
             raise CorpusError(f"{source}: there is no such file or folder: check the path.")
         if not source.is_dir():
-            found.append((_stem(source), source))
+            named.append((_stem(source), source))
             continue
         readable = {file for file in source.iterdir() if file.is_file() and not file.name.endswith((".json", ".spacy"))}
         files = [(split, file) for split in SPLITS for file in sorted(readable) if _stem(file) in SPLITS[split]]
@@ -151,8 +151,8 @@ def _find_files(sources: Sequence[Path]) -> List[Tuple[str, Path]]:
                 f"{source}: the folder holds no file named {', '.join(SPLITS)} with one of the endings "
                 f"{', '.join((*COLUMN_SUFFIXES, JSONL_SUFFIX))} (or these and .gz): name the files one by one."
             )
-        found.extend(files)
-    return found
+        named.extend(files)
+    return named
 
 
 def _stem(source: Path) -> str:

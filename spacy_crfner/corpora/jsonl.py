@@ -50,13 +50,12 @@ class _CharSpan(NamedTuple):
 
 
 def read_jsonl(path: Union[str, Path], nlp: Language, *, alignment: str = "strict") -> Tuple[List[JsonlExample], int]:
-    """The examples of a JSON lines file, plain or ``.gz``, and how many were skipped (answer not "accept").
+    """Read the examples of a JSON lines file, plain or ``.gz``; also count those skipped (answer not "accept").
 
     Each line is an object with "text" and spans of that text: "spans" or "entities" with objects (offsets
     "start" and "end", or "start_offset" and "end_offset", and "label"), or "entities", "label" or "labels" with
-    lists ``[start, end, label]``. White space at either end of a span is trimmed, and
-    of identical spans one is kept. "tokens", a list of objects
-    with "start" and "end", takes the place of `nlp`'s tokenizer.
+    lists ``[start, end, label]``. White space at either end of a span is trimmed, and of identical spans one is kept.
+    "tokens", a list of objects with "start" and "end", replaces `nlp`'s tokenizer.
 
     path: the file.
     nlp: its tokenizer and vocabulary make the Docs.
@@ -125,17 +124,17 @@ def _offset(value: Any, key: str) -> int:
 
 
 def _spans(record: Dict[str, Any], text: str) -> List[_CharSpan]:
-    found = [key for key in SPAN_KEYS if isinstance(record.get(key), list)]
-    if len(found) > 1:
-        raise ValueError(f"spans stand in both {found[0]!r} and {found[1]!r}: keep one of them.")
+    keys = [key for key in SPAN_KEYS if isinstance(record.get(key), list)]
+    if len(keys) > 1:
+        raise ValueError(f"spans stand in both {keys[0]!r} and {keys[1]!r}: keep one of them.")
     # Prodigy writes no "spans" where an annotator accepted a text without marking anything.
-    if not found and "answer" in record and "spans" not in record:
+    if not keys and "answer" in record and "spans" not in record:
         return []
-    if not found:
+    if not keys:
         names = ", ".join(repr(key) for key in SPAN_KEYS)
         raise ValueError(f"there is no list of spans in one of {names}: write an empty list if there is no entity.")
     # A span that is given twice says nothing new.
-    spans = sorted({_char_span(item, text) for item in record[found[0]]})
+    spans = sorted({_char_span(item, text) for item in record[keys[0]]})
     for left, right in pairwise(spans):
         if right.start < left.end:
             raise ValueError(f"the spans {left} and {right} overlap: keep one of them.")
@@ -181,10 +180,10 @@ def _doc_of_tokens(tokens: Any, text: str, nlp: Language) -> Doc:
         raise ValueError("'tokens' is not a list of objects with 'start' and 'end': correct or remove it.")
     words: List[str] = []
     spaces: List[bool] = []
-    place = 0
+    last_end = 0
     for start, end in [*(_offsets(token, text, "token") for token in tokens), (len(text), len(text))]:
-        gap = text[place:start]
-        if start < place or gap.strip():
+        gap = text[last_end:start]
+        if start < last_end or gap.strip():
             shown = f"{start}-{end} {_quote(text[start:end])}"
             raise ValueError(
                 f"'tokens' overlap or leave out text before {shown}: each must begin where the one before ends, "
@@ -198,7 +197,7 @@ def _doc_of_tokens(tokens: Any, text: str, nlp: Language) -> Doc:
             if word:
                 words.append(word)
                 spaces.append(False)
-        place = end
+        last_end = end
     return Doc(nlp.vocab, words=words, spaces=spaces)
 
 
@@ -216,10 +215,10 @@ def _set_entities(doc: Doc, spans: List[_CharSpan], alignment: str) -> int:
             assert touched is not None, "the tokens cover the text"
             if alignment != "skip":
                 what = "covers no whole token" if alignment == "contract" else "does not begin and end with a token"
-                others = ", ".join(f'"{other}"' for other in ALIGNMENTS[1:] if other != alignment)
+                choices = ", ".join(f'"{choice}"' for choice in ALIGNMENTS[1:] if choice != alignment)
                 raise ValueError(
                     f"the span {span} {what} (the tokens there: {_quote(touched.text)}): correct it, or choose "
-                    f"another alignment (--alignment), one of {others}."
+                    f"another alignment (--alignment), one of {choices}."
                 )
             unknown.update(range(touched.start, touched.end))
             skipped += 1

@@ -47,7 +47,7 @@ def read_docs(
     comment_prefix: Optional[str] = None,
     alignment: str = "strict",
 ) -> Tuple[List[ReadDoc], int]:
-    """The Docs of a column or JSON lines file, and how many examples were skipped (answer not "accept").
+    """Read the Docs of a column or JSON lines file; also count the examples skipped (answer not "accept").
 
     source: the file, plain or ``.gz``.
     file_format: "columns", "jsonl", or "auto": JSON lines if the name ends in ``.jsonl`` or ``.jsonl.gz``, and
@@ -90,7 +90,7 @@ def read_docs(
 
 
 def guess_format(source: Path) -> str:
-    """ "jsonl" or "columns", by the file's name. Raises CorpusError for names of formats that are neither."""
+    """Guess "jsonl" or "columns" by the file's name. Raises CorpusError for names of formats that are neither."""
     suffix = Path(source.name.removesuffix(".gz")).suffix
     if suffix in (".json", ".spacy"):
         raise CorpusError(
@@ -101,7 +101,7 @@ def guess_format(source: Path) -> str:
 
 
 def _count(limit: Union[int, str, None], total: int) -> int:
-    """How many of `total` sentences a limit takes; of any share at least one."""
+    """Count the sentences that a limit takes of `total`; of any share at least one."""
     if limit is None:
         return total
     text = str(limit)

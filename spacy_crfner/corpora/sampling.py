@@ -31,7 +31,7 @@ def make_balanced_corpus_v1(
     limit: int = 0,
     augmenter: Optional[Augmenter] = None,
 ) -> Callable[[Language], Iterator[Example]]:
-    """The Docs of a corpus, among which those with a rare label have a larger share than in the corpus, or the same.
+    """Read the Docs of a corpus, of which those with a rare label get a larger share than in the corpus, or the same.
 
     path: a file or folder in spaCy's binary format.
     labels: the rare labels; None takes those that less than `rare` of all entities have.
@@ -74,6 +74,7 @@ def read_balanced(
     seed: int,
     augmenter: Augmenter,
 ) -> Iterator[Example]:
+    """Give the examples of a corpus in random order, with their rare labels; see `make_balanced_corpus_v1`."""
     if corpus is None:
         raise CorpusError("spacy_crfner.BalancedCorpus.v1 has no path: give --paths.train.")
     examples = list(corpus(nlp))
@@ -81,30 +82,31 @@ def read_balanced(
     if labels is None:
         labels = rare_labels(counts, rare)
     wanted = set(labels)
-    weak: List[Example] = []
-    others: List[Example] = []
+    with_rare: List[Example] = []
+    without_rare: List[Example] = []
     for example in examples:
-        (weak if any(span.label_ in wanted for span in example.reference.ents) else others).append(example)
-    if not weak:
+        has_rare = any(span.label_ in wanted for span in example.reference.ents)
+        (with_rare if has_rare else without_rare).append(example)
+    if not with_rare:
         raise CorpusError(f"{corpus.path}: {_why_none(examples, counts, wanted, rare)}")
     # So many Docs with a rare label, to as many others, are the wanted share.
     odds = share / (1.0 - share)
     if method == "drop":
-        kept = min(len(others), round(len(weak) / odds))
-        others = random.Random(seed).sample(others, kept)
+        kept = min(len(without_rare), round(len(with_rare) / odds))
+        without_rare = random.Random(seed).sample(without_rare, kept)
         repeats = 1
     else:
-        repeats = max(1, round(odds * len(others) / len(weak)))
+        repeats = max(1, round(odds * len(without_rare) / len(with_rare)))
     LOGGER.info(
         "Balanced corpus: %d Docs with a rare label (%s), %d times each, and %d others.",
-        len(weak),
+        len(with_rare),
         ", ".join(labels),
         repeats,
-        len(others),
+        len(without_rare),
     )
     # Copied before anything is annotated in them.
-    copies = [Example(example.predicted.copy(), example.reference) for _ in range(repeats - 1) for example in weak]
-    given = [*((example, False) for example in (*weak, *others)), *((example, True) for example in copies)]
+    copies = [Example(example.predicted.copy(), example.reference) for _ in range(repeats - 1) for example in with_rare]
+    given = [*((example, False) for example in (*with_rare, *without_rare)), *((example, True) for example in copies)]
     # spacy train shuffles them anew, but not what it streams (max_epochs = -1).
     random.Random(seed).shuffle(given)
     for example, again in given:
@@ -116,21 +118,24 @@ def read_balanced(
 
 
 def _why_none(examples: List[Example], counts: Mapping[str, int], wanted: Collection[str], rare: float) -> str:
-    """Why no Doc has a rare label, and what to do."""
+    """Say why no Doc has a rare label, and what to do."""
     if not examples:
-        return "it holds no Docs in spaCy's binary format: check the path, or convert the corpus (scripts/convert.py)."
+        return (
+            "it holds no Docs in spaCy's binary format: check the path, or convert the corpus (python -m spacy crfner "
+            "convert)."
+        )
     if not counts:
         return "no Doc has an entity: annotate some."
-    found = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))
+    labels = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))
     if wanted:
-        return f"no Doc has one of the rare labels {', '.join(sorted(wanted))}: correct the names. There are {found}."
+        return f"no Doc has one of the rare labels {', '.join(sorted(wanted))}: correct the names. There are {labels}."
     return (
         f"no label has less than {rare:.1%} of the entities. Name the rare ones (labels of the reader, "
-        f"--routing.weak_labels in the shipped configs), or raise `rare`. There are {found}."
+        f"--routing.weak_labels in the shipped configs), or raise `rare`. There are {labels}."
     )
 
 
 def rare_labels(counts: Mapping[str, int], rare: float) -> List[str]:
-    """The labels that less than the share `rare` of all entities have, rarest first."""
+    """Choose the labels that less than the share `rare` of all entities have, rarest first."""
     total = sum(counts.values())
     return sorted((label for label in counts if counts[label] < rare * total), key=lambda label: (counts[label], label))

@@ -47,13 +47,13 @@ class ConversionReport:
         # What was left out or repaired is only worth a word where there is some.
         for name in ("unannotated_tokens", "repaired_tags", "skipped_examples", "skipped_spans"):
             if getattr(self, name):
-                place = f" (first at line {self.first_repair})" if name == "repaired_tags" else ""
-                parts.append(f"{name.replace('_', ' ')} {getattr(self, name):,}{place}")
+                where = f" (first at line {self.first_repair})" if name == "repaired_tags" else ""
+                parts.append(f"{name.replace('_', ' ')} {getattr(self, name):,}{where}")
         return ", ".join(parts)
 
 
 def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0) -> ConversionReport:
-    """The report on Docs that are to be written. skipped_examples: how many examples their reader left out."""
+    """Report on Docs that are to be written. skipped_examples: how many examples their reader left out."""
     repairs = [line for read in docs for line in read.repaired_lines]
     labels = Counter(entity.label_ for read in docs for entity in read.doc.ents)
     return ConversionReport(
@@ -72,7 +72,7 @@ def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0) -> ConversionRe
 def write_all(files: Mapping[Path, Sequence[ReadDoc]]) -> None:
     """Write Docs to ``.spacy`` files, whose folders are made if need be.
 
-    They take their places when all are complete, so that an error leaves neither half a file nor a changed one.
+    They are renamed when all are complete, so that an error leaves neither half a file nor a changed one.
     Raises CorpusError where a file cannot be written.
     """
     target = next(iter(files), Path())

@@ -51,28 +51,39 @@ class Posteriors(ABC):
 
     @abstractmethod
     def weighted_marginals(self, weights: Optional[Tensor]) -> Tensor:
-        """(N, K) the marginals times the weights (B,) of the packed sequences, as a tensor that is the caller's own."""
+        """Compute (N, K) the marginals times the weights (B,) of the packed sequences; the tensor is the caller's."""
 
     @abstractmethod
     def expected_transitions(self, weights: Optional[Tensor] = None) -> Tensor:
-        """(K, K) expected number of transitions, summed over the batch; `weights` (B,) of the packed sequences."""
+        """Compute (K, K) the expected number of transitions, summed over the batch.
+
+        weights: (B,) of the packed sequences; None for 1 each.
+        """
 
     @abstractmethod
     def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
-        """(M,) in double precision: for M pairs of row and tag, the log-sum of the scores of all prefixes that end
-        there, the emission included."""
+        """Compute the log-sum of the scores of all prefixes that end at a row with a tag, the emission included.
+
+        rows, tags: (M,) pairs. Returns (M,) in double precision.
+        """
 
     @abstractmethod
     def log_beta(self, rows: Tensor, tags: Tensor) -> Tensor:
-        """(M,) in double precision: for M pairs of row and tag, the log-sum of the scores of all suffixes that follow
-        there, the emission left out."""
+        """Compute the log-sum of the scores of all suffixes that follow a row with a tag, the emission left out.
+
+        rows, tags: (M,) pairs. Returns (M,) in double precision.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class _ScaledPosteriors(Posteriors):
-    """alpha * beta (N, K) are the marginals; log_scale (N,) is the logarithm, in double precision, of what alpha was
-    divided by at each row; scaled_next (N, K) is what a row passes back to the one before it, and factors are the
-    exponentials of the transitions."""
+    """Posteriors by sweeps in probability space.
+
+    alpha, beta: (N, K); alpha * beta are the marginals.
+    log_scale: (N,) the logarithm, in double precision, of what alpha was divided by at each row.
+    scaled_next: (N, K) what a row passes back to the one before it.
+    factors: (K from, K to) the exponentials of the transitions.
+    """
 
     alpha: Tensor
     beta: Tensor
@@ -109,7 +120,10 @@ class _ScaledPosteriors(Posteriors):
 
 @dataclass(frozen=True, eq=False)
 class _LogPosteriors(Posteriors):
-    """`exact`, `prefixes` and `suffixes`: the potentials and both sweeps (N, K), in log space and double precision."""
+    """Posteriors by sweeps in log space.
+
+    exact, prefixes, suffixes: the potentials and both sweeps (N, K), in log space and double precision.
+    """
 
     exact: Potentials
     prefixes: Tensor
@@ -127,7 +141,7 @@ class _LogPosteriors(Posteriors):
         transitions = self.exact.transitions
         right = self.exact.masked_emissions + self.suffixes
         total = torch.zeros_like(transitions)
-        for before, now in pairwise(self.exact.packing.blocks()):
+        for before, now in pairwise(self.exact.packing.steps()):
             size = now.stop - now.start
             pairs = self.prefixes[before][:size, :, None] + transitions + right[now][:, None, :]
             pairs = (pairs - self.exact_log_partition[:size, None, None]).exp()
@@ -146,7 +160,7 @@ class _LogPosteriors(Posteriors):
 
 @torch.no_grad()
 def forward_backward(potentials: Potentials) -> Posteriors:
-    """Both sweeps over a batch, exact for emissions up to +-1000 and any transitions.
+    """Sweep forward and backward over a batch, exact for emissions up to +-1000 and any transitions.
 
     The gradient of sum(log_partition) is `marginals` for the emissions, the marginals of first and last rows for
     start and end, and `expected_transitions()`.
@@ -163,14 +177,14 @@ def forward_backward(potentials: Potentials) -> Posteriors:
 
 
 def _shift_rows(emissions: Tensor) -> Tuple[Tensor, Tensor]:
-    """The mean (N, 1) of each row of the emissions, and (N, K) the emissions less their mean."""
+    """Compute the mean (N, 1) of each row of the emissions, and (N, K) the emissions less their mean."""
     n_tags = emissions.shape[1]
     shift = emissions @ emissions.new_full((n_tags, 1), 1.0 / n_tags)
     return shift, emissions - shift
 
 
 def _spread(potentials: Potentials, shifted: Tensor) -> float:
-    """How far apart, in log-potentials, two prefixes may lie that both still matter.
+    """Bound how far apart, in log-potentials, two prefixes may lie that both still matter.
 
     Where every tag reaches every tag in n steps, the suffixes after two tags differ by n transitions and n - 1
     emissions at most. And a sum of prefixes may have shrunk by a transition and an emission when the next is added up.
@@ -193,8 +207,10 @@ def _spread(potentials: Potentials, shifted: Tensor) -> float:
 
 
 def _steps_between_tags(transitions: Tensor) -> Optional[int]:
-    """In how many legal steps every tag reaches every tag: 1 without illegal ones, 2 in BIO, 3 in BIOES; None if that
-    takes more."""
+    """Count the legal steps in which every tag reaches every tag; None for more than MOST_STEPS.
+
+    They are 1 without illegal ones, 2 in BIO, 3 in BIOES.
+    """
     legal = torch.isfinite(transitions).to(transitions.dtype)
     reached = legal
     for n_steps in range(1, MOST_STEPS + 1):
@@ -205,15 +221,18 @@ def _steps_between_tags(transitions: Tensor) -> Optional[int]:
 
 
 def _shifted_exp(values: Tensor) -> Tuple[Tensor, Tensor]:
-    """exp(values - shift) and the shift, the largest value (0 where there is none above -inf)."""
+    """Compute exp(values - shift) and the shift, the largest value (0 where there is none above -inf)."""
     shift = values.max()
     shift = torch.where(torch.isfinite(shift), shift, torch.zeros_like(shift))
     return (values - shift).exp(), shift
 
 
 def _scaled_sweeps(given: Potentials, potentials: Potentials, shift: Tensor, shifted: Tensor) -> Posteriors:
-    """given: the potentials as they came; potentials: in the precision of the sweeps; shift, shifted: see _shift_rows
-    (`shifted` is overwritten)."""
+    """Sweep in probability space.
+
+    given: the potentials as they came; potentials: in the precision of the sweeps; shift, shifted: see _shift_rows
+    (`shifted` is overwritten).
+    """
     packing, n_tags = potentials.packing, potentials.n_tags
     sizes = packing.batch_sizes
     if potentials.allowed is not None:
@@ -230,9 +249,9 @@ def _scaled_sweeps(given: Potentials, potentials: Potentials, shift: Tensor, shi
     scale = odds.new_ones(len(packing), 1)
     # Smaller than any sum of possible prefixes, and large enough to divide by.
     floor = torch.finfo(odds.dtype).tiny ** 0.5
-    odds_blocks, alpha_blocks = odds.split(sizes), alpha.split(sizes)
-    before = torch.mul(odds_blocks[0], start, out=alpha_blocks[0])
-    for odds_now, now, total in zip(odds_blocks[1:], alpha_blocks[1:], scale.split(sizes)[1:], strict=True):
+    odds_steps, alpha_steps = odds.split(sizes), alpha.split(sizes)
+    before = torch.mul(odds_steps[0], start, out=alpha_steps[0])
+    for odds_now, now, total in zip(odds_steps[1:], alpha_steps[1:], scale.split(sizes)[1:], strict=True):
         if len(now) < len(before):
             before, products = before[: len(now)], products[: len(now)]
         torch.mm(before, summing, out=products)
@@ -252,29 +271,32 @@ def _scaled_sweeps(given: Potentials, potentials: Potentials, shift: Tensor, shi
     beta[packing.last] = end * inverse[:, None]
     odds /= scale
     back = factors.T.contiguous()
-    blocks = list(zip(odds_blocks, beta.split(sizes), strict=True))
-    for (_, left), (right, after) in zip(reversed(blocks[:-1]), reversed(blocks[1:]), strict=True):
+    steps = list(zip(odds_steps, beta.split(sizes), strict=True))
+    for (_, left), (right, after) in zip(reversed(steps[:-1]), reversed(steps[1:]), strict=True):
         torch.mm(right.mul_(after), back, out=left if len(left) == len(right) else left[: len(right)])
     return _ScaledPosteriors(given, log_partition, alpha, beta, log_scale, odds, factors)
 
 
 def _log_sweeps(given: Potentials, potentials: Potentials) -> Posteriors:
-    """given: the potentials as they came; potentials: in double precision."""
+    """Sweep in log space.
+
+    given: the potentials as they came; potentials: in double precision.
+    """
     packing = potentials.packing
-    blocks = packing.blocks()
+    steps = packing.steps()
     emissions = potentials.masked_emissions
     transitions = potentials.transitions
 
     log_alpha = torch.empty_like(emissions)
-    log_alpha[blocks[0]] = potentials.start + emissions[blocks[0]]
-    for before, now in pairwise(blocks):
+    log_alpha[steps[0]] = potentials.start + emissions[steps[0]]
+    for before, now in pairwise(steps):
         prefix = log_alpha[before][: now.stop - now.start]
         log_alpha[now] = torch.logsumexp(prefix[:, :, None] + transitions, dim=1) + emissions[now]
     log_partition = torch.logsumexp(log_alpha[packing.last] + potentials.end, dim=1)
 
     log_beta = torch.empty_like(emissions)
     log_beta[packing.last] = potentials.end.expand(packing.n_sequences, -1)
-    for before, now in zip(reversed(blocks[:-1]), reversed(blocks[1:]), strict=True):
+    for before, now in zip(reversed(steps[:-1]), reversed(steps[1:]), strict=True):
         suffix = (emissions[now] + log_beta[now])[:, None, :] + transitions
         log_beta[before][: now.stop - now.start] = torch.logsumexp(suffix, dim=2)
     return _LogPosteriors(given, log_partition, potentials, log_alpha, log_beta)

@@ -39,16 +39,17 @@ class CRFLoss(Protocol):
         weight 0 as if it were not there; None for 1 each.
     """
 
-    def __call__(self, potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient: ...
+    def __call__(self, potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient:
+        """Compute the loss of each sentence, and the gradient of their sum."""
 
 
 def make_nll_v1() -> CRFLoss:
-    """log Z - log Z(gold): the plain CRF."""
+    """Charge log Z - log Z(gold): the plain CRF."""
     return nll
 
 
 def make_bernoulli_v1(P: float = 0.2, P_missed: Optional[float] = None, P_invented: Optional[float] = None) -> CRFLoss:
-    """The NLL with log((1 - P) / P) added at every tag that contradicts the gold one; P = 0.5 is the NLL.
+    """Charge the NLL with log((1 - P) / P) added at every tag that contradicts the gold one; P = 0.5 is the NLL.
 
     The CRF of BiLSTM-BCRF (Zhong & Wu 2022), read as a softmax-margin CRF (Gimpel & Smith 2010).
 
@@ -62,12 +63,12 @@ def make_bernoulli_v1(P: float = 0.2, P_missed: Optional[float] = None, P_invent
 
 
 def make_viterbi_gated_v1() -> CRFLoss:
-    """The NLL - sum of log p(gold tag) where the best path is wrong; equals the NLL where it is right."""
+    """Charge the NLL - sum of log p(gold tag) where the best path is wrong; equals the NLL where it is right."""
     return viterbi_gated
 
 
 def make_focal_v1(gamma: float = 1.0) -> CRFLoss:
-    """(1 - p)^gamma NLL; gamma = 0 is the NLL.
+    """Charge (1 - p)^gamma NLL with p = exp(-NLL) of the sentence; gamma = 0 is the NLL.
 
     gamma: 0 or more; the larger, the less easy sentences count.
     Raises ValueError for a negative gamma.
@@ -77,7 +78,7 @@ def make_focal_v1(gamma: float = 1.0) -> CRFLoss:
 
 
 def make_softmax_v1() -> CRFLoss:
-    """Sum of -log softmax(emissions) at the gold tags: no CRF; goes with `spacy_crfner.softmax_decoder.v1`."""
+    """Charge -log softmax(emissions) at the gold tags: no CRF; goes with `spacy_crfner.softmax_decoder.v1`."""
     return softmax
 
 
@@ -124,9 +125,10 @@ def bernoulli(
     p_missed: Optional[float] = None,
     p_invented: Optional[float] = None,
 ) -> LossGradient:
-    """Compute -log( q(gold) p(gold) / sum_y q(y) p(y) ), where q gives every word of a tag sequence Bernoulli mass P
-    for agreeing with the gold tag and 1 - P for contradicting it: the softmax-margin CRF of Gimpel & Smith
-    (2010) with cost log((1 - P) / P) a wrong word.
+    """Compute -log( q(gold) p(gold) / sum_y q(y) p(y) ), where q is a Bernoulli mass of every word.
+
+    q gives every word of a tag sequence P for agreeing with the gold tag and 1 - P for contradicting it: this is the
+    softmax-margin CRF of Gimpel & Smith (2010) with cost log((1 - P) / P) a wrong word.
 
     p, p_missed, p_invented: see `bernoulli_costs`; 0.5 gives the NLL. The loss is at least the NLL where costs are
     positive, and at least the cost of the Viterbi path. A missing tag contradicts nothing and costs nothing.
@@ -182,7 +184,10 @@ def viterbi_gated(potentials: Potentials, gold: Tensor, weights: Optional[Tensor
 
 
 def softmax(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = None) -> LossGradient:
-    """Sum -log softmax(emissions)[gold tag] over the rows whose tag is known: token classification, no CRF."""
+    """Sum -log p(gold tag) over the rows whose tag is known: token classification, no CRF.
+
+    p is the softmax of the emissions.
+    """
     emissions = potentials.masked_emissions
     known = gold != MISSING
     target = gold.clamp(min=0)
@@ -210,8 +215,9 @@ def softmax(potentials: Potentials, gold: Tensor, weights: Optional[Tensor] = No
 
 
 def distillation(student: Potentials, teacher: Potentials, weights: Optional[Tensor] = None) -> LossGradient:
-    """Compute the Kullback-Leibler divergence of the student's distribution over tag sequences from the teacher's,
-    which has the same rows. Its gradient is the student's expected counts minus the teacher's.
+    """Compute the Kullback-Leibler divergence of the student's distribution over tag sequences from the teacher's.
+
+    Both have the same rows. The gradient is the student's expected counts minus the teacher's.
 
     weights: (B,) of the packed sequences, 0 or more; None for 1 each.
     """

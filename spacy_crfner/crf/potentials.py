@@ -43,7 +43,7 @@ class Potentials:
         legal: Optional[Tuple[Tensor, Tensor, Tensor]] = None,
         allowed: Optional[Tensor] = None,
     ) -> "Potentials":
-        """From concatenated sequences.
+        """Build the CRF of concatenated sequences.
 
         emissions: (sum of lengths, K), sequence after sequence.
         lengths: rows of each sequence, all 1 or more.
@@ -73,6 +73,7 @@ class Potentials:
 
     @property
     def n_tags(self) -> int:
+        """K, the number of tags."""
         return self.start.shape[0]
 
     @property
@@ -81,10 +82,11 @@ class Potentials:
         return self.emissions if self.allowed is None else self.emissions.masked_fill(~self.allowed, NEVER)
 
     def restrict(self, allowed: Tensor) -> "Potentials":
-        """The same CRF with fewer allowed tags; `allowed` (N, K) booleans in packed order."""
+        """Make the same CRF with fewer allowed tags; `allowed` (N, K) booleans in packed order."""
         return replace(self, allowed=allowed if self.allowed is None else self.allowed & allowed)
 
     def to(self, dtype: torch.dtype) -> "Potentials":
+        """Make the same CRF in another precision."""
         return replace(
             self,
             emissions=self.emissions.to(dtype),
@@ -94,7 +96,7 @@ class Potentials:
         )
 
     def repeat(self, sequences: Tensor) -> Tuple["Potentials", Tensor]:
-        """A batch made of some of the packed sequences, in this order and as often as they are named.
+        """Make a batch of some of the packed sequences, in this order and as often as they are named.
 
         sequences: (M,) packed sequence numbers, not decreasing.
         Returns the new CRF, whose packed sequence m is sequences[m], and (rows,) the packed row of this

@@ -16,9 +16,9 @@ SPANS_AT_ONCE = 1 << 17
 def span_log_posteriors(
     posteriors: Posteriors, tag_set: TagSet, sequences: Tensor, starts: Tensor, ends: Tensor, labels: Tensor
 ) -> Tensor:
-    """The log-probability that each span is an entity, summed over all tags of the other tokens.
+    """Compute the log-probability that each span is an entity, summed over all tags of the other tokens.
 
-    sequences, starts, ends, labels: (M,) packed sequence, first step, step after the last, and place of the
+    sequences, starts, ends, labels: (M,) packed sequence, first step, step after the last, and index of the
     label in the tag set. Returns (M,) in double precision; -inf where the span or its sequence is impossible.
     """
     potentials = posteriors.potentials
@@ -50,7 +50,7 @@ def span_log_posteriors(
 def _log_closing(
     posteriors: Posteriors, tag_set: TagSet, sequences: Tensor, ends: Tensor, labels: Tensor, tag: Tensor
 ) -> Tensor:
-    """(M,) log-sum of the suffixes after a BIO span in which the entity does not go on."""
+    """Compute (M,) the log-sum of the suffixes after a BIO span in which the entity does not go on."""
     potentials = posteriors.potentials
     packing = potentials.packing
     at_end = ends == packing.lengths[sequences]
@@ -66,11 +66,11 @@ def _log_closing(
 def max_f_spans(
     posteriors: Posteriors, tag_set: TagSet, *, threshold: float, max_length: int
 ) -> List[List[Tuple[int, int, int, float]]]:
-    """Per packed sequence, the non-overlapping spans that maximise sum(p(span) - threshold).
+    """Choose in each packed sequence the non-overlapping spans that maximise sum(p(span) - threshold).
 
     A span set with the best expected F1 holds a span where its probability is above half of that F1, so a
     threshold of F1 / 2 gives it. Only spans of up to `max_length` tokens are considered.
-    Returns (start, end, place of the label, probability) tuples in order.
+    Returns (start, end, index of the label, probability) tuples in order.
     """
     packing = posteriors.potentials.packing
     lengths = packing.lengths.cpu().numpy()
@@ -92,7 +92,7 @@ def max_f_spans(
 
 
 def _span_grid(lengths: np.ndarray, max_length: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(sequence, start, end) of every span of up to max_length tokens."""
+    """List (sequence, start, end) of every span of up to max_length tokens."""
     sequence = np.repeat(np.arange(len(lengths)), lengths)
     start = np.concatenate([np.arange(length) for length in lengths])
     grid = [(sequence, start, start + size) for size in range(1, max_length + 1)]
@@ -102,7 +102,7 @@ def _span_grid(lengths: np.ndarray, max_length: int) -> Tuple[np.ndarray, np.nda
 
 
 def _best_disjoint(spans: Sequence[Tuple[int, int, int, float]], threshold: float) -> List[Tuple[int, int, int, float]]:
-    """Weighted interval scheduling: the disjoint spans with the largest sum of (p - threshold)."""
+    """Choose the disjoint spans with the largest sum of (p - threshold): weighted interval scheduling."""
     ordered = sorted(spans, key=lambda span: (span[1], span[0], span[2]))
     ends = [span[1] for span in ordered]
     best: List[Tuple[float, List[Tuple[int, int, int, float]]]] = [(0.0, [])]

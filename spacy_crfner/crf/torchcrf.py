@@ -15,7 +15,7 @@ ILLEGAL_SCORE = -1e4
 
 
 def to_torchcrf(start: Tensor, transitions: Tensor, end: Tensor, tag_set: Optional[TagSet] = None) -> "CRF":
-    """A batch-first pytorch-crf module with these parameters.
+    """Make a batch-first pytorch-crf module with these parameters.
 
     start, transitions, end: (K,), (K from, K to), (K,).
     tag_set: if given, the scores of its illegal steps are replaced by ILLEGAL_SCORE.
@@ -38,7 +38,7 @@ def to_torchcrf(start: Tensor, transitions: Tensor, end: Tensor, tag_set: Option
 
 
 def from_torchcrf(crf: "CRF") -> Tuple[Tensor, Tensor, Tensor]:
-    """start, transitions and end, (K,), (K from, K to), (K,), of a pytorch-crf module, as copies."""
+    """Copy start, transitions and end, (K,), (K from, K to), (K,), of a pytorch-crf module."""
     return (
         crf.start_transitions.detach().clone(),
         crf.transitions.detach().clone(),

@@ -10,7 +10,7 @@ from .potentials import Potentials
 
 @torch.no_grad()
 def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
-    """The best tag sequence of each sequence.
+    """Find the best tag sequence of each sequence.
 
     Returns (N,) tags of the rows in packed order, and (B,) scores of the packed sequences (-inf, with
     meaningless tags, where no tag sequence is possible).
@@ -21,58 +21,57 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     emissions = potentials.masked_emissions.T.contiguous().split(sizes, dim=1)
     transitions = potentials.transitions[:, :, None]
     scores = [potentials.start[:, None] + emissions[0]]
-    steps = emissions[0].new_empty((potentials.n_tags, potentials.n_tags, packing.n_sequences))
+    candidates = emissions[0].new_empty((potentials.n_tags, potentials.n_tags, packing.n_sequences))
     for size, emission in zip(sizes[1:], emissions[1:], strict=True):
         before = scores[-1]
         if before.shape[1] > size:
-            before, steps = before[:, :size], steps[:, :, :size]
-        torch.add(before[:, None, :], transitions, out=steps)
-        scores.append(steps.amax(0).add_(emission))
+            before, candidates = before[:, :size], candidates[:, :, :size]
+        torch.add(before[:, None, :], transitions, out=candidates)
+        scores.append(candidates.amax(0).add_(emission))
 
     # Only the tags on the best paths need to know where they came from: found again on the way back.
     tags = torch.empty(len(packing), dtype=torch.int64, device=emissions[0].device)
-    blocks = tags.split(sizes)
     best = emissions[0].new_empty(packing.n_sequences)
     following = tags[:0]
     to_from = potentials.transitions.T.contiguous()
-    for score, block in zip(reversed(scores), reversed(blocks), strict=True):
+    for score, now in zip(reversed(scores), reversed(tags.split(sizes)), strict=True):
         running = len(following)
         if running:
             reached = to_from.index_select(0, following).T.add(score[:, :running])
-            torch.argmax(reached, 0, out=block[:running])
-        if running < len(block):
-            best[running : len(block)], block[running:] = (score[:, running:] + potentials.end[:, None]).max(0)
-        following = block
+            torch.argmax(reached, 0, out=now[:running])
+        if running < len(now):
+            best[running : len(now)], now[running:] = (score[:, running:] + potentials.end[:, None]).max(0)
+        following = now
     return tags, best
 
 
 @torch.no_grad()
 def n_best(potentials: Potentials, n: int) -> Tuple[Tensor, Tensor]:
-    """The n best distinct tag sequences of each sequence, best first.
+    """Find the n best distinct tag sequences of each sequence, best first.
 
     Returns (N, n) tags of the rows in packed order, and (B, n) scores of the packed sequences: -inf, with
-    meaningless tags, where a sequence has fewer than n possible tag sequences.
+    meaningless tags, where a sequence has fewer than n possible tag sequences. Raises ValueError for an n below 1.
     """
     if n < 1:
         raise ValueError(f"n_best must be 1 or more, but is {n}.")
     packing = potentials.packing
-    blocks = packing.blocks()
+    steps = packing.steps()
     emissions = potentials.masked_emissions
     n_tags = potentials.n_tags
     # score is (sequences, n ranks, K): the best n prefixes that end in each tag.
     score = emissions.new_full((packing.n_sequences, n, n_tags), float("-inf"))
-    score[:, 0] = potentials.start + emissions[blocks[0]]
+    score[:, 0] = potentials.start + emissions[steps[0]]
     back = torch.zeros((len(packing), n, n_tags), dtype=torch.int64, device=emissions.device)
-    for block in blocks[1:]:
-        size = block.stop - block.start
+    for step in steps[1:]:
+        size = step.stop - step.start
         candidates = (score[:size, :, :, None] + potentials.transitions).view(size, n * n_tags, n_tags)
-        best, back[block] = candidates.topk(n, dim=1)
-        score[:size] = best + emissions[block][:, None, :]
+        best, back[step] = candidates.topk(n, dim=1)
+        score[:size] = best + emissions[step][:, None, :]
     scores, state = (score + potentials.end).view(-1, n * n_tags).topk(n, dim=1)
 
     tags = torch.empty((len(packing), n), dtype=torch.int64, device=emissions.device)
-    for block in reversed(blocks):
-        size = block.stop - block.start
-        tags[block] = state[:size] % n_tags
-        state[:size] = back[block].view(size, n * n_tags).gather(1, state[:size])
+    for step in reversed(steps):
+        size = step.stop - step.start
+        tags[step] = state[:size] % n_tags
+        state[:size] = back[step].view(size, n * n_tags).gather(1, state[:size])
     return tags, scores

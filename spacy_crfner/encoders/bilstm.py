@@ -20,7 +20,7 @@ def build_bilstm_v1(
     per_sentence: bool = True,
     int8: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """A bidirectional LSTM (Graves & Schmidhuber 2005) over the vectors of another layer.
+    """Read each sentence with a bidirectional LSTM (Graves & Schmidhuber 2005) over the vectors of another layer.
 
     tok2vec: any layer from Docs to one vector a token; a listener too, which always encodes whole Docs.
     width: output features a token, half of them for each direction.
@@ -49,6 +49,7 @@ def build_bilstm_v1(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    """Encode Docs: (tokens, width) for each."""
     vectors, backprop_tok2vec = model.layers[0](docs, is_train)
     lengths = batch_lengths(docs, model.attrs["per_sentence"])
     doc_lengths = [len(doc) for doc in docs]
@@ -73,6 +74,7 @@ def forward(
 def init(
     model: Model[List[Doc], List[Floats2d]], X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None
 ) -> None:
+    """Make the weights, for vectors as wide as those of the layer."""
     tok2vec = model.layers[0]
     tok2vec.initialize(X=X)
     model.set_dim("nI", layer_width(tok2vec, X), force=True)

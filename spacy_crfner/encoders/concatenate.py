@@ -14,7 +14,7 @@ DocsLayer = Model[List[Doc], List[Floats2d]]
 def build_concatenate_v1(
     first: Model[List[Doc], List[Floats2d]], second: Model[List[Doc], List[Floats2d]]
 ) -> Model[List[Doc], List[Floats2d]]:
-    """For each token the vector of the first layer, followed by that of the second.
+    """Join the vectors of two layers: for each token that of the first, followed by that of the second.
 
     first, second: layers from Docs to one vector a token; each may be a Concatenate.v1 again.
     """
@@ -25,6 +25,7 @@ def build_concatenate_v1(
 def forward(
     model: DocsLayer, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    """Encode Docs: (tokens, sum of both widths) for each."""
     (first, backprop_first), (second, backprop_second) = (layer(docs, is_train) for layer in model.layers)
 
     def backprop(gradient: List[Floats2d]) -> List[Doc]:
@@ -39,6 +40,7 @@ def forward(
 
 
 def init(model: DocsLayer, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
+    """Make the weights of both layers."""
     for layer in model.layers:
         layer.initialize(X=X)
     model.set_dim("nO", sum(layer_width(layer, X) for layer in model.layers), force=True)

@@ -8,8 +8,10 @@ from thinc.types import Floats2d, Ints2d
 
 
 def hash_features(rows: Sequence[int], width: int, noise: float) -> Model[Ints2d, Floats2d]:
-    """Hash embeddings (Miranda et al. 2022, https://arxiv.org/abs/2212.09255) of token attributes, mixed by one
-    maxout layer as in spacy.MultiHashEmbed.v2: (N, attributes) values to (N, width) features.
+    """Embed token attributes by hash (Miranda et al. 2022, https://arxiv.org/abs/2212.09255).
+
+    The embeddings are mixed by one maxout layer as in spacy.MultiHashEmbed.v2: (N, attributes) values to (N, width)
+    features.
 
     rows: the size of the table of each attribute.
     noise: in training, the share of attribute values that is replaced by a random one. A word that was never seen

@@ -11,29 +11,29 @@ import re
 from dataclasses import dataclass
 from typing import List, Optional
 
-MAX_BLOCKS = 32
+MAX_FEATURES = 32
 
 
 @dataclass(frozen=True)
-class Block:
-    """One piece of a token's vector. kind: `word` or `char`. width: features, or None for the default."""
+class Feature:
+    """One part of a token's vector. kind: `word` or `char`. width: its numbers, or None for the default."""
 
     kind: str
     width: Optional[int]
 
 
-def parse_layout(layout: str) -> List[Block]:
-    """The blocks of a layout in order, repetitions written out.
+def parse_layout(layout: str) -> List[Feature]:
+    """Parse a layout into its features, in order, with repetitions written out.
 
-    Raises ValueError that names the place where a layout breaks the grammar.
+    Raises ValueError that names the character at which a layout breaks the grammar.
     """
     parser = _Parser(layout)
-    blocks = parser.layout()
+    features = parser.layout()
     if parser.token is not None:
         parser.fail("'+', '*' or the end")
-    if len(blocks) > MAX_BLOCKS:
-        raise ValueError(f"The layout {layout!r} has {len(blocks)} blocks: at most {MAX_BLOCKS} are allowed.")
-    return blocks
+    if len(features) > MAX_FEATURES:
+        raise ValueError(f"The layout {layout!r} has {len(features)} features: at most {MAX_FEATURES} are allowed.")
+    return features
 
 
 class _Parser:
@@ -49,39 +49,39 @@ class _Parser:
         return self.tokens.pop(0).group()
 
     def fail(self, expected: str) -> None:
-        place = f"but found {self.token!r} at character {self.tokens[0].start() + 1}" if self.tokens else "but it ends"
-        raise ValueError(f"The layout {self.text!r} needs {expected}, {place}: for example 'word100+char*2'.")
+        fault = f"but found {self.token!r} at character {self.tokens[0].start() + 1}" if self.tokens else "but it ends"
+        raise ValueError(f"The layout {self.text!r} needs {expected}, {fault}: for example 'word100+char*2'.")
 
-    def layout(self) -> List[Block]:
-        blocks = self.term()
+    def layout(self) -> List[Feature]:
+        features = self.term()
         while self.token == "+":
             self.take()
-            blocks += self.term()
-        return blocks
+            features += self.term()
+        return features
 
-    def term(self) -> List[Block]:
-        blocks = self.atom()
+    def term(self) -> List[Feature]:
+        features = self.atom()
         if self.token == "*":
             self.take()
             count = self.number("a count of 1 or more after '*'")
-            if count * len(blocks) > MAX_BLOCKS:
-                raise ValueError(f"The layout {self.text!r} has too many blocks: at most {MAX_BLOCKS} are allowed.")
-            blocks = blocks * count
-        return blocks
+            if count * len(features) > MAX_FEATURES:
+                raise ValueError(f"The layout {self.text!r} has too many features: at most {MAX_FEATURES} are allowed.")
+            features = features * count
+        return features
 
-    def atom(self) -> List[Block]:
+    def atom(self) -> List[Feature]:
         if self.token == "(":
             self.take()
-            blocks = self.layout()
+            features = self.layout()
             if self.token != ")":
                 self.fail("')'")
             self.take()
-            return blocks
+            return features
         if self.token not in ("word", "char"):
             self.fail("'word', 'char' or '('")
         kind = self.take()
         has_width = self.token is not None and self.token.isdecimal()
-        return [Block(kind, self.number("a width of 1 or more") if has_width else None)]
+        return [Feature(kind, self.number("a width of 1 or more") if has_width else None)]
 
     def number(self, expected: str) -> int:
         if self.token is None or not self.token.isdecimal() or int(self.token) < 1:

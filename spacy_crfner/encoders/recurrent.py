@@ -34,52 +34,53 @@ class PaddedGroups:
 
     @classmethod
     def build(cls, packing: Packing) -> "PaddedGroups":
+        """Lay the sequences of a batch out in grids."""
         device = packing.device
         lengths = packing.lengths.tolist()
-        firsts = first_places(lengths)
+        firsts = group_starts(lengths)
         widths = np.diff(firsts, append=len(lengths))
         steps = packing.lengths[torch.from_numpy(firsts).to(device)]
         width = torch.from_numpy(widths).to(device)
         areas = steps * width
         group = torch.repeat_interleave(width)[packing.sequences]
-        place = (torch.cumsum(areas, 0) - areas - torch.from_numpy(firsts).to(device))[group] + packing.sequences
+        row = (torch.cumsum(areas, 0) - areas - torch.from_numpy(firsts).to(device))[group] + packing.sequences
         width = width[group]
         sizes = torch.tensor(packing.batch_sizes, device=device)
         step = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
         rest = packing.lengths[packing.sequences] - 1 - step
         shapes = [list(shape) for shape in zip(steps.tolist(), widths.tolist(), strict=True)]
-        return cls(place + step * width, place + rest * width, shapes, int(areas.sum()))
+        return cls(row + step * width, row + rest * width, shapes, int(areas.sum()))
 
     def scatter(self, packed: Tensor, rows: Tensor) -> List[Tensor]:
-        """Packed rows (N, width) as (steps, sequences, width) grids, zeros where padded."""
+        """Lay packed rows (N, width) out as (steps, sequences, width) grids, zeros where padded."""
         buffer = packed.new_zeros((self.size, packed.shape[1])).index_copy(0, rows, packed)
         pieces = torch.split(buffer, [steps * width for steps, width in self.shapes])
         return [piece.view(*shape, -1) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
 
-def first_places(lengths: List[int]) -> np.ndarray:
-    """Where each group begins; lengths: of all sequences, decreasing.
+def group_starts(lengths: List[int]) -> np.ndarray:
+    """Find the index of the sequence with which each group begins; lengths: of all sequences, decreasing.
 
     A step of an LSTM costs as much as STEP_COST more rows: a new group begins where its own steps cost less than
     the padding that it saves.
     """
     firsts, padding = [0], 0
-    for place, length in enumerate(lengths):
+    for index, length in enumerate(lengths):
         steps = lengths[firsts[-1]]
-        if place - firsts[-1] >= GROUP_SIZE or padding + steps - length > STEP_COST * length:
-            firsts.append(place)
+        if index - firsts[-1] >= GROUP_SIZE or padding + steps - length > STEP_COST * length:
+            firsts.append(index)
             padding, steps = 0, length
         padding += steps - length
     return np.array(firsts)
 
 
 def run_lstm(lstm: nn.Module, grids: List[Tensor]) -> Tensor:
-    """The states of a one-directional LSTM over every grid, as one (buffer rows, hidden) tensor."""
+    """Run a one-directional LSTM over every grid: its states, as one (buffer rows, hidden) tensor."""
     return torch.cat([lstm(grid)[0].flatten(0, 1) for grid in grids])
 
 
 def locked_dropout(rows: Tensor, packing: Packing, rate: float) -> Tensor:
-    """Variational dropout: in every sequence the same features are dropped at all rows; rows (N, width)."""
+    """Drop the same features at all rows of a sequence (variational dropout); rows: (N, width)."""
     if not rate:
         return rows
     keep = torch.empty((packing.n_sequences, rows.shape[1]), device=rows.device).bernoulli_(1.0 - rate)
@@ -87,9 +88,9 @@ def locked_dropout(rows: Tensor, packing: Packing, rate: float) -> Tensor:
 
 
 class BiLSTM(nn.Module):
-    """Stacked bidirectional LSTM layers with variational dropout before each layer and after the last
-    (Gal & Ghahramani 2016, https://arxiv.org/abs/1512.05287).
+    """Stacked bidirectional LSTM layers with variational dropout before each layer and after the last.
 
+    Gal & Ghahramani 2016, https://arxiv.org/abs/1512.05287.
     input_width, width: features of the rows that come in and go out; half of `width` for each direction.
     depth: number of layers.
     """
@@ -101,7 +102,7 @@ class BiLSTM(nn.Module):
         self.backwards = nn.ModuleList(nn.LSTM(w, width // 2) for w in widths)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
-        """rows: (N, input_width) in packed order. Returns (N, width) in packed order."""
+        """Read the rows of a batch, (N, input_width) in packed order. Returns (N, width) in packed order."""
         groups = PaddedGroups.build(packing)
         for left_to_right, right_to_left in zip(self.forwards, self.backwards, strict=True):
             rows = locked_dropout(rows, packing, dropout)
@@ -121,12 +122,15 @@ class _Quantized(nn.Module):
         self.lstm = lstm
 
     def forward(self, grid: Tensor) -> Any:
+        """Run the LSTM."""
         return self.lstm(grid)
 
 
 def quantized(module: BiLSTM) -> BiLSTM:
-    """A copy whose LSTMs have 8-bit weights, and quantise their inputs as they come (dynamic quantisation); the module
-    itself on a GPU, where torch has no such LSTMs."""
+    """Copy a module to LSTMs with 8-bit weights, which quantise their inputs as they come (dynamic quantisation).
+
+    Returns the module itself on a GPU, where torch has no such LSTMs.
+    """
     if next(module.parameters()).device.type != "cpu":
         return module
     with warnings.catch_warnings():

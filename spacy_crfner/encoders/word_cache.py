@@ -10,11 +10,11 @@ from thinc.util import get_array_module
 from ..wrapping import TorchShim
 
 MAX_BYTES = 32 * 1024 * 1024
-# What a key and its place take in a dictionary.
+# What a key and its row take in a dictionary.
 BYTES_A_KEY = 150
 
 Compute = Callable[[np.ndarray], Floats2d]
-"""Places (M,) in a batch of words -> their features (M, width)."""
+"""Indices (M,) of words in a batch -> their features (M, width)."""
 
 
 class WordCache:
@@ -41,31 +41,31 @@ class WordCache:
         return len(self._rows)
 
     def look_up(self, keys: np.ndarray, version: int, compute: Compute) -> Floats2d:
-        """(W, width) features of W distinct words; those that are not there are computed and kept.
+        """Look up the features (W, width) of W distinct words; those that are not there are computed and kept.
 
         keys: (W,) of the words. version: of the weights; what was computed with another is forgotten.
         """
         names = keys.tolist()
         rows = np.full(len(names), -1, dtype=np.int64)
-        found = None
+        features = None
         if self._lock.acquire(blocking=False):
             try:
                 if version != self._version:
                     self._clear(version)
                 rows = np.fromiter((self._rows.get(name, -1) for name in names), np.int64, len(names))
                 if (rows >= 0).any():
-                    found = self._features[rows]
+                    features = self._features[rows]
             finally:
                 self._lock.release()
         missing = np.flatnonzero(rows < 0)
-        if found is not None and not len(missing):
-            return found
+        if features is not None and not len(missing):
+            return features
         computed = compute(missing)
-        self._keep([names[place] for place in missing.tolist()], computed, version)
-        if found is None:
+        self._keep([names[index] for index in missing.tolist()], computed, version)
+        if features is None:
             return computed
-        found[missing] = computed
-        return found
+        features[missing] = computed
+        return features
 
     def _clear(self, version: int) -> None:
         self._version = version

@@ -10,9 +10,9 @@ from .recurrent import PaddedGroups, run_lstm
 
 
 class CharBiLSTM(nn.Module):
-    """The last states of an LSTM that reads a word's characters from left to right and of one that reads
-    them from right to left (Lample et al. 2016, https://arxiv.org/abs/1603.01360).
+    """The last states of two LSTMs that read a word's characters from left to right and from right to left.
 
+    Lample et al. 2016, https://arxiv.org/abs/1603.01360.
     rows: size of the character table. embed_width: features a character. width: features a word, half of
     them for each direction.
     """
@@ -26,23 +26,25 @@ class CharBiLSTM(nn.Module):
         self.right_to_left = nn.LSTM(embed_width, width // 2)
 
     def forward(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
-        """chars: (C,) table rows of the characters of W words, in packed order. Returns (W, width), words in
-        the order of the batch."""
+        """Read the characters of W words. Returns (W, width), words in the order of the batch.
+
+        chars: (C,) table rows of the characters, in packed order.
+        """
         groups = PaddedGroups.build(packing)
         embedded = nn.functional.dropout(self.embed(chars), dropout, training=dropout > 0)
         states = []
         for lstm, rows in ((self.left_to_right, groups.forward), (self.right_to_left, groups.backward)):
             grids = run_lstm(lstm, groups.scatter(embedded, rows))
-            # Both directions end, in their own grid, at the place of the last row of the forward grid.
+            # Both directions end, in their own grid, at the index of the last row of the forward grid.
             states.append(grids.index_select(0, groups.forward[packing.last]))
         return packing.unpack_sequences(torch.cat(states, dim=1))
 
 
 class WordChar(nn.Module):
-    """The word and character blocks of a layout.
+    """The word and character features of a layout.
 
-    blocks: (kind, width) of each block in order: `word` is the word vector, or if it has a width a projection of it to
-        so many features, `char` is a character BiLSTM of its own with `width` features.
+    blocks: (kind, width) of each feature in order: `word` is the word vector, or if it has a width a projection of it
+        to so many numbers, `char` is a character BiLSTM of its own with `width` features.
     vector_width: features of the word vectors, 0 if there are none.
     char_rows, char_embed_width: size of each character table.
     """
@@ -51,6 +53,7 @@ class WordChar(nn.Module):
         self, *, blocks: List[Tuple[str, Optional[int]]], vector_width: int, char_rows: int, char_embed_width: int
     ):
         super().__init__()
+        # Saved weights and settings of pipelines name the features so.
         self.blocks = nn.ModuleList()
         for kind, width in blocks:
             if width is None:
@@ -61,21 +64,27 @@ class WordChar(nn.Module):
                 self.blocks.append(CharBiLSTM(rows=char_rows, embed_width=char_embed_width, width=width))
 
     def read(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
-        """(W, sum of the widths of character blocks) of W words; chars, packing: see CharBiLSTM."""
-        read = [block(chars, packing, dropout) for block in self.blocks if isinstance(block, CharBiLSTM)]
+        """Read the characters of W words: (W, sum of the widths of `char`); chars, packing: see CharBiLSTM."""
+        read = [layer(chars, packing, dropout) for layer in self.blocks if isinstance(layer, CharBiLSTM)]
         return torch.cat(read, dim=1) if read else torch.empty((packing.n_sequences, 0), device=chars.device)
 
     def assemble(self, vectors: Tensor, read: Tensor) -> Tensor:
-        """(W, sum of block widths) in the order of the layout; vectors: (W, vector_width); read: see `read`."""
+        """Concatenate the features of W words in the order of the layout: (W, sum of widths).
+
+        vectors: (W, vector_width). read: see `read`.
+        """
         parts, start = [], 0
-        for block in self.blocks:
-            if isinstance(block, CharBiLSTM):
-                parts.append(read[:, start : start + block.width])
-                start += block.width
+        for layer in self.blocks:
+            if isinstance(layer, CharBiLSTM):
+                parts.append(read[:, start : start + layer.width])
+                start += layer.width
             else:
-                parts.append(block(vectors))
+                parts.append(layer(vectors))
         return torch.cat(parts, dim=1) if parts else vectors[:, :0]
 
     def forward(self, vectors: Tensor, chars: Tensor, packing: Packing, words: Tensor, dropout: float) -> Tensor:
-        """words: (N,) the word of each token; the others see `read` and `assemble`. Returns (N, sum of widths)."""
+        """Make the features of N tokens: (N, sum of widths).
+
+        words: (N,) the word of each token. The other arguments: see `read` and `assemble`.
+        """
         return self.assemble(vectors, self.read(chars, packing, dropout))[words]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..packing import Packing
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .hash_features import hash_features
-from .layout import Block, parse_layout
+from .layout import Feature, parse_layout
 from .word_cache import CachingShim
 from .word_char import WordChar
 from .words import MAX_CHARS, OWN_ROWS, Words, char_rows
@@ -31,13 +31,13 @@ def build_word_char_embed_v1(
     hash_width: int = 128,
     hash_noise: float = 0.4,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """Word and character features concatenated in the order of a layout, then hash features.
+    """Concatenate word and character features in the order of a layout, then hash features.
 
-    layout: which blocks in which order (Zhong & Wu 2022), see `spacy_crfner.encoders.layout`. `word` is the
+    layout: which features in which order (Zhong & Wu 2022), see `spacy_crfner.encoders.layout`. `word` is the
         static vector of the pipeline's vocab, see `Words.vectors`, `word100` a learned projection of it to 100
         features; `char` is a character BiLSTM with `char_width`
         features, `char30` with 30; each repetition is independent. A vocab without vectors leaves words out.
-    char_width: features of a `char` block, even.
+    char_width: features of a `char`, even.
     char_embed_width, char_rows: each character table; more than 1,024 rows.
     hash_attrs, hash_rows: token attributes embedded by hash as in spacy.MultiHashEmbed.v2, and the size of each
         table; empty for none.
@@ -45,13 +45,15 @@ def build_word_char_embed_v1(
     hash_noise: in training, the share of attribute values that is replaced by a random one, from 0 to below 1.
     Raises ValueError for a layout that breaks the grammar, odd widths, or tables that do not fit.
     """
-    blocks = parse_layout(layout)
-    resolved = [Block(b.kind, char_width if b.kind == "char" and b.width is None else b.width) for b in blocks]
+    parsed = parse_layout(layout)
+    resolved = [Feature(f.kind, char_width if f.kind == "char" and f.width is None else f.width) for f in parsed]
     if any(
-        block.kind == "char" and (block.width % 2 or block.width < 2) for block in resolved if block.width is not None
+        feature.kind == "char" and (feature.width % 2 or feature.width < 2)
+        for feature in resolved
+        if feature.width is not None
     ):
         raise ValueError(
-            f"Character blocks need an even width, half for each direction: {layout!r}, char_width {char_width}."
+            f"Character features need an even width, half for each direction: {layout!r}, char_width {char_width}."
         )
     if char_embed_width < 1 or (hash_attrs and hash_width < 1):
         raise ValueError(f"char_embed_width and hash_width must be 1 or more, not {char_embed_width} and {hash_width}.")
@@ -83,7 +85,7 @@ def build_word_char_embed_v1(
             "dropout_rate": 0.0,
             "layout": layout,
             "hash_attrs": list(hash_attrs),
-            "blocks": [[block.kind, block.width] for block in resolved],
+            "blocks": [[feature.kind, feature.width] for feature in resolved],
             "char_rows": char_rows,
             "char_embed_width": char_embed_width,
         },
@@ -93,6 +95,7 @@ def build_word_char_embed_v1(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    """Encode Docs: (tokens, nO) for each."""
     shim = built_shim(model)
     lengths = [len(doc) for doc in docs]
     if not sum(lengths):
@@ -102,17 +105,17 @@ def forward(
         return split_rows(model, _predict(model, words), lengths), _no_backprop
 
     width = model.get_dim("nO") - sum(layer.get_dim("nO") for layer in model.layers)
-    inputs = (_vectors(model, words), *_characters(model, words), _on_device(model, words.places))
+    inputs = (_vectors(model, words), *_characters(model, words), _on_device(model, words.word_of_token))
     arguments = ArgsKwargs(args=(*inputs, model.attrs["dropout_rate"]), kwargs={})
     features, backprop_torch = shim(arguments, is_train)  # (N, width)
     rows = to_array(features)
     if model.layers:
-        hashed, backprop_hashed = model.layers[0](_hash_inputs(model, words.extra[words.places]), is_train)
+        hashed, backprop_hashed = model.layers[0](_hash_inputs(model, words.extra[words.word_of_token]), is_train)
         rows = model.ops.xp.hstack([rows, hashed])
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         d_rows = concatenate_rows(model, d_outputs)
-        # Without a block that learns, there is nothing to pass gradients to.
+        # Without a feature that learns, there is nothing to pass gradients to.
         if features.requires_grad:
             gradient = to_torch(model.ops.as_contig(d_rows[:, :width]))
             backprop_torch(ArgsKwargs(args=((features,),), kwargs={"grad_tensors": gradient}))
@@ -128,8 +131,11 @@ def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
 
 
 def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
-    """(N, nO) the features of every token. What characters and attributes give is kept for the next batches; the
-    vectors are not, since the vocab may get others."""
+    """Compute the features (N, nO) of every token.
+
+    What characters and attributes give is kept for the next batches; the vectors are not, since the vocab may get
+    others.
+    """
     shim = cast(CachingShim, built_shim(model))
 
     def compute(some: np.ndarray) -> Floats2d:
@@ -148,7 +154,7 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
     rows = to_array(shim.evaluate(lambda module: module.assemble(vectors, read)))
     if model.layers:
         rows = model.ops.xp.hstack([rows, kept[:, width:]])
-    return rows[words.places]
+    return rows[words.word_of_token]
 
 
 def _vectors(model: Model, words: Words) -> Tensor:
@@ -156,7 +162,7 @@ def _vectors(model: Model, words: Words) -> Tensor:
 
 
 def _characters(model: Model, words: Words, some: Optional[np.ndarray] = None) -> Tuple[Tensor, Packing]:
-    """The characters of the words, or of some of them, as CharBiLSTM takes them."""
+    """Pack the characters of the words, or of some of them, as CharBiLSTM takes them."""
     texts = words.texts(np.arange(len(words.keys)) if some is None else some)
     rows = _on_device(model, char_rows(texts, model.attrs["char_rows"]))
     packing = Packing.from_lengths([min(len(text), MAX_CHARS) for text in texts], device=rows.device)
@@ -174,26 +180,27 @@ def _on_device(model: Model, values: Any) -> Tensor:
 def init(
     model: Model[List[Doc], List[Floats2d]], X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None
 ) -> None:
+    """Make the weights, for the vectors of the Docs' vocab. Raises ValueError without Docs or without any feature."""
     if not X:
         raise ValueError("WordCharEmbed.v1 must be initialized with example Docs, whose vocab holds the word vectors.")
     vector_width = X[0].vocab.vectors_length
-    blocks = []
+    features = []
     for kind, width in model.attrs["blocks"]:
         if kind == "char" or vector_width:
-            blocks.append((kind, width))
-    if len(blocks) < len(model.attrs["blocks"]):
+            features.append((kind, width))
+    if len(features) < len(model.attrs["blocks"]):
         logger.info("The vocab holds no word vectors: WordCharEmbed leaves 'word' out of %r", model.attrs["layout"])
     for layer in model.layers:
         layer.initialize()
-    if not blocks and not model.layers:
+    if not features and not model.layers:
         raise ValueError(
             f"The layout {model.attrs['layout']!r} needs word vectors, but the vocab holds none: give "
             "[initialize] vectors, or add 'char' or hash_attrs to the layer."
         )
     hash_width = sum(layer_width(layer, X) for layer in model.layers)
-    model.set_dim("nO", sum(width or vector_width for _, width in blocks) + hash_width, force=True)
+    model.set_dim("nO", sum(width or vector_width for _, width in features) + hash_width, force=True)
     shim_of(model).create(
-        blocks=blocks,
+        blocks=features,
         vector_width=vector_width,
         char_rows=model.attrs["char_rows"],
         char_embed_width=model.attrs["char_embed_width"],

@@ -28,36 +28,36 @@ class Words:
     keys: (W,) a 64-bit key of each, equal for equal words in every batch.
     attributes: (W, 3 + extra attributes) ORTH, the attribute under which the vocab keeps its vectors, whether it
         stands in a headline, and the others.
-    places: (N,) the word that each token is.
+    word_of_token: (N,) the word that each token is, an index into the others.
     vocab: of the first Doc, whose vectors count.
     stores: the strings of all Docs, which may come from several vocabs.
     """
 
     keys: np.ndarray
     attributes: np.ndarray
-    places: np.ndarray
+    word_of_token: np.ndarray
     vocab: Vocab
     stores: List[StringStore]
 
     @classmethod
     def read(cls, docs: Sequence[Doc], attributes: Sequence[Any]) -> "Words":
-        """attributes: further token attributes that tell words apart."""
+        """Read the distinct words of Docs. attributes: further token attributes that tell words apart."""
         vocab = docs[0].vocab
         columns = [ORTH, vocab.vectors.attr, IS_UPPER, IS_ALPHA, *attributes]
         rows = np.concatenate([doc.to_array(columns) for doc in docs])
         rows[:, 2] = in_headlines(rows[:, 2] > 0, rows[:, 3] > 0, batch_lengths(docs, per_sentence=True))
         rows = np.delete(rows, 3, axis=1)
-        keys, first, places = np.unique(row_keys(rows), return_index=True, return_inverse=True)
+        keys, first, word_of_token = np.unique(row_keys(rows), return_index=True, return_inverse=True)
         stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
-        return cls(keys, rows[first], places.astype(np.int64, copy=False), vocab, stores)
+        return cls(keys, rows[first], word_of_token.astype(np.int64, copy=False), vocab, stores)
 
     @property
     def extra(self) -> np.ndarray:
-        """(W, extra attributes)."""
+        """(W, extra attributes) those that tell words apart beside their own."""
         return self.attributes[:, 3:]
 
     def texts(self, words: np.ndarray) -> List[str]:
-        """The forms of some of the words."""
+        """Look up the forms of some of the words."""
         orths = self.attributes[words, 0].tolist()
         if len(self.stores) == 1:
             strings = self.stores[0]
@@ -65,7 +65,7 @@ class Words:
         return [next(strings[orth] for strings in self.stores if orth in strings) for orth in orths]
 
     def vectors(self, ops: Ops, width: int) -> Floats2d:
-        """(W, width) static vectors.
+        """Look up the static vectors (W, width).
 
         A word of a headline in capitals has the vector of its title-cased form: that of LONDON knows less than that
         of London. A word without a vector has that of its lower-cased form, or else zeros.
@@ -86,10 +86,10 @@ class Words:
             return ops.asarray2f(vectors.get_batch(keys.tolist()))
         rows = to_numpy(vectors.find(keys=keys))
 
-        def look_up(form: Callable[[str], str], places: np.ndarray) -> None:
-            if len(places):
-                found = to_numpy(vectors.find(keys=[get_string_id(form(text)) for text in self.texts(places)]))
-                rows[places] = np.where(found < 0, rows[places], found)
+        def look_up(form: Callable[[str], str], words: np.ndarray) -> None:
+            if len(words):
+                new_rows = to_numpy(vectors.find(keys=[get_string_id(form(text)) for text in self.texts(words)]))
+                rows[words] = np.where(new_rows < 0, rows[words], new_rows)
 
         look_up(str.title, np.flatnonzero(self.attributes[:, 2]))
         look_up(str.lower, np.flatnonzero(rows < 0))
@@ -99,7 +99,7 @@ class Words:
 
 
 def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-    """(N,) which tokens are in capitals in a sentence that has more words in capitals than others.
+    """Find which of N tokens are in capitals in a sentence that has more words in capitals than others.
 
     is_upper, is_alpha: (N,) spaCy's attributes of the tokens. lengths: of the sentences, all 1 or more.
     """
@@ -110,7 +110,7 @@ def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[i
 
 
 def row_keys(rows: np.ndarray) -> np.ndarray:
-    """(N,) one 64-bit key for each of N rows of integers; equal rows have equal keys."""
+    """Compute a 64-bit key for each of N rows of integers; equal rows have equal keys."""
     keys = np.zeros(len(rows), dtype=np.uint64)
     for column in rows.astype(np.uint64, copy=False).T:
         keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
@@ -119,7 +119,7 @@ def row_keys(rows: np.ndarray) -> np.ndarray:
 
 
 def char_rows(texts: List[str], n_rows: int) -> np.ndarray:
-    """The table rows of the characters of all words, one after the other."""
+    """Compute the table rows of the characters of all words, one after the other."""
     half = MAX_CHARS // 2
     texts = [text if len(text) <= MAX_CHARS else text[:half] + text[-half:] for text in texts]
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)

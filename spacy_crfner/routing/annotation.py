@@ -18,8 +18,12 @@ STRONG = "strong"
 
 @dataclass(frozen=True)
 class RoutedSentence:
-    """A sentence that a router has read: tokens from `start` to before `end`, how probable a weak label is in it, and
-    whether that is enough for the router to flag it."""
+    """A sentence that a router has read.
+
+    start, end: its tokens are those from `start` to before `end`.
+    probability: how probable a weak label is in it.
+    flagged: whether that is enough for the router to flag it.
+    """
 
     start: int
     end: int
@@ -80,12 +84,12 @@ def write_sentences(
 
 
 def is_of_router(group: SpanGroup) -> bool:
-    """Whether a router has written a span group."""
+    """Tell whether a router has written a span group."""
     return "threshold" in group.attrs
 
 
 def weak_probability(span: Span) -> Optional[float]:
-    """The probability that a sentence holds a weak label, by the first router that has read it; None if none has.
+    """Read the probability that a sentence holds a weak label, by the first router that has read it; None if none has.
 
     None too where the Doc's tokens have been merged or split since. Any span of tokens of the sentence may ask.
     """
@@ -103,6 +107,6 @@ def weak_probability(span: Span) -> Optional[float]:
 
 
 def register_extensions() -> None:
-    """`span._.weak_probability`: that of the sentence that a span stands in."""
+    """Register `span._.weak_probability`: that of the sentence that a span stands in."""
     if not Span.has_extension("weak_probability"):
         Span.set_extension("weak_probability", getter=weak_probability)

@@ -1,4 +1,4 @@
-"""Torch modules that read a sentence and give one score: does it hold a weak label?
+"""Torch modules that read a sentence and give one score: whether it holds a weak label.
 
 All take the rows of a ragged batch in packed order and return (B,) logits and (B,) penalties of the packed sequences.
 """
@@ -22,11 +22,11 @@ class SequenceGroups:
         self._lengths = [packing.lengths[start:end] for start, end in zip(starts, ends, strict=True)]
 
     def grids(self, packed: Tensor) -> List[Tensor]:
-        """Packed rows (N, width) as (steps, sequences, width) grids, whose sequences follow the packed order."""
+        """Arrange packed rows (N, width) as (steps, sequences, width) grids, their sequences in packed order."""
         return self._groups.scatter(packed, self._groups.forward)
 
     def masked_grids(self, packed: Tensor) -> List[Tensor]:
-        """The same with -inf where a sequence has ended."""
+        """Arrange packed rows as `grids` does, with -inf where a sequence has ended."""
         masked = []
         for grid, lengths in zip(self.grids(packed), self._lengths, strict=True):
             ended = torch.arange(len(grid), device=grid.device)[:, None] >= lengths
@@ -34,7 +34,7 @@ class SequenceGroups:
         return masked
 
     def attention(self, scores: Tensor) -> List[Tensor]:
-        """Scores (N, hops) as (sequences, hops, steps) weights that sum to 1 over the steps of a sequence."""
+        """Turn scores (N, hops) into (sequences, hops, steps) weights that sum to 1 over the steps of a sequence."""
         return [grid.softmax(0).permute(1, 2, 0) for grid in self.masked_grids(scores)]
 
 
@@ -42,19 +42,25 @@ class Rows(nn.Module):
     """In the place of a BiLSTM, for rows that know their context already: the rows as they are."""
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
+        """Give the rows back."""
         return rows
 
 
 def _context(input_width: int, width: int) -> Tuple[nn.Module, int]:
-    """What gives each word its context, and the features of the states: a BiLSTM, or nothing for a width of 0."""
+    """Make what gives each word its context: a BiLSTM, or nothing for a width of 0.
+
+    Returns also the features of its states.
+    """
     if not width:
         return Rows(), input_width
     return BiLSTM(input_width=input_width, width=width, depth=1), width
 
 
 class RCNN(nn.Module):
-    """RCNN (Lai et al. 2015, https://doi.org/10.1609/aaai.v29i1.9513): each word with its left and right context,
-    through a tanh layer, then the maximum of every feature over the sentence.
+    """RCNN (Lai et al. 2015, https://doi.org/10.1609/aaai.v29i1.9513).
+
+    Each word with its left and right context, through a tanh layer, then the maximum of every feature over the
+    sentence.
 
     input_width: features of a row; width: those of the BiLSTM, or 0 for rows that know their context already;
     hidden_width: those of the tanh layer.
@@ -67,6 +73,7 @@ class RCNN(nn.Module):
         self.output = nn.Linear(hidden_width, 1)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tuple[Tensor, Tensor]:
+        """Score the sentences: (B,) logits and (B,) penalties."""
         states = self.context(rows, packing, dropout)
         words = rows if states is rows else torch.cat([rows, states], dim=1)
         features = self.hidden(words).tanh()
@@ -88,6 +95,7 @@ class LSTMAttention(nn.Module):
         self.output = nn.Linear(width, 1)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tuple[Tensor, Tensor]:
+        """Score the sentences: (B,) logits and (B,) penalties."""
         states = self.context(rows, packing, dropout)
         groups = SequenceGroups(packing)
         weights = groups.attention(self.attention(states.tanh()))
@@ -117,19 +125,20 @@ class StructuredSelfAttention(nn.Module):
         self.output = nn.Linear(hidden_width, 1)
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tuple[Tensor, Tensor]:
+        """Score the sentences: (B,) logits and (B,) penalties."""
         states = self.context(rows, packing, dropout)
         groups = SequenceGroups(packing)
         weights = groups.attention(self.attention(states))
         pooled = _weighted_sums(weights, groups.grids(states)).flatten(1)
         hidden = self.hidden(_dropout(pooled, dropout)).relu()
         logits = self.output(_dropout(hidden, dropout)).squeeze(1)
-        one = torch.eye(weights[0].shape[1], device=rows.device)
-        penalties = torch.cat([(a @ a.transpose(1, 2) - one).square().sum((1, 2)) for a in weights])
+        identity = torch.eye(weights[0].shape[1], device=rows.device)
+        penalties = torch.cat([(a @ a.transpose(1, 2) - identity).square().sum((1, 2)) for a in weights])
         return logits, penalties
 
 
 def _weighted_sums(weights: List[Tensor], grids: List[Tensor]) -> Tensor:
-    """(sequences, hops, steps) weights and (steps, sequences, width) grids -> (all sequences, hops, width)."""
+    """Sum (steps, sequences, width) grids by (sequences, hops, steps) weights, to (all sequences, hops, width)."""
     return torch.cat([w @ grid.transpose(0, 1) for w, grid in zip(weights, grids, strict=True)])
 
 

@@ -72,8 +72,10 @@ class WeakClassRouter(TrainableComponent):
 
     @property
     def label_data(self) -> Dict[str, Any]:
-        """What `spacy init labels` stores and `initialize(labels=...)` takes: the weak labels, the others, and the
-        share of the sentences that hold a weak one."""
+        """What `spacy init labels` stores and `initialize(labels=...)` takes.
+
+        The weak labels, the others, and the share of the sentences that hold a weak one.
+        """
         return {"labels": list(self.labels), "strong": list(self.strong_labels), "share": self.cfg["share"]}
 
     @property
@@ -90,7 +92,7 @@ class WeakClassRouter(TrainableComponent):
             return 0
         self.cfg["labels"] = list(check_labels([*self.labels, label]))
         self.cfg["added"] = [*self.cfg["added"], label]
-        self.cfg["strong_labels"] = [other for other in self.strong_labels if other != label]
+        self.cfg["strong_labels"] = [strong for strong in self.strong_labels if strong != label]
         return 1
 
     # Training
@@ -122,18 +124,21 @@ class WeakClassRouter(TrainableComponent):
         self.cfg["share"] = float(given["share"]) if given is not None else self._count(get_examples(), nlp)
         self.model.initialize(X=seen.docs)
 
-    def _read_label_data(self, found: Dict[str, Any]) -> Dict[str, Any]:
-        """Raises ValueError for label data that `label_data` does not look like."""
-        share = found.get("share")
-        if not found.get("labels") or "strong" not in found or not is_number(share, sys.float_info.min, 1.0):
+    def _read_label_data(self, data: Dict[str, Any]) -> Dict[str, Any]:
+        """Check that label data look like those of `label_data`, and give them back.
+
+        Raises ValueError where they do not.
+        """
+        share = data.get("share")
+        if not data.get("labels") or "strong" not in data or not is_number(share, sys.float_info.min, 1.0):
             raise ValueError(
                 f"The label data of {self.name!r} are not as `spacy init labels` writes them: they hold `labels`, the "
                 "weak ones, `strong`, the others, and `share`, a number between 0 and 1. Make them anew."
             )
-        return found
+        return data
 
     def _choose(self, seen: Sample) -> List[str]:
-        """The weak labels: those of the settings, of a balanced reader, or those that few entities have."""
+        """Choose the weak labels: those of the settings, of a balanced reader, or those that few entities have."""
         total = sum(seen.labels.values())
         weak = self.cfg["weak_labels"]
         if weak is not None:
@@ -160,7 +165,10 @@ class WeakClassRouter(TrainableComponent):
         return list(weak)
 
     def _warn_of_absent(self, weak: Sequence[str], counts: Mapping[str, int], setting: str) -> None:
-        """Raises ValueError where no weak label is in the training data, and warns where some are not."""
+        """Warn of weak labels that are not in the training data.
+
+        Raises ValueError where none is.
+        """
         absent = [label for label in weak if not counts.get(label)]
         if not counts:
             raise ValueError(f"{self.name!r} found no entities in the training data: annotate some in doc.ents.")
@@ -174,7 +182,7 @@ class WeakClassRouter(TrainableComponent):
             warnings.warn(message, UserWarning, stacklevel=4)
 
     def _count(self, examples: Iterable[Example], nlp: Optional[Language]) -> float:
-        """The share of the annotated sentences that hold a weak label, counted as training will read them.
+        """Compute the share of the annotated sentences that hold a weak label, counted as training will read them.
 
         Where a component in front finds sentences, those of the references are counted in their stead.
         Smoothed, so that no class is ever without weight.
@@ -197,14 +205,17 @@ class WeakClassRouter(TrainableComponent):
         return (weak + 1) / (known + 2)
 
     def _reads_sentences(self, nlp: Optional[Language]) -> bool:
-        """Whether a component in front sets sentence boundaries."""
+        """Tell whether a component in front sets sentence boundaries."""
         names = [] if nlp is None or self.name not in nlp.pipe_names else nlp.pipe_names
         before = names[: names.index(self.name)] if names else []
         borders = {"doc.sents", "token.is_sent_start"}
         return any(nlp is not None and borders & set(nlp.get_pipe_meta(name).assigns) for name in before)
 
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
-        """The mean loss a sentence, and its gradient by the scores; sentences without annotation count as 0."""
+        """Compute the mean loss a sentence, and its gradient by the scores.
+
+        Sentences without annotation count as 0. Raises ValueError where the scores are not finite numbers.
+        """
         examples = list(examples)
         lengths = [batch_lengths([example.predicted], self.per_sentence) for example in examples]
         states = [entity_sentences(e, self.labels, sizes) for e, sizes in zip(examples, lengths, strict=True)]
@@ -254,7 +265,7 @@ class WeakClassRouter(TrainableComponent):
     # Prediction
 
     def predict(self, docs: Iterable[Doc]) -> List[np.ndarray]:
-        """For each Doc, the (sentences,) probabilities that they hold a weak label.
+        """Compute for each Doc the (sentences,) probabilities that they hold a weak label.
 
         Raises ValueError before the component is initialized.
         """

@@ -1,6 +1,6 @@
-"""The losses of `weak_class_router` as registered blocks: `[components.weak_class_router.loss] @misc = ...`.
+"""The losses of `weak_class_router` as registered functions: `[components.weak_class_router.loss] @misc = ...`.
 
-A block is a function of the (sentences,) logits, the (sentences,) truth of the sentences (1 weak, 0 strong) and the
+Each is a function of the (sentences,) logits, the (sentences,) truth of the sentences (1 weak, 0 strong) and the
 share of weak sentences in the training corpus; it gives the (sentences,) losses and their derivatives by the logits.
 """
 
@@ -13,7 +13,7 @@ RouterLoss = Callable[[np.ndarray, np.ndarray, float], Tuple[np.ndarray, np.ndar
 
 
 def make_weighted_cross_entropy_v1(weak: Optional[float] = None, strong: Optional[float] = None) -> RouterLoss:
-    """-w log p(truth), where w is the weight of the sentence's class (Saarland report 2020).
+    """Charge -w log p(truth), where w is the weight of the sentence's class (Saarland report 2020).
 
     weak: the weight of sentences with a weak label; None takes the share of sentences without one.
     strong: the weight of sentences without a weak label; None takes the share of sentences with one.
@@ -26,12 +26,12 @@ def make_weighted_cross_entropy_v1(weak: Optional[float] = None, strong: Optiona
 
 
 def make_cross_entropy_v1() -> RouterLoss:
-    """-log p(truth): every sentence weighs the same."""
+    """Charge -log p(truth): every sentence weighs the same."""
     return partial(_weighted_cross_entropy, weak=1.0, strong=1.0)
 
 
 def make_focal_cross_entropy_v1(gamma: float = 2.0) -> RouterLoss:
-    """-(1 - p)^gamma log p for the probability p of the truth (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
+    """Charge -(1 - p)^gamma log p for the probability p of the truth (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
 
     gamma: 0 is the cross entropy; the larger, the less the sentences count that are easy.
     Raises ValueError for a negative gamma.
@@ -61,5 +61,5 @@ def _focal_cross_entropy(
 
 
 def log_sigmoid(values: np.ndarray) -> np.ndarray:
-    """Log probabilities of logits, without overflow."""
+    """Compute the log probabilities of logits, without overflow."""
     return -np.logaddexp(0.0, -values)

@@ -30,28 +30,36 @@ class TagProbabilities:
     tags: Sequence[str]
 
     def of(self, token: int, tag: str) -> float:
+        """Look up the probability of a tag at a token."""
         return float(self.marginals[token, self.tags.index(tag)])
 
 
 def best_spans(groups: Sequence[Sequence[ScoredSpan]]) -> List[ScoredSpan]:
-    """The span-level rule: of all entities the most probable one, then the most probable one that does not overlap it,
-    and so on. Of equals, the longer one goes first, then that of the earlier group. In order of the text."""
-    candidates = [(-one.score, one.start - one.end, place, one) for place, group in enumerate(groups) for one in group]
+    """Merge entities by the span-level rule: the more probable one wins.
+
+    Of all entities the most probable one is taken, then the most probable one that does not overlap it, and so on. Of
+    equals, the longer one goes first, then that of the earlier group. Returns them in order of the text.
+    """
+    candidates = [
+        (-span.score, span.start - span.end, number, span) for number, group in enumerate(groups) for span in group
+    ]
     taken: Dict[int, None] = {}
     kept: List[ScoredSpan] = []
-    for _, _, _, one in sorted(candidates, key=lambda candidate: candidate[:3]):
-        tokens = range(one.start, one.end)
+    for _, _, _, span in sorted(candidates, key=lambda candidate: candidate[:3]):
+        tokens = range(span.start, span.end)
         if not any(token in taken for token in tokens):
             taken.update(dict.fromkeys(tokens))
-            kept.append(one)
-    return sorted(kept, key=lambda one: one.start)
+            kept.append(span)
+    return sorted(kept, key=lambda span: span.start)
 
 
 def best_words(
     groups: Sequence[Sequence[ScoredSpan]], probabilities: Sequence[TagProbabilities], words: Sequence[int]
 ) -> List[ScoredSpan]:
-    """The word-level rule (Saarland report 2020, eqs. 8-9): at every word a tag beats O, and of several tags the one
-    that its tagger finds more probable wins. Of equals, that of the earlier group.
+    """Merge entities by the word-level rule (Saarland report 2020, eqs. 8-9).
+
+    At every word a tag beats O, and of several tags the one that its tagger finds more probable wins. Of equals, that
+    of the earlier group.
 
     groups: the entities of each tagger; probabilities: of its tags, in BIOES or BIO.
     words: the tokens that have a vote, in order: all but white space.
@@ -62,23 +70,23 @@ def best_words(
     votes: Dict[int, Tuple[float, str]] = {}
     for group, tagger in zip(groups, probabilities, strict=True):
         bioes = any(tag.startswith(("S-", "E-")) for tag in tagger.tags)
-        for one in group:
-            for place in range(bisect_left(words, one.start), bisect_left(words, one.end)):
-                token = words[place]
-                tag = f"{_role(token, one, bioes)}-{one.label}"
+        for span in group:
+            for word in range(bisect_left(words, span.start), bisect_left(words, span.end)):
+                token = words[word]
+                tag = f"{_role(token, span, bioes)}-{span.label}"
                 probability = tagger.of(token, tag)
-                if place not in votes or probability > votes[place][0]:
-                    votes[place] = (probability, tag)
+                if word not in votes or probability > votes[word][0]:
+                    votes[word] = (probability, tag)
     scores: Dict[LabelledSpan, float] = {}
     for group in groups:
-        for one in group:
-            key = (one.start, one.end, one.label)
-            scores[key] = max(one.score, scores.get(key, 0.0))
-    tags = [votes[place][1] if place in votes else "O" for place in range(max(votes, default=-1) + 1)]
+        for span in group:
+            key = (span.start, span.end, span.label)
+            scores[key] = max(span.score, scores.get(key, 0.0))
+    tags = [votes[word][1] if word in votes else "O" for word in range(max(votes, default=-1) + 1)]
     merged = []
     for first, last, label in iob_to_spans(tags):
         start, end = words[first], words[last - 1] + 1
-        of_words = [votes[place][0] for place in range(first, last)]
+        of_words = [votes[word][0] for word in range(first, last)]
         merged.append(ScoredSpan(start, end, label, _score(scores.get((start, end, label)), of_words)))
     return merged
 
@@ -87,8 +95,8 @@ def _score(exact: Optional[float], of_words: List[float]) -> float:
     return sum(of_words) / len(of_words) if exact is None else exact
 
 
-def _role(token: int, one: ScoredSpan, bioes: bool) -> str:
-    first, last = token == one.start, token == one.end - 1
+def _role(token: int, span: ScoredSpan, bioes: bool) -> str:
+    first, last = token == span.start, token == span.end - 1
     if not bioes:
         return "B" if first else "I"
     if first and last:

@@ -29,7 +29,7 @@ class RouterScores:
 def build_rcnn_v1(
     tok2vec: Model[List[Doc], List[Floats2d]], width: int = 200, hidden_width: int = 100, per_sentence: bool = True
 ) -> Model[List[Doc], RouterScores]:
-    """RCNN (Lai et al. 2015): each word with its left and right context, then a maximum over the sentence.
+    """Score each sentence by an RCNN (Lai et al. 2015): words with left and right context, then their maximum.
 
     tok2vec: any layer from Docs to one vector a token.
     width: features of the BiLSTM that gives the context, half of them for each direction; 0 where the vectors of the
@@ -44,7 +44,7 @@ def build_rcnn_v1(
 def build_lstm_attention_v1(
     tok2vec: Model[List[Doc], List[Floats2d]], width: int = 200, per_sentence: bool = True
 ) -> Model[List[Doc], RouterScores]:
-    """A BiLSTM with attention over its states (Zhou et al. 2016).
+    """Score each sentence by a BiLSTM with attention over its states (Zhou et al. 2016).
 
     tok2vec, width, per_sentence: see `spacy_crfner.RCNN.v1`.
     Raises ValueError for a width that is odd or negative, and for other numbers below 1.
@@ -60,7 +60,9 @@ def build_structured_self_attention_v1(
     hidden_width: int = 100,
     per_sentence: bool = True,
 ) -> Model[List[Doc], RouterScores]:
-    """Several attentions over the states of a BiLSTM (Lin et al. 2017), whose overlap the component punishes.
+    """Score each sentence by several attentions over the states of a BiLSTM (Lin et al. 2017).
+
+    The component punishes their overlap.
 
     tok2vec, width, per_sentence: see `spacy_crfner.RCNN.v1`.
     attention_width: features of the layer that the attentions are read from.
@@ -107,6 +109,7 @@ def _router(
 def forward(
     model: Model[List[Doc], RouterScores], docs: List[Doc], is_train: bool
 ) -> Tuple[RouterScores, Callable[[RouterScores], List[Doc]]]:
+    """Score each sentence."""
     vectors, backprop_tok2vec = model.layers[0](docs, is_train)
     lengths = batch_lengths(docs, model.attrs["per_sentence"])
     if not lengths:
@@ -134,6 +137,10 @@ def forward(
 def init(
     model: Model[List[Doc], RouterScores], X: Optional[List[Doc]] = None, Y: Optional[RouterScores] = None
 ) -> None:
+    """Make the weights.
+
+    Raises ValueError where the width of the tok2vec is not known.
+    """
     tok2vec = model.layers[0]
     tok2vec.initialize(X=X)
     model.set_dim("nI", layer_width(tok2vec, X), force=True)

@@ -10,7 +10,7 @@ from .annotation import WEAK
 
 
 def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:
-    """Scores of a router, over annotated sentences.
+    """Score a router on annotated sentences.
 
     `weak_p`, `weak_r`, `weak_f`: precision, recall and F1 of the flagged sentences; `strong_r`: the recall of the
     others, which is called the accuracy on class 0 in the paper; `weak_ap`: average precision, the area under the curve
@@ -23,7 +23,7 @@ def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:
 def score_sentences(
     examples: Iterable[Example], *, spans_key: str, labels: Collection[str], **cfg: Any
 ) -> Dict[str, Any]:
-    """Scores of predicted Docs against their references; None where nothing is annotated or no sentence is weak.
+    """Score predicted Docs against their references; None where nothing is annotated or no sentence is weak.
 
     spans_key: the router's span group. labels: the weak labels.
     """
@@ -49,7 +49,7 @@ def score_sentences(
 def collect(
     examples: Iterable[Example], *, spans_key: str, labels: Collection[str]
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(sentences,) truth, probability and flag of every annotated sentence that a router has read."""
+    """Collect (sentences,) truth, probability and flag of every annotated sentence that a router has read."""
     truth: List[bool] = []
     probabilities: List[float] = []
     flagged: List[bool] = []
@@ -67,30 +67,30 @@ def collect(
 
 
 def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """The mean, over the positive cases, of the precision at the threshold that just finds the case.
+    """Average, over the positive cases, the precision at the threshold that just finds the case.
 
     truth: (n,) booleans, at least one of them True; probabilities: (n,). Equal cases are found together.
     """
-    hits, found = _curve(truth, probabilities)[:2]
+    hits, reached = _curve(truth, probabilities)[:2]
     gained = np.diff(hits, prepend=0)
-    return float((gained * hits / found).sum() / hits[-1])
+    return float((gained * hits / reached).sum() / hits[-1])
 
 
 def best_threshold_of(truth: np.ndarray, probabilities: np.ndarray, beta: float = 1.0) -> Tuple[float, float]:
-    """The best F score that a threshold gives, and a threshold that gives it, in the middle of its range.
+    """Find the best F score that a threshold gives, and a threshold that gives it, in the middle of its range.
 
     truth: (n,) booleans, at least one of them True; probabilities: (n,).
     beta: how many times as much recall counts as precision.
     """
-    hits, found, values = _curve(truth, probabilities)
-    scores = (1 + beta**2) * hits / (beta**2 * hits[-1] + found)
-    place = int(scores.argmax())
-    below = values[place + 1] if place + 1 < len(values) else 0.0
-    return float(scores[place]), float((values[place] + below) / 2)
+    hits, reached, values = _curve(truth, probabilities)
+    scores = (1 + beta**2) * hits / (beta**2 * hits[-1] + reached)
+    best = int(scores.argmax())
+    below = values[best + 1] if best + 1 < len(values) else 0.0
+    return float(scores[best]), float((values[best] + below) / 2)
 
 
 def _curve(truth: np.ndarray, probabilities: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every distinct probability, from the highest: hits and cases found at this threshold, and the probability."""
+    """List for every distinct probability, from the highest, the hits and cases that reach it, and the probability."""
     order = np.argsort(-probabilities, kind="stable")
     last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
     return np.cumsum(truth[order])[last], last + 1, probabilities[order][last]

@@ -48,7 +48,7 @@ def make_select_sentences_v1(
 
 @dataclass(frozen=True)
 class RoutedSelection:
-    """See `make_select_sentences_v1`."""
+    """A selection by a router or by annotation; see `make_select_sentences_v1`."""
 
     train: str
     predict: str
@@ -92,13 +92,16 @@ class RoutedSelection:
         if self.train == "routed":
             flagged = [self._flagged(example.predicted, per_sentence) for example in examples]
             return [with_entity | own for with_entity, own in zip(chosen, flagged, strict=True)]
-        others = [(number, k) for number, state in enumerate(states) for k in np.flatnonzero(state == WITHOUT).tolist()]
-        for number, k in random.sample(others, min(sum(int(own.sum()) for own in chosen), len(others))):
-            chosen[number][k] = True
+        without = [(doc, k) for doc, state in enumerate(states) for k in np.flatnonzero(state == WITHOUT).tolist()]
+        for doc, k in random.sample(without, min(sum(int(own.sum()) for own in chosen), len(without))):
+            chosen[doc][k] = True
         return chosen
 
     def for_prediction(self, docs: Sequence[Doc], per_sentence: bool) -> Chosen:
-        """See SentenceSelection. Raises ValueError for a Doc that the router has not read."""
+        """See SentenceSelection.
+
+        Raises ValueError for a Doc that the router has not read.
+        """
         return None if self.predict == "all" else [self._flagged(doc, per_sentence) for doc in docs]
 
     def _flagged(self, doc: Doc, per_sentence: bool) -> np.ndarray:

@@ -22,11 +22,11 @@ def make_tune_threshold_v1(
     beta: float = 1.0,
     vote: Optional[str] = None,
 ) -> Callable[[Language], Language]:
-    """For `[training.before_to_disk]`: whenever a pipeline is saved, set the threshold of its router to the one
-    with the best F score on the dev corpus, and the gates of a vote.
+    """Set the threshold of a router, and the gates of a vote, to those with the best F scores on the dev corpus.
 
-    An evaluation in training is one of what was tuned at the last save before it, and so is the choice of the best
-    pipeline; the scores in the meta of the saved one are those with its own threshold and gates.
+    For `[training.before_to_disk]`: it does so whenever a pipeline is saved. An evaluation in training is one of what
+    was tuned at the last save before it, and so is the choice of the best pipeline; the scores in the meta of the saved
+    one are those with its own threshold and gates.
 
     path: the dev corpus, in spaCy's binary format.
     component: the name of the router.
@@ -44,9 +44,9 @@ def make_tune_threshold_v1(
 def tune_threshold(
     nlp: Language, *, path: Optional[Union[str, Path]], component: str, beta: float, vote: Optional[str] = None
 ) -> Language:
-    """Set the threshold of a router, and the gates of a vote, on a dev corpus; they stay as they are where the corpus
-    holds no weak label.
+    """Set the threshold of a router, and the gates of a vote, on a dev corpus.
 
+    They stay as they are where the corpus holds no weak label.
     Raises ValueError where the pipeline has no such router or vote, or there is no path.
     """
     router = dict(nlp.components).get(component)
@@ -61,8 +61,8 @@ def tune_threshold(
         if name not in nlp.pipe_names:
             raise ValueError(f"spacy_crfner.tune_threshold.v1 cannot tune {name!r}, which is disabled: enable it.")
     examples = list(Corpus(path)(nlp))
-    place = nlp.pipe_names.index(component) + 1
-    _annotate(nlp, nlp.pipe_names[:place], examples)
+    after_router = nlp.pipe_names.index(component) + 1
+    _annotate(nlp, nlp.pipe_names[:after_router], examples)
     truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
     if not truth.any():
         LOGGER.warning(
@@ -78,7 +78,7 @@ def tune_threshold(
         last = vote
         _check_taggers(nlp, voting, vote)
         # From the router on: taggers that read only flagged sentences read others now.
-        _annotate(nlp, nlp.pipe_names[place - 1 : nlp.pipe_names.index(vote)], examples)
+        _annotate(nlp, nlp.pipe_names[after_router - 1 : nlp.pipe_names.index(vote)], examples)
         _set(nlp, vote, "gates", find_gates(examples, voting, best_threshold_of(truth, probabilities)[1]))
     _annotate(nlp, [last], examples)
     _note_scores(nlp, last, examples)
@@ -86,7 +86,7 @@ def tune_threshold(
 
 
 def find_gates(examples: Sequence[Example], vote: NERVote, gate: float) -> Dict[str, float]:
-    """The labels whose entities the vote finds better with a gate than without, each with the gate.
+    """Find the labels whose entities the vote finds better with a gate than without, each with the gate.
 
     examples: annotated by all components before the vote; their entities become those of it.
     """
@@ -100,12 +100,15 @@ def find_gates(examples: Sequence[Example], vote: NERVote, gate: float) -> Dict[
             scores.append(score_entities(examples)["ents_per_type"] or {})
     finally:
         vote.cfg["gates"] = kept
-    without, with_gate = ({label: found["f"] for label, found in one.items()} for one in scores)
+    without, with_gate = ({label: prf["f"] for label, prf in by_label.items()} for by_label in scores)
     return {label: gate for label in sorted(labels) if with_gate.get(label, 0.0) > without.get(label, 0.0)}
 
 
 def _check_taggers(nlp: Language, vote: NERVote, name: str) -> None:
-    """Raises ValueError where a tagger that a vote merges is disabled, or not there."""
+    """Check that the taggers that a vote merges run before it.
+
+    Raises ValueError where one is disabled, or not there.
+    """
     before = [pipe for _, pipe in nlp.pipeline[: nlp.pipe_names.index(name)]]
     written = {getattr(pipe, "cfg", {}).get("spans_key") for pipe in before}
     missing = [key for key in vote.cfg["groups"] if key not in written]
@@ -132,7 +135,7 @@ def _annotate(nlp: Language, names: Sequence[str], examples: Sequence[Example]) 
 
 
 def _set(nlp: Language, name: str, setting: str, value: Any) -> None:
-    """In the component, and in the config too, so that a config given to spacy.load can set another one."""
+    """Set it in the component, and in the config too, so that a config given to spacy.load can set another one."""
     pipe: Any = nlp.get_pipe(name)
     pipe.configure(setting, value)
     nlp.get_pipe_config(name)[setting] = value

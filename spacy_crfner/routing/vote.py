@@ -41,17 +41,17 @@ class NERVote(ConfiguredComponent, Pipe):
         cfg = self.cfg
         gate = Gate(routed_sentences(doc, cfg["router"]), cfg["gates"]) if cfg["gated"] and len(doc) else None
         groups = [self._group(doc, key) for key in cfg["groups"]]
-        found = [
+        candidates = [
             _entities(group, gate if key in cfg["gated"] else None)
             for key, group in zip(cfg["groups"], groups, strict=True)
         ]
         if cfg["rule"] == "span":
-            merged = best_spans(found)
+            merged = best_spans(candidates)
         else:
-            merged = best_words(found, [self._probabilities(group) for group in groups], words_of(doc))
+            merged = best_words(candidates, [self._probabilities(group) for group in groups], words_of(doc))
         prediction = DocPrediction(
-            spans=[(one.start, one.end, one.label) for one in merged],
-            attrs={"scores": np.array([one.score for one in merged], dtype=np.float32)},
+            spans=[(span.start, span.end, span.label) for span in merged],
+            attrs={"scores": np.array([span.score for span in merged], dtype=np.float32)},
         )
         given = []
         if not cfg["overwrite_ents"]:
@@ -62,8 +62,11 @@ class NERVote(ConfiguredComponent, Pipe):
         return doc
 
     def initialize(self, get_examples: Callable, *, nlp: Optional[Language] = None) -> None:
-        """Raises ValueError where a tagger of the pipeline does not write what is merged, or annotate what the rule
-        needs, and warns of gates for labels that no tagger has."""
+        """Check that the taggers of the pipeline write what is merged, and annotate what the rule needs.
+
+        Raises ValueError where one does not, and warns of groups that none writes and of gates for labels that none
+        has.
+        """
         needed = {"confidence", "marginals"} if self.cfg["rule"] == "word" else {"confidence"}
         pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
         labels: Set[str] = set()
@@ -102,6 +105,7 @@ class NERVote(ConfiguredComponent, Pipe):
             )
 
     def score(self, examples: Iterable[Any], **kwargs: Any) -> dict:
+        """Score the entities with the component's scorer."""
         return {} if self.scorer is None else self.scorer(examples, **kwargs)
 
     def check_together(self, settings: Mapping[str, Any]) -> None:
@@ -143,7 +147,7 @@ class NERVote(ConfiguredComponent, Pipe):
 
 
 def words_of(doc: Doc) -> List[int]:
-    """The tokens of a Doc that are not white space."""
+    """List the tokens of a Doc that are not white space."""
     return [token.i for token in doc if not token.is_space]
 
 
@@ -155,9 +159,10 @@ class Gate:
 
     def __init__(self, sentences: Iterable[RoutedSentence], gates: Mapping[str, float]):
         self.gates = gates
-        self.of_token = {token: one for one in sentences for token in range(one.start, one.end)}
+        self.of_token = {token: read for read in sentences for token in range(read.start, read.end)}
 
     def passes(self, span: Span) -> bool:
+        """Tell whether an entity gets through."""
         sentence = self.of_token.get(span.start)
         if sentence is None:
             # Of a group that was written by hand.
@@ -167,7 +172,7 @@ class Gate:
 
 
 def _entities(group: SpanGroup, gate: Optional[Gate]) -> List[ScoredSpan]:
-    """The entities of a group; with a gate, those that it lets through."""
+    """List the entities of a group; with a gate, those that it lets through."""
     return [
         ScoredSpan(span.start, span.end, span.label_, float(score))
         for span, score in zip(group, group.attrs["scores"], strict=True)

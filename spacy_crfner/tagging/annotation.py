@@ -34,11 +34,11 @@ class DocPrediction:
             return
         runs = [*((start, end) for start, end, _ in given), *blocked]
         taken = {token for start, end in runs for token in range(start, end)}
-        found = [k for k, (start, end, _) in enumerate(self.spans) if taken.isdisjoint(range(start, end))]
+        free = [k for k, (start, end, _) in enumerate(self.spans) if taken.isdisjoint(range(start, end))]
         self.kept, self.blocked = given, blocked
-        self.spans = [self.spans[k] for k in found]
+        self.spans = [self.spans[k] for k in free]
         if "scores" in self.attrs:
-            self.attrs["scores"] = self.attrs["scores"][found]
+            self.attrs["scores"] = self.attrs["scores"][free]
 
 
 def write_prediction(doc: Doc, prediction: DocPrediction, *, component: str, spans_key: Optional[str]) -> None:
@@ -59,7 +59,7 @@ def write_prediction(doc: Doc, prediction: DocPrediction, *, component: str, spa
 
 
 def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
-    """The entities that a component has found in this Doc before, as far as its span group tells."""
+    """Collect the entities that a component has found in this Doc before, as far as its span group tells."""
     group = doc.spans.get(component)
     if group is None or group.attrs.get(SOURCE) != component:
         return set()
@@ -79,24 +79,26 @@ def copy_own_entities(doc: Doc, piece: Doc, start: int, component: str) -> None:
 
 
 def span_confidence(span: Span) -> Optional[float]:
-    """The posterior of a span in the first span group of a component of this package that holds it; None if none
-    does, or if the Doc's tokens have been merged or split since."""
+    """Read the posterior of a span in the first span group of a component of this package that holds it.
+
+    None if none does, or if the Doc's tokens have been merged or split since.
+    """
     for group in span.doc.spans.values():
         scores = group.attrs.get("scores")
         if scores is None or SOURCE not in group.attrs or len(scores) != len(group):
             continue
         try:
-            place = _first_from(group, span.start)
-            other = group[place] if place < len(group) else None
+            index = _first_from(group, span.start)
+            scored = group[index] if index < len(group) else None
         except IndexError:
             continue  # stale, as above
-        if other is not None and (other.start, other.end, other.label) == (span.start, span.end, span.label):
-            return float(scores[place])
+        if scored is not None and (scored.start, scored.end, scored.label) == (span.start, span.end, span.label):
+            return float(scores[index])
     return None
 
 
 def _first_from(group: SpanGroup, start: int) -> int:
-    """The place of the first span of a group, which is in order, that does not begin before a token."""
+    """Find the index of the first span of a group, which is in order, that does not begin before a token."""
     low, high = 0, len(group)
     while low < high:
         middle = (low + high) // 2
@@ -105,7 +107,7 @@ def _first_from(group: SpanGroup, start: int) -> int:
 
 
 def register_extensions() -> None:
-    """`span._.confidence`: the probability of an entity, read from doc.spans; None where there is none."""
+    """Register `span._.confidence`: the probability of an entity, read from doc.spans; None where there is none."""
     if not Span.has_extension("confidence"):
         Span.set_extension("confidence", getter=span_confidence)
     elif Span.get_extension("confidence")[2] is not span_confidence:

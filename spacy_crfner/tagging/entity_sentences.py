@@ -13,10 +13,11 @@ WITH, WITHOUT, UNANNOTATED = 1, 0, -1
 
 
 def entity_sentences(example: Example, labels: Collection[str], lengths: Sequence[int]) -> np.ndarray:
-    """Say of the (sentences,) of the predicted Doc: WITH where an entity has one of the labels, UNANNOTATED where none
-    has and the annotation of a word is missing, WITHOUT elsewhere.
+    """Say of each sentence of the predicted Doc whether it holds an entity with one of the labels.
 
     lengths: tokens of each sentence.
+    Returns (sentences,): WITH where an entity has one of the labels, UNANNOTATED where none has and the annotation of
+    a word is missing, WITHOUT elsewhere.
     """
     if not len(lengths):
         return np.zeros(0, dtype=np.int64)

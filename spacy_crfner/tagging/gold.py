@@ -31,6 +31,7 @@ class EntityRuns:
 
     @classmethod
     def from_doc(cls, doc: Doc) -> "EntityRuns":
+        """Read the entities of a Doc."""
         columns = doc.to_array([ENT_IOB, ENT_TYPE])
         iob, types = columns[:, 0], columns[:, 1]
         begins = (iob == BEGIN) & (types != 0)
@@ -42,7 +43,7 @@ class EntityRuns:
 
     @classmethod
     def from_example(cls, example: Example) -> "EntityRuns":
-        """The reference's entities on the tokens of the prediction, aligned by spaCy where the two differ."""
+        """Read the reference's entities on the tokens of the prediction, aligned by spaCy where the two differ."""
         predicted, reference = example.predicted, example.reference
         if np.array_equal(predicted.to_array(ORTH), reference.to_array(ORTH)):
             return cls.from_doc(reference)

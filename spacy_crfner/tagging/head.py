@@ -81,7 +81,7 @@ def forward(
 
 
 def is_initialized(head: Head) -> bool:
-    """Whether a head has weights."""
+    """Tell whether a head has weights."""
     return bool(head.get_ref("transitions").has_param("start"))
 
 
@@ -91,12 +91,18 @@ def head_size(head: Head) -> Optional[int]:
 
 
 def head_width(head: Head) -> int:
-    """Read the number of features of a vector. Raises ValueError before the head is initialized."""
+    """Read the number of features of a vector.
+
+    Raises ValueError before the head is initialized.
+    """
     return head.get_ref("output_layer").get_dim("nI")
 
 
 def initialize_head(head: Head, width: int) -> None:
-    """Make new weights for vectors of this width. Raises ValueError where the number of tags is not known."""
+    """Make new weights for vectors of this width.
+
+    Raises ValueError where the number of tags is not known.
+    """
     n_tags = head_size(head)
     if n_tags is None:
         raise ValueError("A CRF head needs its number of tags (nO) before it is initialized.")
@@ -104,8 +110,11 @@ def initialize_head(head: Head, width: int) -> None:
 
 
 def resize_head(head: Head, n_tags: int) -> None:
-    """Take another number of tags, in place. An initialized head keeps the scores of the tags that it has; new tags
-    begin well below them, so that predictions stay what they were until the new tags are learned."""
+    """Take another number of tags, in place.
+
+    An initialized head keeps the scores of the tags that it has; new tags begin well below them, so that predictions
+    stay what they were until the new tags are learned.
+    """
     if not is_initialized(head):
         head.get_ref("output_layer").set_dim("nO", n_tags, force=True)
         return

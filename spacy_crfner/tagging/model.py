@@ -21,7 +21,7 @@ def heads_of(model: Model) -> List[Head]:
 def build_crf_tagger_v1(
     tok2vec: Model[List[Doc], List[Floats2d]], nO: Optional[int] = None
 ) -> Model[List[Doc], CRFScores]:
-    """CRF scores: a linear-chain CRF (Lafferty et al. 2001) over any layer from Docs to one vector a token.
+    """Score tags with a linear-chain CRF (Lafferty et al. 2001) over any layer from Docs to one vector a token.
 
     tok2vec: HashEmbedCNN, BiLSTM.v1, a Tok2VecListener, a TransformerListener...
     nO: number of tags; the component sets it.
@@ -47,7 +47,10 @@ def forward(
 
 
 def init(model: Model[List[Doc], CRFScores], X: Optional[List[Doc]] = None, Y: Optional[CRFScores] = None) -> None:
-    """Make the weights. Raises ValueError where the number of tags, or the width of the tok2vec, is not known."""
+    """Make the weights.
+
+    Raises ValueError where the number of tags, or the width of the tok2vec, is not known.
+    """
     tok2vec = model.get_ref("tok2vec")
     tok2vec.initialize(X=X)
     initialize_head(model.get_ref("head"), layer_width(tok2vec, X))

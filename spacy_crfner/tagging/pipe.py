@@ -126,7 +126,10 @@ class CRFPipe(TrainableComponent):
         self.model.initialize(X=sample.docs)
 
     def _check_score_weights(self, nlp: Language) -> None:
-        """A score that no component returns counts as 0, and spaCy would choose between models at random."""
+        """Warn where the weights of the scores leave out those of the component.
+
+        A score that no component returns counts as 0, and spaCy would choose between models at random.
+        """
         keys = [task.cfg["spans_key"] for task in self.tasks]
         if None in keys or any(_writes_ents(nlp, name) for name in nlp.pipe_names):
             return
@@ -175,11 +178,11 @@ class CRFPipe(TrainableComponent):
         if r_drop:
             examples, chosen = examples * 2, None if chosen is None else chosen * 2
         scores, backprop = self.model.begin_update([example.predicted for example in examples])
-        found = self._compute_losses(examples, scores, chosen=chosen, r_drop=r_drop)
-        skipped = sum(task.skipped for task in found)
+        results = self._compute_losses(examples, scores, chosen=chosen, r_drop=r_drop)
+        skipped = sum(result.skipped for result in results)
         self._count_skipped(skipped // 2 if r_drop else skipped)
-        backprop(self.join_gradients([task.gradient for task in found]))
-        return self.add_loss(losses, sum(task.loss for task in found), sgd)
+        backprop(self.join_gradients([result.gradient for result in results]))
+        return self.add_loss(losses, sum(result.loss for result in results), sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Compute the mean loss a sentence, and its gradient by the scores. Nothing is changed.
@@ -189,8 +192,8 @@ class CRFPipe(TrainableComponent):
         `spacy_crfner.user_data_keys`.
         Raises ValueError where the scores are not finite numbers.
         """
-        found = self._compute_losses(list(examples), scores)
-        return sum(task.loss for task in found), self.join_gradients([task.gradient for task in found])
+        results = self._compute_losses(list(examples), scores)
+        return sum(result.loss for result in results), self.join_gradients([result.gradient for result in results])
 
     def _compute_losses(self, examples: Sequence[Example], scores: Any, **options: Any) -> List[TaskLoss]:
         pairs = zip(self.tasks, self.split_scores(scores), strict=True)
@@ -210,9 +213,9 @@ class CRFPipe(TrainableComponent):
         losses: Optional[Dict[str, float]] = None,
         **config: Any,
     ) -> Dict[str, float]:
-        """Pull the model towards what it predicted when `nlp.resume_training()` was called, so that it does not
-        forget: the Kullback-Leibler divergence between the two CRFs, over all tag sequences.
+        """Pull the model towards what it predicted when `nlp.resume_training()` was called: it must not forget.
 
+        The loss is the Kullback-Leibler divergence between the two CRFs, over all tag sequences.
         Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot
         pass a gradient.
         """
@@ -224,9 +227,9 @@ class CRFPipe(TrainableComponent):
         scores, backprop = self.model.begin_update(docs)
         taught = self.split_scores(self._rehearsal_model.predict(docs))
         triples = zip(self.tasks, self.split_scores(scores), taught, strict=True)
-        found = [task.compute_divergence(docs, own, goal) for task, own, goal in triples]
-        backprop(self.join_gradients([task.gradient for task in found]))
-        return self.add_loss(losses, sum(task.loss for task in found), sgd)
+        results = [task.compute_divergence(docs, own, goal) for task, own, goal in triples]
+        backprop(self.join_gradients([result.gradient for result in results]))
+        return self.add_loss(losses, sum(result.loss for result in results), sgd)
 
     def _count_skipped(self, skipped: int) -> None:
         if skipped and not self._skipped:
@@ -265,7 +268,7 @@ class CRFPipe(TrainableComponent):
         return [list(of_tasks) for of_tasks in zip(*self.predict_tasks(list(docs)), strict=True)]
 
     def predict_tasks(self, docs: List[Doc]) -> List[List[DocPrediction]]:
-        """For each task, its prediction for each Doc."""
+        """Find the entities: for each task, its prediction for each Doc."""
         self.check()
         per_sentence = self.tasks[0].cfg["per_sentence"]
         chosen = None if self.sentences is None else self.sentences.for_prediction(docs, per_sentence)

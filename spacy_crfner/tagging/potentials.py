@@ -56,10 +56,10 @@ def allowed_tags(
     if not any(given) and not any(blocked):
         return None
     runs = []
-    for doc, spans, blocks in zip(docs, given, blocked, strict=True):
+    for doc, spans, blocked_runs in zip(docs, given, blocked, strict=True):
         # Only entities constrain: that other tokens were given no entity so far says nothing of them.
         entity = np.full(len(doc), UNKNOWN)
-        for start, end in blocks:
+        for start, end in blocked_runs:
             entity[start:end] = NO_ENTITY
         for number, (start, end, _) in enumerate(spans):
             entity[start:end] = number

@@ -23,7 +23,7 @@ def read_predictions(
     threshold: float,
     n_best: int,
 ) -> List[DocPrediction]:
-    """The entities of each Doc with what `annotate` asks for.
+    """Read the entities of each Doc, with what `annotate` asks for.
 
     threshold: entities with a smaller posterior are dropped.
     n_best: tag sequences a sentence, if `annotate` holds "n_best".
@@ -35,21 +35,21 @@ def read_predictions(
     rows = sequences.rows
 
     def tokens(sequence: int, start: int, end: int) -> tuple:
-        """Steps of a sequence -> the Doc, and the tokens of the Doc from the first step to the last."""
+        """Find the Doc of a sequence, and the tokens of the Doc from the first step to the last."""
         first, last = rows[starts[sequence] + start], rows[starts[sequence] + end - 1]
         doc = docs[sequence]
         return doc, int(first) - offsets[doc], int(last) - offsets[doc] + 1
 
-    found = sorted((order[packed], packed, *span) for packed, spans in enumerate(decoded.spans) for span in spans)
+    entities = sorted((order[packed], packed, *span) for packed, spans in enumerate(decoded.spans) for span in spans)
     posteriors = decoded.posteriors
     scores = None
     if threshold > 0 or "confidence" in annotate or "marginals" in annotate:
         posteriors = posteriors or forward_backward(decoded.potentials)
-        columns = torch.tensor([span[1:] for span in found], dtype=torch.int64, device=packing.device).view(-1, 4)
+        columns = torch.tensor([span[1:] for span in entities], dtype=torch.int64, device=packing.device).view(-1, 4)
         scores = span_log_posteriors(posteriors, tag_set, *columns.unbind(1)).exp().tolist()
 
     kept_scores: List[List[float]] = [[] for _ in predictions]
-    for k, (sequence, _, start, end, label) in enumerate(found):
+    for k, (sequence, _, start, end, label) in enumerate(entities):
         if scores is not None and scores[k] < threshold:
             continue
         doc, first, last = tokens(sequence, start, end)
@@ -67,7 +67,7 @@ def read_predictions(
 
 
 def empty_predictions(docs: Sequence[Doc], tag_set: TagSet, annotate: Sequence[str]) -> List[DocPrediction]:
-    """What is found in Docs of which nothing is read, such as empty ones."""
+    """Make predictions for Docs of which nothing is read, such as empty ones."""
     predictions = [DocPrediction() for _ in docs]
     for doc, prediction in zip(docs, predictions, strict=True):
         if "confidence" in annotate:
@@ -84,7 +84,10 @@ def empty_predictions(docs: Sequence[Doc], tag_set: TagSet, annotate: Sequence[s
 def _add_marginals(
     predictions: List[DocPrediction], posteriors: Posteriors, tag_set: TagSet, sequences: TokenSequences
 ) -> None:
-    """attrs["marginals"]: (tokens, K) probability of each tag, O for white space; attrs["tags"]: their names."""
+    """Set attrs["marginals"] and attrs["tags"].
+
+    They are the probability (tokens, K) of each tag, O for white space, and the names of the tags.
+    """
     marginals = np.zeros((int(sequences.doc_offsets[-1]), len(tag_set)), dtype=np.float32)
     marginals[:, 0] = 1.0
     marginals[sequences.rows] = posteriors.potentials.packing.unpack(posteriors.marginals).cpu().numpy()
@@ -101,8 +104,10 @@ def _add_n_best(
     n: int,
     tokens: Any,
 ) -> None:
-    """attrs["n_best"]: for each sentence its best tag sequences, as {"probability",
-    "log_probability", "ents"}, best first."""
+    """Set attrs["n_best"]: for each sentence its best tag sequences, best first.
+
+    Each is {"probability", "log_probability", "ents"}.
+    """
     potentials = decoded.potentials
     packing = potentials.packing
     packed, scores = n_best(potentials, n)

@@ -8,7 +8,7 @@ from spacy.training import Example
 
 
 def make_entity_scorer_v1() -> Callable[..., Dict[str, Any]]:
-    """Precision, recall and F1 of entities, in all and by label.
+    """Compute precision, recall and F1 of entities, in all and by label.
 
     A component that writes doc.ents gets spaCy's own keys `ents_p`, `ents_r`, `ents_f`, `ents_per_type`. One that
     writes the span group `key` gets `spans_<key>_p`, ..., where its spans are compared with the gold entities. With a
@@ -18,7 +18,7 @@ def make_entity_scorer_v1() -> Callable[..., Dict[str, Any]]:
 
 
 def make_average_scorer_v1() -> Callable[..., Dict[str, Any]]:
-    """What `spacy_crfner.entity_scorer.v1` gives, and two more averages over the labels, for corpora with rare ones.
+    """Score as `spacy_crfner.entity_scorer.v1`, with two more averages over the labels, for corpora with rare ones.
 
     `ents_macro_f`: the mean F1 of the labels, each with the same weight; `ents_weighted_f`: each with the number of its
     gold entities as weight. Labels without gold entities do not count; `ents_f` counts every entity alike.
@@ -33,7 +33,7 @@ def score_averages(
     label_filter: Optional[Iterable[str]] = None,
     **cfg: Any,
 ) -> Dict[str, Any]:
-    """Scores as `score_entities` gives, with the macro and the weighted average; None where nothing is annotated."""
+    """Score as `score_entities` does, with the macro and the weighted average; None where nothing is annotated."""
     examples = list(examples)
     scores = score_entities(examples, spans_key=spans_key, label_filter=label_filter)
     counts = _count(examples, spans_key, None if label_filter is None else set(label_filter)) or {}
@@ -54,7 +54,7 @@ def score_entities(
     label_filter: Optional[Iterable[str]] = None,
     **cfg: Any,
 ) -> Dict[str, Any]:
-    """Scores of predicted Docs against their references; None where no reference is annotated.
+    """Score predicted Docs against their references; None where no reference is annotated.
 
     spans_key: the span group that holds the predictions; None takes doc.ents.
     label_filter: the labels that the component was made for: other entities do not count.
@@ -77,7 +77,7 @@ def score_entities(
 def _count(
     examples: Iterable[Example], spans_key: Optional[str], wanted: Optional[Set[str]]
 ) -> Optional[Dict[str, PRFScore]]:
-    """Label -> hits and misses; None where no reference is annotated."""
+    """Count the hits and misses of each label; None where no reference is annotated."""
     counts: Dict[str, PRFScore] = defaultdict(PRFScore)
     annotated = False
     for example in examples:
@@ -86,14 +86,14 @@ def _count(
         annotated = True
         reference, to_reference = example.reference, example.alignment.x2y
         gold = {(s.label_, s.start, s.end) for s in reference.ents}
-        found = set()
+        predicted = set()
         spans = example.predicted.ents if spans_key is None else example.predicted.spans.get(spans_key, [])
         for span in spans:
             tokens = to_reference[span.start : span.end]
             # As in spaCy's own score, predictions on tokens without annotation do not count.
             if len(tokens) and all(token.ent_iob for token in reference[int(tokens[0]) : int(tokens[-1]) + 1]):
-                found.add((span.label_, int(tokens[0]), int(tokens[-1]) + 1))
-        for label in {span[0] for span in found | gold}:
+                predicted.add((span.label_, int(tokens[0]), int(tokens[-1]) + 1))
+        for label in {span[0] for span in predicted | gold}:
             if wanted is None or label in wanted:
-                counts[label].score_set({s for s in found if s[0] == label}, {s for s in gold if s[0] == label})
+                counts[label].score_set({s for s in predicted if s[0] == label}, {s for s in gold if s[0] == label})
     return counts if annotated else None

@@ -29,11 +29,17 @@ class SentenceSelection(Protocol):
         """Choose the sentences of a batch to learn from. labels: those of the component."""
 
     def for_prediction(self, docs: Sequence[Doc], per_sentence: bool) -> Chosen:
-        """Choose the sentences to read. Raises ValueError for a Doc that lacks what the choice depends on."""
+        """Choose the sentences to read.
+
+        Raises ValueError for a Doc that lacks what the choice depends on.
+        """
 
 
 def check_selection(selection: Optional[SentenceSelection], component: str) -> None:
-    """Raises ValueError where a component got something else in the place of a selection."""
+    """Check that what a component got as its sentences is a selection, or None.
+
+    Raises ValueError where it is something else.
+    """
     if selection is not None and not isinstance(selection, SentenceSelection):
         raise ValueError(
             f"The sentences of {component!r} are not a selection of sentences: choose "

@@ -29,7 +29,9 @@ class TokenSequences:
     def build(
         cls, docs: Sequence[Doc], per_sentence: bool, chosen: Optional[Sequence[np.ndarray]] = None
     ) -> "TokenSequences":
-        """per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence.
+        """Cut the Docs of a batch into sequences.
+
+        per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence.
         chosen: for each Doc, (sequences,) booleans: which of them take part; None takes all.
         """
         sizes = np.array([len(doc) for doc in docs], dtype=np.int64)

@@ -37,7 +37,10 @@ class TaskOwner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TaskLoss:
-    """loss: the mean of a sentence. gradient: of that, by the scores. skipped: sentences whose gold is impossible."""
+    """The loss of a task over a batch.
+
+    loss: the mean of a sentence. gradient: of that, by the scores. skipped: sentences whose gold is impossible.
+    """
 
     loss: float
     gradient: CRFScores
@@ -148,7 +151,10 @@ class CRFTask:
         resize_head(head, len(self.tag_set))
 
     def check_head(self, head: Head) -> None:
-        """Raises ValueError where a head with weights has another number of tags."""
+        """Check that a head, if it has weights, scores as many tags as there are.
+
+        Raises ValueError where it scores another number.
+        """
         if is_initialized(head) and head_size(head) != len(self.tag_set):
             raise ValueError(f"its model is not one for the labels {', '.join(self.labels) or 'none'}")
 
@@ -181,8 +187,8 @@ class CRFTask:
         skipped = int((~result.possible).sum()) + int(cut.sum())
         if r_drop:
             half = len(docs) // 2
-            others = replace(scores, emissions=[*scores.emissions[half:], *scores.emissions[:half]])
-            disagreement = distillation(potentials, self.potentials(docs, others, sequences), weights)
+            swapped = replace(scores, emissions=[*scores.emissions[half:], *scores.emissions[:half]])
+            disagreement = distillation(potentials, self.potentials(docs, swapped, sequences), weights)
             result = result + disagreement.times(r_drop)
         return self._mean(result, weights, scores, sequences, potentials, skipped)
 
@@ -191,7 +197,7 @@ class CRFTask:
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"])
         if not sequences.lengths:
             return TaskLoss(0.0, no_gradient(scores))
-        student, teacher = (self.potentials(docs, one, sequences) for one in (scores, taught))
+        student, teacher = (self.potentials(docs, own, sequences) for own in (scores, taught))
         return self._mean(distillation(student, teacher), None, scores, sequences, student)
 
     def _mean(
@@ -210,7 +216,10 @@ class CRFTask:
         return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped)
 
     def potentials(self, docs: Sequence[Doc], scores: CRFScores, sequences: TokenSequences) -> Potentials:
-        """Build the CRF of the sequences. Raises ValueError where the scores are not finite numbers."""
+        """Build the CRF of the sequences.
+
+        Raises ValueError where the scores are not finite numbers.
+        """
         given = [self.given_entities(doc) for doc in docs]
         allowed = allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
         try:

@@ -4,23 +4,24 @@ import json
 import shutil
 import sys
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
 from samples import ROOT, english_ner
 from spacy.util import registry
-from test_benchmarks import write_corpus
+from test_benchmarks import published, write_corpus
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import back_attention
 import back_attention_speed
 import controls
-import record
 import speed_spacy
 import tables
-from documents import convert_corpus, find_sources
+from experiments import record
+from experiments.corpora import open_corpus
 
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
@@ -56,22 +57,25 @@ def test_variants_are_measured_once(command, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.count("seed 0: dev") == 1
     kept = spacy.load(tmp_path / "kept" / "back-attention-tiny" / "untranslated-0")
     assert kept.pipe_names == ["back_attention", "bcrf_ner"]
-    assert "--keep" not in json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["command"]
     back_attention.main([*command, "--only", *some, "--seeds", "0", "1", "--no-test"])
     assert capsys.readouterr().out.count("seed 1: dev") == 1
     result = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *back_attention.FIELDS} <= set(result)
+    assert published("back_attention") <= set(result)
     assert list(result["variants"]) == some
+    assert [command.partition("untranslated")[2] for command in result["commands"]] == [
+        " --keep $SPACY_CRFNER_DATA/kept",
+        " --seeds 0 1 --no-test",
+    ]
     for found in result["variants"].values():
         assert set(found["dev"]) == {"0", "1"} and set(found["test"]) == {"0"}
     with pytest.raises(SystemExit):
         back_attention.main([*command, "--only", "nothing"])
-    assert "There is no variant nothing: choose from without, back attention" in capsys.readouterr().err
+    assert "There is no variant nothing: choose from without; back attention" in capsys.readouterr().err
 
 
 def test_every_variant_is_a_config_that_loads(command):
     args = back_attention.parse_args(command[1:])
-    for variant in [back_attention.WITHOUT, *back_attention.VARIANTS]:
+    for variant in back_attention.VARIANTS:
         config = back_attention.make_config(variant, args)
         nlp = spacy.util.load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
         assert nlp.pipe_names[-1] == "bcrf_ner", variant
@@ -101,42 +105,13 @@ def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys)
     (english / "vocab" / "more").write_text("changed")
     with pytest.raises(SystemExit):
         back_attention.main([*command, "--only", "untranslated", "--no-test", "--seeds", "1"])
-    assert "was measured with another translator, English pipeline" in capsys.readouterr().err
+    assert "was measured with another config, code, vectors or other model" in capsys.readouterr().err
     back_attention.main([*command, "--only", "without", "--no-test", "--seeds", "1"])
     with pytest.raises(SystemExit):
         back_attention.main([*command, "--only", "without", "--limit-train", "5", "--name", "back-attention-tiny"])
     assert "is of another limit_train" in capsys.readouterr().err
     kept = json.loads((tmp_path / "back-attention-tiny.json").read_text(encoding="utf8"))["variants"]
     assert kept["untranslated"] == json.loads(before)["variants"]["untranslated"]
-
-
-def test_what_another_run_adds_meanwhile_is_kept(command, tmp_path, capsys, monkeypatch):
-    """Also of variants that this one does not know; but not a seed of the same variant made of something else."""
-    path = tmp_path / "back-attention-tiny.json"
-    back_attention.main([*command, "--only", "without", "--no-test"])
-    train = back_attention.run_seed
-    added = {"made_of": "1", "dev": {"0": {"f": 0.5}}}
-
-    def train_while_another_run_adds(variant):
-        def both(*arguments, **options):
-            result = json.loads(path.read_text(encoding="utf8"))
-            result["variants"][variant] = added
-            path.write_text(json.dumps(result), encoding="utf8")
-            return train(*arguments, **options)
-
-        return both
-
-    monkeypatch.setattr(back_attention, "run_seed", train_while_another_run_adds("of the future"))
-    back_attention.main([*command, "--only", "without", "--no-test", "--seeds", "1"])
-    kept = json.loads(path.read_text(encoding="utf8"))["variants"]
-    assert kept["of the future"] == added and set(kept["without"]["dev"]) == {"0", "1"}
-    written = json.loads(path.read_text(encoding="utf8"))["command"]
-    assert written.endswith("--no-test --seeds 0 1 --only without 'of the future'")
-    monkeypatch.setattr(back_attention, "run_seed", train_while_another_run_adds("untranslated"))
-    with pytest.raises(SystemExit):
-        back_attention.main([*command, "--only", "untranslated", "--no-test"])
-    assert "'untranslated' was measured with another translator" in capsys.readouterr().err
-    assert json.loads(path.read_text(encoding="utf8"))["variants"]["untranslated"] == added
 
 
 def test_what_is_scored_is_not_translated_again(command, tmp_path, monkeypatch):
@@ -161,11 +136,11 @@ def test_tables_of_back_attention(tmp_path):
     }
     result = {"benchmark": "back_attention", "corpus": "c", "limit_train": "5%", "variants": variants}
     (tmp_path / "one.json").write_text(json.dumps(result))
-    *_, row = tables.other_languages_table(tmp_path).splitlines()
+    *_, row = tables.make_table("README.md", "other languages", tmp_path).splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:6] == ["5%", "2", "65.00 ± 7.07", "69.00 ± 8.49", "+4.00 ± 1.41"]
     assert cells[6:] == ["67.50 ± 9.19", "+2.50 ± 2.12"]
-    *_, without, carried, _ = tables.back_attention_table(tmp_path).splitlines()
+    *_, without, carried, _ = tables.make_table("docs/measurements.md", "back attention", tmp_path).splitlines()
     assert (
         without.count("±") == 2
         and without.count("+") == 0
@@ -178,42 +153,43 @@ def test_training_is_timed_with_and_without(command, tmp_path, monkeypatch):
     """In turns; the features are there when the clock starts."""
     jobs = []
 
-    def timed(job, task, threads, folder):
+    def timed(task, job, folder, threads):
         jobs.append((job, task, threads))
         return {"words_per_second": 100.0 - len(jobs)}
 
-    monkeypatch.setattr(back_attention_speed, "run_job", timed)
+    monkeypatch.setattr(back_attention_speed, "call", timed)
     back_attention_speed.main(["benchmarks/back_attention_speed.py", *command[1:], "--rounds", "3", "--seconds", "1"])
     result = json.loads((tmp_path / "back-attention-speed-tiny.json").read_text(encoding="utf8"))
-    assert {*record.COMMON_FIELDS, *back_attention_speed.FIELDS} <= set(result)
-    assert [job["model"][-1] for job, _, _ in jobs] == ["0", "1"] * 3
-    assert {task for _, task, _ in jobs} == {"train"} and result["ratio"] == round(96 / 97, 3)
+    assert published("back_attention_speed") <= set(result)
+    assert [Path(job["model"]).name for job, _, _ in jobs] == ["without", "back attention"] * 3
+    assert {task for _, task, _ in jobs} == {"speed_spacy.train"} and result["ratio"] == round(96 / 97, 3)
 
 
 def test_features_are_there_when_training_is_timed(command, tmp_path, monkeypatch):
     args = back_attention_speed.parse_args([*command[1:], "--seconds", "0.1"])
     config = back_attention.make_config("untranslated", args)
-    config.to_disk(tmp_path / "timed.cfg")
-    files = convert_corpus(find_sources("tiny", None, {}, ("train", "dev")), tmp_path, "es")
     monkeypatch.setattr(speed_spacy, "LEAST_UPDATES", 2)
     monkeypatch.setattr(speed_spacy, "WARM_UP_UPDATES", 1)
-    overrides = {f"paths.{split}": str(path) for split, path in files.items()}
-    job = {"config": str(tmp_path / "timed.cfg"), "overrides": overrides, "train": str(files["train"])}
     asked = []
     make = BackAttention._make
     monkeypatch.setattr(BackAttention, "_make", lambda self, words: asked.append(len(words)) or make(self, words))
-    found = speed_spacy.train({**job, "model": str(tmp_path / "timed"), "seconds": 0.1})
+    with open_corpus(args) as corpus:
+        config["paths"].update({split: str(path) for split, path in corpus.files.items()})
+        config.to_disk(tmp_path / "timed.cfg")
+        job = {"config": str(tmp_path / "timed.cfg"), "train": str(corpus.files["train"]), "seconds": 0.1}
+        found = speed_spacy.train({**job, "model": str(tmp_path / "timed")})
     assert found["words_per_second"] > 0 and 0 < sum(asked) <= 20
     assert spacy.load(tmp_path / "timed").pipe_names == ["back_attention", "bcrf_ner"]
 
 
 def test_variants_are_what_they_are_called(command):
     args = back_attention.parse_args(command[1:])
-    configs = {
-        name: back_attention.make_config(name, args) for name in [back_attention.WITHOUT, *back_attention.VARIANTS]
-    }
+    configs = {name: back_attention.make_config(name, args) for name in back_attention.VARIANTS}
     blocks = {name: str(config["components"]["bcrf_ner"]["model"]) for name, config in configs.items()}
-    made = {name: config["initialize"]["components"].get("back_attention", {}) for name, config in configs.items()}
+    made = {
+        name: config.get("initialize", {}).get("components", {}).get("back_attention", {})
+        for name, config in configs.items()
+    }
     translators = {name: block.get("translator", {}).get("@misc") for name, block in made.items()}
     carried = {name for name, block in blocks.items() if "BackAttentionFeatures" in block}
     assert carried == set(configs) - {back_attention.WITHOUT}

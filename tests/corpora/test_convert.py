@@ -1,9 +1,6 @@
 import gzip
 import json
 import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from spacy.training import Corpus
 from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.convert import convert_file, plan_conversions, split_file
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "convert.py"
 DATA = os.environ.get("SPACY_CRFNER_DATA")
 COLUMNS = "Ada\tB-PER\nsaw\tO\n\nNew\tB-LOC\nYork\tI-LOC\n\nand\tO\nBonn\tB-LOC\n"
 JSONL = [
@@ -390,100 +386,6 @@ def test_plan_errors(write, tmp_path):
     both = [write("a/train.conll"), write("b/train.txt.gz")]
     with pytest.raises(CorpusError, match=f"{both[0]} and {both[1]} would both be written to {tmp_path}/train.spacy"):
         plan_conversions(both, tmp_path)
-
-
-# The script
-
-
-@pytest.fixture
-def run_script(monkeypatch, capsys):
-    """Runs the script in this process; returns exit status, stdout and stderr."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, args)])
-        status = 0
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
-
-
-def test_script_converts_files_and_folders(write, run_script, tmp_path):
-    write("a/train.conll.gz"), write("a/dev.conll")
-    single = write("more.jsonl", json.dumps(JSONL[0]))
-    status, out, err = run_script(tmp_path / "a", single, "--to", tmp_path / "out", "--sentences-per-doc", "2")
-    assert (status, err) == (0, "")
-    assert out.splitlines() == [
-        f"{tmp_path}/out/train.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
-        f"{tmp_path}/out/dev.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
-        f"{tmp_path}/out/more.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
-    ]
-
-
-def test_script_options(write, run_script, tmp_path):
-    source = write("x.data", "# note\n1 北 B-LOC\n2 京 _\n\n1 a O\n")
-    options = "--format columns --lang zh --no-spaces --token-column 1 --tag-column -1 --missing-tag _ --limit 50%"
-    status, out, _ = run_script(source, "--to", tmp_path, *options.split(), "--comment-prefix", "# ")
-    assert status == 0
-    assert "sentences 1, docs 1, tokens 2, entities 1 (LOC 1), unannotated tokens 1" in out
-    assert load(tmp_path / "x.data.spacy", "zh")[0].text == "北京"
-
-
-def test_script_alignment_and_no_entities(jsonl, write, run_script, tmp_path):
-    assert run_script(jsonl, "--to", tmp_path, "--alignment", "expand")[0] == 0
-    plain = write("plain.conll", "a\tO\n")
-    status, out, err = run_script(plain, "--to", tmp_path)
-    assert (status, out) == (1, "") and err.startswith(f"{plain}: the file holds no entity")
-    assert run_script(plain, "--to", tmp_path, "--allow-no-entities")[0] == 0
-
-
-def test_script_splits_one_file(write, run_script, tmp_path):
-    source = write("all.conll", numbered(10))
-    status, out, err = run_script(source, "--to", tmp_path / "a", "--split", "80,10,10", "--seed", "3")
-    assert (status, err) == (0, "")
-    assert out.splitlines() == [
-        f"{tmp_path}/a/train.spacy: sentences 8, docs 8, tokens 16, entities 8 (PER 8)",
-        f"{tmp_path}/a/dev.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
-        f"{tmp_path}/a/test.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
-    ]
-    split_file(source, tmp_path / "b", (80, 10, 10), seed=3)
-    assert first_tokens(tmp_path / "a", "train") == first_tokens(tmp_path / "b", "train")
-
-
-@pytest.mark.parametrize(
-    "sources, shares, message",
-    [
-        (["a.conll", "b.conll"], "80,20", "Only one file can be split (--split), but 2 are named: name one."),
-        (["."], "80,20", "only a file can be split, but this is a folder"),
-        (["nowhere.conll"], "80,20", "there is no such file"),
-        (["a.conll"], "", "The shares '' are not two or three numbers"),
-    ],
-)
-def test_script_split_errors_are_one_sentence(write, run_script, tmp_path, sources, shares, message):
-    write("a.conll"), write("b.conll")
-    status, out, err = run_script(*(tmp_path / name for name in sources), "--to", tmp_path / "o", "--split", shares)
-    assert (status, out) == (1, "") and message in err and err.count("\n") == 1
-    assert not (tmp_path / "o").exists()
-
-
-def test_script_prints_errors_without_a_traceback(write, tmp_path):
-    source = write("train.conll", "a\tX\nb\tO\nc\n")
-    command = [sys.executable, str(SCRIPT), str(source), "--to", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stdout == ""
-    lines = done.stderr.strip().split("\n")
-    assert lines[0].startswith(f"{source}: 2 problems")
-    assert [line.split(": ")[0] for line in lines[1:]] == [f"{source}:1", f"{source}:3"]
-    assert not (tmp_path / "out").exists()
-
-
-def test_script_with_a_folder_that_is_not_there(run_script, tmp_path):
-    status, out, err = run_script(tmp_path / "nowhere", "--to", tmp_path / "out")
-    assert (status, out) == (1, "")
-    assert err == f"{tmp_path}/nowhere: there is no such file or folder: check the path.\n"
 
 
 # Real corpora

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_crfner.encoders.layout import MAX_BLOCKS, Block, parse_layout
+from spacy_crfner.encoders.layout import MAX_FEATURES, Feature, parse_layout
 
-WORD, CHAR = Block("word", None), Block("char", None)
+WORD, CHAR = Feature("word", None), Feature("char", None)
 
-# (how a layout is written, its blocks)
+# (how a layout is written, its features)
 atoms = st.builds(
-    lambda kind, width: (f"{kind}{width or ''}", [Block(kind, width)]),
+    lambda kind, width: (f"{kind}{width or ''}", [Feature(kind, width)]),
     st.sampled_from(["word", "char"]),
     st.none() | st.integers(1, 300),
 )
@@ -24,27 +24,27 @@ def combine(layouts):
     return groups | repeated | sums
 
 
-@given(st.recursive(atoms, combine, max_leaves=6).filter(lambda layout: len(layout[1]) <= MAX_BLOCKS))
-def test_blocks_in_written_order(layout):
-    text, blocks = layout
-    assert parse_layout(text) == blocks
+@given(st.recursive(atoms, combine, max_leaves=6).filter(lambda layout: len(layout[1]) <= MAX_FEATURES))
+def test_features_in_written_order(layout):
+    text, features = layout
+    assert parse_layout(text) == features
 
 
 @pytest.mark.parametrize(
-    "layout, blocks",
+    "layout, features",
     [
         ("word", [WORD]),
         ("char*2", [CHAR, CHAR]),
-        ("word100+char*2", [Block("word", 100), CHAR, CHAR]),
-        ("char20*2+word", [Block("char", 20), Block("char", 20), WORD]),
+        ("word100+char*2", [Feature("word", 100), CHAR, CHAR]),
+        ("char20*2+word", [Feature("char", 20), Feature("char", 20), WORD]),
         ("(word+char)*2", [WORD, CHAR, WORD, CHAR]),
         ("word+char*2+word", [WORD, CHAR, CHAR, WORD]),
-        ("((char4))", [Block("char", 4)]),
+        ("((char4))", [Feature("char", 4)]),
         (" word + ( char * 2 ) ", [WORD, CHAR, CHAR]),
     ],
 )
-def test_layouts(layout, blocks):
-    assert parse_layout(layout) == blocks
+def test_layouts(layout, features):
+    assert parse_layout(layout) == features
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_what_breaks_the_grammar_is_named_with_its_place(layout, message):
 
 
 def test_a_layout_has_a_largest_size():
-    assert len(parse_layout(f"char*{MAX_BLOCKS}")) == MAX_BLOCKS
-    with pytest.raises(ValueError, match=f"has {MAX_BLOCKS + 1} blocks: at most {MAX_BLOCKS}"):
-        parse_layout(f"char*{MAX_BLOCKS}+word")
+    assert len(parse_layout(f"char*{MAX_FEATURES}")) == MAX_FEATURES
+    with pytest.raises(ValueError, match=f"has {MAX_FEATURES + 1} features: at most {MAX_FEATURES}"):
+        parse_layout(f"char*{MAX_FEATURES}+word")
 
 
 def test_a_giant_count_is_refused_like_a_large_one():
-    with pytest.raises(ValueError, match=f"at most {MAX_BLOCKS}"):
+    with pytest.raises(ValueError, match=f"at most {MAX_FEATURES}"):
         parse_layout("word+char*99999999999999999999")

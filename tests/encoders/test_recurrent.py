@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spacy_crfner.encoders import recurrent
-from spacy_crfner.encoders.recurrent import STEP_COST, BiLSTM, PaddedGroups, first_places, locked_dropout
+from spacy_crfner.encoders.recurrent import STEP_COST, BiLSTM, PaddedGroups, group_starts, locked_dropout
 from spacy_crfner.packing import Packing
 
 ragged = st.lists(st.integers(1, 6), min_size=1, max_size=7)
@@ -96,14 +96,14 @@ def test_groups_never_cost_twice_what_one_after_the_other_do(lengths):
         ends = [*firsts[1:], len(lengths)]
         return sum(lengths[first] * (STEP_COST + end - first) for first, end in zip(firsts, ends, strict=True))
 
-    firsts = first_places(lengths).tolist()
+    firsts = group_starts(lengths).tolist()
     assert firsts[0] == 0 and all(0 < b - a <= 64 for a, b in itertools.pairwise([*firsts, len(lengths)]))
     assert cost(firsts) <= 2 * cost(list(range(0, len(lengths), 64)))
 
 
 def test_sequences_of_one_length_stay_together():
-    assert first_places([7] * 64).tolist() == [0]
-    assert first_places([60, 60, 1, 1]).tolist() == [0, 2]
+    assert group_starts([7] * 64).tolist() == [0]
+    assert group_starts([60, 60, 1, 1]).tolist() == [0, 2]
 
 
 def test_dropout_has_one_mask_a_sequence():

@@ -389,7 +389,7 @@ def test_the_character_table_is_as_large_as_asked():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"layout": "char3"}, "Character blocks need an even width, half for each direction: 'char3', char_width 50"),
+        ({"layout": "char3"}, "Character features need an even width, half for each direction: 'char3', char_width 50"),
         ({"layout": "word+char", "char_width": 7}, "even width, half for each direction: 'word.char', char_width 7"),
         ({"char_width": 0}, "char_width 0"),
         ({"char_width": -2}, "char_width -2"),

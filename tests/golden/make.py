@@ -190,8 +190,8 @@ def main() -> None:
     folder = GOLDEN / __version__
     if folder.exists() and not args.force:
         sys.exit(f"{folder} is there already: see tests/golden/README.md for when --force may replace it.")
-    if folder.exists() and f"## {__version__} (unreleased)" not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
-        sys.exit(f"{folder} belongs to a version that CHANGELOG.md does not call unreleased: it is never replaced.")
+    if folder.exists() and f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+        sys.exit(f"{folder} belongs to a version that CHANGELOG.md calls released: it is never replaced.")
     with replacing(folder) as (unfinished,):
         unfinished.mkdir()
         found = []

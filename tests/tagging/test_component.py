@@ -13,7 +13,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.pretrain import pretrain
-from spacy.util import fix_random_seed, load_config
+from spacy.util import fix_random_seed, load_config, load_model_from_config
 from thinc.api import Adam, Config
 
 from spacy_crfner.wrapping import shim_of
@@ -471,6 +471,7 @@ def test_pretrained_weights_reach_the_encoder(tmp_path, root):
     small = "components.bcrf_ner.model.tok2vec"
     sizes = {f"{small}.width": 64, f"{small}.tok2vec.hash_width": 48, f"{small}.tok2vec.char_rows": 1100}
     config = load_config(root / "configs" / "bcrf_ner.cfg", overrides={**paths, **sizes})
+    config = load_model_from_config(config, auto_fill=True).config
     extra = load_config(DEFAULT_CONFIG_PRETRAIN_PATH)
     config = Config(extra).merge(config)
     config["paths"]["raw_text"] = str(texts)

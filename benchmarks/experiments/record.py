@@ -1,24 +1,22 @@
-"""What every benchmark result holds beside its numbers, and how it is written.
+"""What every result holds beside its numbers, and how it is written.
 
-A result is one JSON file. It names the command, the versions and the machine that made it, and no path of that machine.
+A result is one JSON file. It names the commands, versions and machine that made it, and no path of that machine.
 """
 
 import argparse
-import json
 import os
 import platform
 import re
 import shlex
-import sys
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
-from spacy_crfner.corpora import CorpusError
+from experiments.errors import BenchmarkError
+from spacy_crfner.files import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 DATA_VARIABLE = "SPACY_CRFNER_DATA"
@@ -26,39 +24,22 @@ DATA_VARIABLE = "SPACY_CRFNER_DATA"
 
 PACKAGES = ("spacy", "thinc", "torch", "numpy", "spacy-crfner")
 
-COMMON_FIELDS = ("benchmark", "name", "command", "date", "versions", "machine")
-"""The fields that `write_result` puts into every result."""
+COMMON_FIELDS = ("benchmark", "name", "date", "versions", "machine")
+"""The fields that `write_result` puts into every result, beside `command` or `commands`."""
 
 
-class BenchmarkError(ValueError):
-    """A benchmark cannot run. The message says what is wrong and what to do."""
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Errors that say what is wrong and what to do go to stderr, without a traceback, and end the program with 1."""
-    try:
-        yield
-    except (BenchmarkError, CorpusError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-
-
-def check_positive(parser: argparse.ArgumentParser, args: argparse.Namespace, *options: str) -> None:
-    """End with the parser's usage where a number that is given for one of these options is not above 0."""
-    for option in options:
-        value = getattr(args, option)
-        if value is not None and value <= 0:
-            parser.error(f"--{option} must be more than 0, not {value}.")
+def commands_of(result: Mapping[str, Any]) -> List[str]:
+    """The commands that filled a result."""
+    return result["commands"] if "commands" in result else [result["command"]]
 
 
 def versions() -> Dict[str, str]:
-    """Versions of Python and of the packages whose code is measured, by import name."""
+    """Name the versions of Python and of the packages whose code is measured, by import name."""
     return {"python": platform.python_version(), **{name.replace("-", "_"): version(name) for name in PACKAGES}}
 
 
 def machine(gpu_id: int = -1) -> Dict[str, Any]:
-    """The hardware: CPU model, logical cores, torch threads, memory in GB (10^9 bytes), and the GPU if one is used.
+    """Describe the hardware: CPU model, logical cores, torch threads, memory in GB (10^9 bytes), and the GPU if any.
 
     gpu_id: the GPU that the benchmark uses; -1 if none.
     """
@@ -91,7 +72,7 @@ def _memory_gb() -> Optional[float]:
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """A command line of this project as it may be published and, in the project's root, pasted.
+    """Write a command line of this project as it may be published and, in the project's root, pasted.
 
     arguments: the script and its arguments, such as `sys.argv`.
     """
@@ -99,25 +80,8 @@ def shown_command(arguments: Sequence[str]) -> str:
     return " ".join(["python", shown_path(script), *(_quote(shown(argument)) for argument in others)])
 
 
-def covering(
-    command: Sequence[str], *, seeds: Iterable[int], only: Iterable[str], but: Sequence[str] = ()
-) -> List[str]:
-    """The command that measures all that a result holds, since several runs with other --seeds and --only may have.
-
-    seeds: all that something was measured with. only: what was. but: options that measure nothing.
-    """
-    kept: List[str] = []
-    left_out = False
-    for part in command:
-        if part.startswith("--"):
-            left_out = part.split("=")[0] in ("--only", "--seeds", *but)
-        if not left_out:
-            kept.append(part)
-    return [*kept, "--seeds", *map(str, sorted(set(seeds))), "--only", *only]
-
-
 def shown(value: Any) -> Any:
-    """An argument or a setting, with every path in it as it may be published, see `shown_path`."""
+    """Write every path in an argument or a setting as it may be published, see `shown_path`."""
     if isinstance(value, dict):
         return {key: shown(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -132,7 +96,7 @@ def shown(value: Any) -> Any:
 
 
 def shown_path(path: Union[str, Path]) -> str:
-    """A path without the folders of this machine.
+    """Write a path without the folders of this machine.
 
     Paths in the project are relative to its root; paths in and beside the folder of corpora start with
     `$SPACY_CRFNER_DATA`; of any other only the last part is left.
@@ -164,38 +128,34 @@ def _quote(argument: str) -> str:
 
 
 def write_result(
-    folder: Path, *, benchmark: str, name: str, arguments: Sequence[str], gpu_id: int = -1, **fields: Any
+    args: argparse.Namespace,
+    benchmark: str,
+    name: str,
+    options: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    **fields: Any,
 ) -> Path:
-    """Write `<folder>/<name>.json`, in place of one that is there already, and return its path.
+    """Write `<to>/<name>.json`, in place of one that is there already, and return its path.
 
-    benchmark: what was measured, such as "accuracy".
-    arguments: the command that measured it, such as `sys.argv`.
-    gpu_id: the GPU that it used; -1 if none.
-    fields: what the benchmark found.
+    args: `to`, the folder; `command`, the script and its arguments; `gpu_id`, where a GPU may be used.
+    benchmark: what was measured, such as "accuracy". options: those that the result repeats.
+    commands: others that the result comes from, as they are shown.
+    fields: what the benchmark found. Raises BenchmarkError where the file cannot be written.
     """
+    made_by = list(dict.fromkeys([*commands, shown_command(args.command)]))
     result = {
         "benchmark": benchmark,
         "name": name,
-        "command": shown_command(arguments),
+        **({"command": made_by[0]} if len(made_by) == 1 else {"commands": made_by}),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
-        "machine": machine(gpu_id),
+        "machine": machine(getattr(args, "gpu_id", -1)),
+        **{option: getattr(args, option) for option in options},
         **fields,
     }
-    target = folder / f"{name}.json"
-    write_json(target, result)
-    return target
-
-
-def write_json(target: Path, content: Any) -> None:
-    """Write a JSON file under another name and rename it when complete, so that there is never half a file."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target = args.to / f"{name}.json"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_json(target, result)
     except OSError as error:
         raise BenchmarkError(f"{target}: the file cannot be written ({error.strerror or error}).") from None
+    return target

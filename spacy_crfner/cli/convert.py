@@ -1,0 +1,76 @@
+"""`python -m spacy crfner convert`: parse, call, print."""
+
+from pathlib import Path
+from typing import Annotated, Any, Dict, List, Optional
+
+from typer import Argument, Option
+
+from ..corpora import CorpusError
+from ..corpora.columns import MISSING_TAGS
+from ..corpora.convert import convert_file, plan_conversions, split_file
+from ..corpora.jsonl import ALIGNMENTS
+from ..corpora.reading import FORMATS
+from . import crfner
+from .messages import clear_errors
+
+
+@crfner.command("convert")
+def convert_cli(
+    sources: Annotated[List[Path], Argument(metavar="SOURCE", help="File, or folder with train, dev, test files")],
+    to: Annotated[Path, Option(metavar="DIR", help="Folder for the .spacy files")],
+    split: Annotated[
+        Optional[str],
+        Option(metavar="P,P[,P]", help="Shuffle one file and write P per cent to train, dev and, with three, test"),
+    ] = None,
+    file_format: Annotated[
+        str, Option("--format", metavar="|".join(FORMATS), help="Of the files; auto goes by the file's name")
+    ] = "auto",
+    lang: Annotated[str, Option(help="spaCy language code")] = "en",
+    limit: Annotated[
+        Optional[str], Option(metavar="N|P%", help="Only the first N sentences, or P per cent, of every file")
+    ] = None,
+    seed: Annotated[int, Option(help="Seed of --split's order")] = 0,
+    allow_no_entities: Annotated[bool, Option("--allow-no-entities", help="Accept a file without any entity")] = False,
+    sentences_per_doc: Annotated[int, Option(metavar="N", help="Columns: join N sentences to one Doc")] = 1,
+    no_spaces: Annotated[bool, Option("--no-spaces", help="Columns: no spaces between tokens, as in Chinese")] = False,
+    token_column: Annotated[int, Option(metavar="N", help="Columns: counted from 0")] = 0,
+    tag_column: Annotated[int, Option(metavar="N", help="Columns: counted from 0; -1 is the last")] = -1,
+    missing_tag: Annotated[
+        Optional[List[str]],
+        Option(
+            metavar="TAG",
+            help=f"Columns: tag of tokens that were not annotated; repeatable (default: {' and '.join(MISSING_TAGS)})",
+        ),
+    ] = None,
+    comment_prefix: Annotated[
+        Optional[str],
+        Option(metavar="TEXT", help="Columns: leave out lines that start so (default: none)"),
+    ] = None,
+    alignment: Annotated[
+        str,
+        Option(metavar="|".join(ALIGNMENTS), help="JSON lines: what to do with spans that cut a token"),
+    ] = "strict",
+) -> None:
+    """Convert annotated files (CoNLL-style columns or JSON lines) to .spacy files."""
+    options: Dict[str, Any] = {
+        "file_format": file_format,
+        "language": lang,
+        "limit": limit,
+        "allow_no_entities": allow_no_entities,
+        "sentences_per_doc": sentences_per_doc,
+        "no_spaces": no_spaces,
+        "token_column": token_column,
+        "tag_column": tag_column,
+        "missing_tags": missing_tag or MISSING_TAGS,
+        "comment_prefix": comment_prefix,
+        "alignment": alignment,
+    }
+    with clear_errors():
+        if split is None:
+            for source, target in plan_conversions(sources, to):
+                print(f"{target}: {convert_file(source, target, **options)}")
+            return
+        if len(sources) > 1:
+            raise CorpusError(f"Only one file can be split (--split), but {len(sources)} are named: name one.")
+        for name, report in split_file(sources[0], to, split, seed=seed, **options).items():
+            print(f"{to / name}.spacy: {report}")

@@ -1,0 +1,52 @@
+"""The configs that the package ships: their names, what they are for, and how to train with them."""
+
+import re
+from pathlib import Path
+from typing import Dict, Union
+
+from .files import replacing
+
+FOLDER = Path(__file__).parent / "configs"
+
+
+def describe_configs() -> Dict[str, str]:
+    """Name each shipped config and what it is for, which is its first line."""
+    return {path.stem: _read(path).partition("\n")[0].lstrip("# ") for path in sorted(FOLDER.glob("*.cfg"))}
+
+
+def read_config(name: str) -> str:
+    """Read the text of a shipped config.
+
+    name: such as "bcrf_ner".
+    Raises ValueError, which names those that exist, for any other name.
+    """
+    known = describe_configs()
+    if name not in known:
+        raise ValueError(f"There is no config {name!r}: choose one of {', '.join(known)}.")
+    return _read(FOLDER / f"{name}.cfg")
+
+
+def write_config(name: str, target: Union[str, Path], *, overwrite: bool = False) -> None:
+    """Write a shipped config to a file.
+
+    Raises ValueError for an unknown name, FileExistsError where there is such a file and `overwrite` is False, OSError
+    where it cannot be written.
+    """
+    text, target = read_config(name), Path(target)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target}: there is such a file: choose another --output, or overwrite it with --force.")
+    with replacing(target) as (unfinished,):
+        unfinished.write_text(text, encoding="utf8")
+
+
+def training_command(name: str, path: Union[str, Path]) -> str:
+    """Find the command that trains with a shipped config in the comment at its top.
+
+    path: of the copy of the config, for which the command is.
+    """
+    lines = re.findall(r"^#   +(.+)$", read_config(name), re.MULTILINE)
+    return " ".join(line.removesuffix("\\").strip() for line in lines).replace(f"{name}.cfg", str(path))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf8")

@@ -1,0 +1,176 @@
+"""The shipped configs: short, filled in by `spacy train`, and what their comments say."""
+
+import subprocess
+import sys
+
+import pytest
+import spacy
+from samples import ROOT, TRAIN
+from spacy.language import Language
+from spacy.tokens import DocBin
+from spacy.training import Example
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config, load_model_from_config
+
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+ROUTED = ("weak_class", "weak_class_shared")
+# What a config names that must be there.
+PATHS = {"back_attention": {"paths.translator": "translator"}}
+TAGGER = {"weak_class": "tagger.model.tok2vec", "weak_class_shared": "components.tok2vec.model"}
+
+
+def raw(name, **overrides):
+    return load_config(ROOT / "configs" / f"{name}.cfg", overrides={**PATHS.get(name, {}), **overrides})
+
+
+def filled(name):
+    return load_model_from_config(raw(name), auto_fill=True, validate=True).config.interpolate()
+
+
+def small(name):
+    """What makes a pipeline with a router small."""
+    encoder = TAGGER[name]
+    width = "listener.width" if name == "weak_class_shared" else f"{encoder}.width"
+    return {width: 32, f"{encoder}.tok2vec.layout": "char16", "components.weak_class_router.model.hidden_width": 16}
+
+
+def test_the_package_has_equal_copies():
+    copies = {path.name: path.read_bytes() for path in (ROOT / "spacy_crfner" / "configs").iterdir()}
+    assert copies == {path.name: path.read_bytes() for path in CONFIGS}, "run scripts/copy_configs.py"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+def test_fills_and_resolves(name):
+    config = raw(name)
+    nlp = load_model_from_config(config, auto_fill=True, validate=True)
+    weights = nlp.config["training"]["score_weights"]
+    assert sum(value for value in weights.values() if value) == pytest.approx(1.0)
+    # A score that no component returns would count as 0 without a word.
+    returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
+    assert {key for key, value in weights.items() if value} <= returned
+
+
+@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+def test_trains_as_the_recipe_does(name):
+    """The settings that were chosen on dev, wherever spaCy's defaults differ."""
+    config = filled(name)
+    assert config["nlp"]["batch_size"] == 256 and config["training"]["dropout"] == 0.4
+    training = config["training"]
+    assert (training["patience"], training["max_steps"], training["eval_frequency"]) == (1600, 20000, 200)
+    assert training["batcher"] == {
+        "@batchers": "spacy.batch_by_words.v1",
+        "size": 500,
+        "tolerance": 0.2,
+        "discard_oversize": False,
+        "get_length": None,
+    }
+    rate = {"@schedules": "warmup_linear.v1", "warmup_steps": 100, "total_steps": 20000, "initial_rate": 0.001}
+    assert training["optimizer"] == {
+        "@optimizers": "Adam.v1",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "L2_is_weight_decay": True,
+        "L2": 0.5,
+        "grad_clip": 1.0,
+        "use_averages": True,
+        "eps": 1e-8,
+        "learn_rate": rate if name in ROUTED else 0.001,
+    }
+    assert config["initialize"]["vectors"] is None and config["corpora"]["dev"]["@readers"] == "spacy.Corpus.v1"
+    annotating = ["back_attention"] if "back_attention" in config["components"] else []
+    assert training["annotating_components"] == annotating
+
+
+def defaults(factory):
+    nlp = spacy.blank("en")
+    nlp.add_pipe(factory)
+    return nlp.config["components"][factory]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+def test_components_differ_from_the_defaults_only_where_they_must(name):
+    """The recipe says what add_pipe would do anyway: nobody has to keep two sets of numbers in mind."""
+    features = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "width": 400}
+    features.update(component="back_attention", dropout=0.0)
+    tagger = defaults("bcrf_ner")
+    for component, block in filled(name)["components"].items():
+        default = defaults(block["factory"]) if block["factory"] != "tok2vec" else None
+        if component == "tok2vec":
+            assert block["model"] == tagger["model"]["tok2vec"]
+            continue
+        if component == "bcrf_ner" and name != "bcrf_ner":
+            encoder = block["model"].pop("tok2vec")
+            assert encoder["first"] == default["model"].pop("tok2vec") and encoder["second"] == features
+        differing = {key for key, value in block.items() if value != default[key]}
+        shared = {"model", "r_drop"} if name == "weak_class_shared" else set()
+        assert differing == {
+            "strong": {"sentences", "spans_key", *shared},
+            "weak": {"sentences", "spans_key", *shared},
+            "weak_class_router": shared - {"r_drop"},
+            "ner_vote": {"router", "gated"},
+        }.get(component, set())
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_both_taggers_are_made_alike(name):
+    components = filled(name)["components"]
+    for key in ("model", "loss", "decoder", "r_drop", "threshold"):
+        assert components["strong"][key] == components["weak"][key]
+    # One change in the config changes both.
+    changed = raw(name, **{"tagger.loss.P": 0.3, **small(name)})
+    components = load_model_from_config(changed, auto_fill=True).config.interpolate()["components"]
+    assert components["strong"]["loss"]["P"] == components["weak"]["loss"]["P"] == 0.3
+    assert components["strong"]["model"] == components["weak"]["model"] != filled(name)["components"]["weak"]["model"]
+
+
+def test_back_attention_with_and_without_a_translator_differ_in_that_alone():
+    files = [
+        (ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8") for name in ("back_attention", "untranslated")
+    ]
+    lines = [[line for line in text.splitlines() if line and not line.startswith("#")] for text in files]
+    translator = [text.index("[initialize.components.back_attention.translator]") for text in lines]
+    heads = [text[:index] for text, index in zip(lines, translator, strict=True)]
+    heads[0].remove("translator = null")
+    assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_a_trained_pipeline_that_refers_to_sections_is_like_any_other(name, tmp_path):
+    """Saved, loaded, taken apart, sourced, and filled in by `spacy init fill-config`."""
+    blank = spacy.blank("en")
+    docs = [Example.from_dict(blank.make_doc(text), {"entities": ents}).reference for text, ents in TRAIN]
+    DocBin(docs=docs).to_disk(tmp_path / "train.spacy")
+    paths = {f"paths.{split}": str(tmp_path / "train.spacy") for split in ("train", "dev")}
+    raw(name, **paths, **small(name), **{"routing.weak_labels": ["ORG"]}).to_disk(tmp_path / "short.cfg")
+    command = [sys.executable, "-m", "spacy", "init", "fill-config", "short.cfg", "full.cfg"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    full = load_config(tmp_path / "full.cfg")
+    assert load_model_from_config(full, auto_fill=False, validate=True).pipe_names == full["nlp"]["pipeline"]
+    nlp = init_nlp(load_config(tmp_path / "short.cfg"))
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    for _ in range(30):
+        nlp.update(examples, drop=0.1)
+    nlp.to_disk(tmp_path / "model")
+    text = TRAIN[0][0]
+    expected = scores(nlp, text)
+    assert expected
+    loaded = spacy.load(tmp_path / "model")
+    assert scores(loaded, text) == expected and "${" in loaded.config.to_str()
+
+    # Without the tagger that was named first, and in a pipeline without any of these sections.
+    loaded.remove_pipe("strong")
+    loaded.to_disk(tmp_path / "fewer")
+    assert spacy.load(tmp_path / "fewer").pipe_names == [pipe for pipe in nlp.pipe_names if pipe != "strong"]
+    if name == "weak_class_shared":
+        nlp.replace_listeners("tok2vec", "strong", ["model.tok2vec"])
+        assert scores(nlp, text) == expected
+    sourced = Language(nlp.vocab)
+    sourced.add_pipe("strong", source=nlp)
+    sourced.to_disk(tmp_path / "sourced")
+    again = spacy.load(tmp_path / "sourced")
+    assert scores(again, text) == expected and "${tagger" not in again.config.to_str()
+
+
+def scores(nlp, text):
+    doc = nlp(text)
+    return [(str(span), span.label_, float(span._.confidence)) for span in doc.spans["strong"]]
