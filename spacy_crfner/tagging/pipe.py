@@ -28,6 +28,8 @@ class CRFPipe(TrainableComponent):
     of output overrides `split_scores` and `join_gradients`. A subclass sets `tasks`, one for each head, in their order.
 
     sentences: which sentences are learned from and read; None takes all.
+    state: what training finds out, see `ConfiguredComponent.keep_settings`; that of tasks with settings of their own
+        stands in `cfg["tasks"]`.
     """
 
     tasks: Sequence[CRFTask] = ()
@@ -39,11 +41,12 @@ class CRFPipe(TrainableComponent):
         name: str,
         settings: Mapping[str, Any],
         sentences: Optional[SentenceSelection] = None,
+        state: Optional[Dict[str, Any]] = None,
     ):
         if HEADS not in model.attrs:
             raise ValueError(f"The model of {name!r} is not one of a tagger: choose spacy_crfner.CRFTagger.v1.")
         check_selection(sentences, name)
-        super().__init__(vocab, model, name, settings, {})
+        super().__init__(vocab, model, name, settings, state or {})
         self.sentences = sentences
         self._skipped = 0
         self._unlisted: set = set()

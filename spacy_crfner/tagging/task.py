@@ -27,6 +27,11 @@ from .sentence_selection import Chosen
 from .sequences import TokenSequences
 
 
+def new_task_state() -> Dict[str, Any]:
+    """Make what training finds out about a task: its labels, and those that a selection of sentences has chosen."""
+    return {"labels": [], "selected_labels": None}
+
+
 class TaskOwner(Protocol):
     """The component that a task belongs to. cfg: holds settings and labels of its tasks."""
 
@@ -62,9 +67,8 @@ class CRFTask:
         self.key = key
         self.loss = loss
         self.decoder = decoder
-        self.cfg.setdefault("labels", [])
-        # Labels that a selection of sentences has chosen.
-        self.cfg.setdefault("selected_labels", None)
+        for name, value in new_task_state().items():
+            self.cfg.setdefault(name, value)
         self._tag_set = TagSet((), self.cfg["scheme"])
 
     @property
