@@ -6,13 +6,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: as many threads as there are workers are enough.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gzip
 from pathlib import Path
 from typing import Callable, List
 
 import pytest
 import spacy
 from hypothesis import settings
-from samples import ROOT, SMALL_MODEL, TRAIN, trained
+from samples import COLUMNS, ROOT, SMALL_MODEL, TRAIN, trained
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed
@@ -60,6 +61,20 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("SPACY_CRFNER_DATA does not name a folder of corpora")
     return Path(folder)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Name, and perhaps content -> a file with that, compressed where the name says so; by default three sentences."""
+
+    def write_file(name: str, content: str = COLUMNS) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode("utf8")
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write_file
 
 
 @pytest.fixture(scope="session")

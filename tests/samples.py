@@ -57,6 +57,9 @@ TRAIN: List[Tuple[str, List[Tuple[int, int, str]]]] = [
 ]
 
 
+COLUMNS = "Ada\tB-PER\nsaw\tO\n\nNew\tB-LOC\nYork\tI-LOC\n\nand\tO\nBonn\tB-LOC\n"
+"""Three sentences of a column file."""
+
 SMALL_MODEL = {
     "model": {
         "tok2vec": {

@@ -3,13 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..user_data_keys import RARE_LABELS, REPEATED
 from .configured import ConfiguredComponent, SavedPart
@@ -78,6 +78,36 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+        **config: Any,
+    ) -> Dict[str, float]:
+        """Pull the model towards what it predicted when `nlp.resume_training()` was called: it must not forget.
+
+        Raises ValueError where the model listens to a shared tok2vec, which rehearsal cannot train.
+        """
+        docs = [example.predicted for example in examples]
+        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
+            return self.add_loss(losses)
+        self.refuse_listeners("nlp.rehearse()")
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        loss, gradient = self.compute_divergence(docs, scores, self._rehearsal_model.predict(docs))
+        backprop(gradient)
+        return self.add_loss(losses, loss, sgd)
+
+    def compute_divergence(self, docs: Sequence[Doc], scores: Any, taught: Any) -> Tuple[float, Any]:
+        """Compute the Kullback-Leibler divergence of predictions from those of another model, and its gradient.
+
+        scores, taught: what this model and the other one give for the Docs. The gradient has the form of the scores.
+        """
+        raise NotImplementedError
 
     def look_at(self, get_examples: Callable[[], Iterable[Example]], *, count: bool) -> Sample:
         """Look at the training examples as far as initialization needs them.

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Model
 
 from ..components.settings import Settings, check_function, check_label_list, is_number
 from ..components.trainable import DIVERGED, Sample, TrainableComponent
@@ -236,35 +236,18 @@ class WeakClassRouter(TrainableComponent):
         total = float((losses * weights).sum() + (penalty * ops.to_numpy(scores.penalties)).sum())
         return total, RouterScores(self._array(derivatives * weights), self._array(penalty))
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-        **config: Any,
-    ) -> Dict[str, float]:
-        """Pull the model towards the probabilities that it gave when `nlp.resume_training()` was called.
-
-        Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot pass a
-        gradient.
-        """
-        docs = [example.predicted for example in examples]
-        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
-            return self.add_loss(losses)
-        self.refuse_listeners("nlp.rehearse()")
-        set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update(docs)
+    def compute_divergence(
+        self, docs: Sequence[Doc], scores: RouterScores, taught: RouterScores
+    ) -> Tuple[float, RouterScores]:
+        """Compute the divergence between the probabilities of sentences. See TrainableComponent."""
         ops = self.model.ops
-        taught = ops.to_numpy(self._rehearsal_model.predict(docs).logits).astype(np.float64)
-        target = np.exp(log_sigmoid(taught))
-        logits = ops.to_numpy(scores.logits).astype(np.float64)
-        divergence = target * (log_sigmoid(taught) - log_sigmoid(logits))
-        divergence += (1.0 - target) * (log_sigmoid(-taught) - log_sigmoid(-logits))
+        goal, logits = (ops.to_numpy(one.logits).astype(np.float64) for one in (taught, scores))
+        target = np.exp(log_sigmoid(goal))
+        divergence = target * (log_sigmoid(goal) - log_sigmoid(logits))
+        divergence += (1.0 - target) * (log_sigmoid(-goal) - log_sigmoid(-logits))
         derivatives = (np.exp(log_sigmoid(logits)) - target) / len(logits)
-        backprop(RouterScores(self._array(derivatives), self._array(np.zeros(len(logits)))))
-        return self.add_loss(losses, float(divergence.mean()), sgd)
+        gradient = RouterScores(self._array(derivatives), self._array(np.zeros(len(logits))))
+        return float(divergence.mean()), gradient
 
     # Prediction
 

@@ -191,32 +191,11 @@ class CRFPipe(TrainableComponent):
             return None
         return self.sentences.for_training(examples, self.labels, self.tasks[0].cfg["per_sentence"])
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-        **config: Any,
-    ) -> Dict[str, float]:
-        """Pull the model towards what it predicted when `nlp.resume_training()` was called: it must not forget.
-
-        The loss is the Kullback-Leibler divergence between the two CRFs, over all tag sequences.
-        Raises ValueError where the model listens to a shared tok2vec, to which spaCy's rehearsal cannot
-        pass a gradient.
-        """
-        docs = [example.predicted for example in examples]
-        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
-            return self.add_loss(losses)
-        self.refuse_listeners("nlp.rehearse()")
-        set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update(docs)
-        taught = self.split_scores(self._rehearsal_model.predict(docs))
-        triples = zip(self.tasks, self.split_scores(scores), taught, strict=True)
+    def compute_divergence(self, docs: Sequence[Doc], scores: Any, taught: Any) -> Tuple[float, Any]:
+        """Compute the divergence between the CRFs, over all tag sequences. See TrainableComponent."""
+        triples = zip(self.tasks, self.split_scores(scores), self.split_scores(taught), strict=True)
         results = [task.compute_divergence(docs, own, goal) for task, own, goal in triples]
-        backprop(self.join_gradients([result.gradient for result in results]))
-        return self.add_loss(losses, sum(result.loss for result in results), sgd)
+        return sum(result.loss for result in results), self.join_gradients([result.gradient for result in results])
 
     def _count_skipped(self, skipped: int) -> None:
         if skipped and not self._skipped:

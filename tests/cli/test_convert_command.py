@@ -1,6 +1,5 @@
 """`python -m spacy crfner convert`; what it calls is tested in tests/corpora/test_convert.py."""
 
-import gzip
 import json
 
 import pytest
@@ -11,23 +10,10 @@ from typer.testing import CliRunner
 from spacy_crfner.cli import crfner
 from spacy_crfner.corpora.convert import split_file
 
-COLUMNS = "Ada\tB-PER\nsaw\tO\n\nNew\tB-LOC\nYork\tI-LOC\n\nand\tO\nBonn\tB-LOC\n"
 JSONL = [
     {"text": "Ada saw", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
     {"text": "and Bonners", "spans": [{"start": 4, "end": 8, "label": "LOC"}]},
 ]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(name, content=COLUMNS):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = content.encode("utf8")
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write_file
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-import gzip
 import json
 import os
 from pathlib import Path
 
 import pytest
 import spacy
+from samples import COLUMNS
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 
@@ -12,25 +12,12 @@ from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.convert import convert_file, plan_conversions, split_file
 
 DATA = os.environ.get("SPACY_CRFNER_DATA")
-COLUMNS = "Ada\tB-PER\nsaw\tO\n\nNew\tB-LOC\nYork\tI-LOC\n\nand\tO\nBonn\tB-LOC\n"
 JSONL = [
     {"text": "Ada saw", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
     {"text": "New York", "spans": [{"start": 0, "end": 8, "label": "LOC"}]},
     {"text": "never", "spans": [], "answer": "reject"},
     {"text": "and Bonners", "spans": [{"start": 4, "end": 8, "label": "LOC"}]},
 ]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(name, content=COLUMNS):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = content.encode("utf8")
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write_file
 
 
 @pytest.fixture
