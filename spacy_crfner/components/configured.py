@@ -15,6 +15,14 @@ DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, sr
 """What reading damaged files raises."""
 
 
+class UnreadableComponent(ValueError):
+    """A saved component cannot be read. reason: why, for a component that holds it."""
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
+
 class EarlierVersion(Exception):
     """Raised in loading where a component was saved by a version of the package whose parts cannot be used any more."""
 
@@ -56,6 +64,7 @@ class ConfiguredComponent:
         self._configured = _as_saved(settings)
         self._checked: Dict[str, Any] = {}
         self.cfg = {**(state or {}), **settings, "configured": self._configured}
+        self._known = frozenset(self.cfg)
         self.check()
 
     def configure(self, key: str, value: Any) -> None:
@@ -68,6 +77,10 @@ class ConfiguredComponent:
 
         Raises ValueError where one has not.
         """
+        strange = self.cfg.keys() - self._known
+        if strange:
+            known = ", ".join(self.declared)
+            raise ValueError(f"{self.name!r} has no setting {', '.join(sorted(strange))}: choose from {known}.")
         settings = {key: self.cfg[key] for key in self._configured}
         if settings != self._checked:
             check_settings(self.name, self.declared, settings)
@@ -151,17 +164,21 @@ class ConfiguredComponent:
             yield
             if not isinstance(self.cfg.get("configured"), dict):
                 raise ValueError("its cfg is missing, or holds no settings")
+            if self.cfg.keys() - self._known:
+                raise EarlierVersion
             self.after_loading()
         except EarlierVersion:
-            raise ValueError(
-                f"The saved component {self.name!r} {where} was saved by an earlier version: train it again."
+            reason = "was saved by an earlier version"
+            raise UnreadableComponent(
+                f"The saved component {self.name!r} {where} {reason}: train it again.", f"its {self.name!r} {reason}"
             ) from None
         except DAMAGE as error:
             self.cfg.setdefault("configured", self._configured)
-            reason = " ".join(str(error).split())
-            raise ValueError(
+            reason = error.reason if isinstance(error, UnreadableComponent) else " ".join(str(error).split())
+            raise UnreadableComponent(
                 f"The saved component {self.name!r} {where} cannot be read ({reason}): the files are damaged or "
-                "incomplete, or the config describes another model. Copy or train it again."
+                "incomplete, or the config describes another model. Copy or train it again.",
+                f"its {self.name!r} cannot be read: {reason}",
             ) from None
 
 

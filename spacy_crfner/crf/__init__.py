@@ -1,6 +1,7 @@
 """Linear-chain CRF mathematics on torch tensors: no spaCy, no Thinc."""
 
 from ..packing import Packing
+from .distillation import distillation
 from .forward_backward import Posteriors, forward_backward
 from .gradients import MISSING, LossGradient
 from .incorrect_spans import incorrect_spans
@@ -8,7 +9,6 @@ from .losses import (
     CRFLoss,
     bernoulli,
     bernoulli_costs,
-    distillation,
     focal,
     nll,
     softmax,

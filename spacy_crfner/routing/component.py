@@ -15,6 +15,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..components.settings import Settings, check_function, check_label_list, is_number
 from ..components.trainable import DIVERGED, Sample, TrainableComponent
+from ..components.weights import doc_weights
 from ..corpora.sampling import rare_labels
 from ..sentences import batch_lengths
 from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
@@ -214,7 +215,8 @@ class WeakClassRouter(TrainableComponent):
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """Compute the mean loss a sentence, and its gradient by the scores.
 
-        Sentences without annotation count as 0. Raises ValueError where the scores are not finite numbers.
+        Sentences without annotation cost nothing. A sentence counts as much as its weight says, see
+        `spacy_crfner.user_data_keys`. Raises ValueError where the scores are not finite numbers.
         """
         examples = list(examples)
         lengths = [batch_lengths([example.predicted], self.per_sentence) for example in examples]
@@ -222,15 +224,17 @@ class WeakClassRouter(TrainableComponent):
         truth = np.concatenate([*states, np.zeros(0, dtype=np.int64)])
         ops = self.model.ops
         known = truth != UNANNOTATED
-        n = max(len(truth), 1)
+        of_docs = doc_weights([example.predicted for example in examples])
+        weights = np.ones(len(truth)) if of_docs is None else np.repeat(of_docs, [len(sizes) for sizes in lengths])
+        weights /= weights.sum() or 1.0
         losses, derivatives = np.zeros(len(truth)), np.zeros(len(truth))
         logits = ops.to_numpy(scores.logits).astype(np.float64)
         if not np.isfinite(logits).all():
             raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}")
         losses[known], derivatives[known] = self.loss(logits[known], truth[known] == WITH, self.cfg["share"])
-        penalty = self.cfg["penalty"] * known
-        total = float(losses.sum() + (penalty * ops.to_numpy(scores.penalties)).sum()) / n
-        return total, RouterScores(self._array(derivatives / n), self._array(penalty / n))
+        penalty = self.cfg["penalty"] * known * weights
+        total = float((losses * weights).sum() + (penalty * ops.to_numpy(scores.penalties)).sum())
+        return total, RouterScores(self._array(derivatives * weights), self._array(penalty))
 
     def rehearse(
         self,

@@ -15,7 +15,7 @@ from .head import CRFScores
 from .pipe import CRFPipe
 from .sentence_selection import SentenceSelection
 from .settings import BCRF_NER_SETTINGS
-from .task import CRFTask
+from .task import CRFTask, new_task_state
 
 
 class CRFEntityRecognizer(CRFPipe):
@@ -38,7 +38,7 @@ class CRFEntityRecognizer(CRFPipe):
         scorer: Optional[Callable] = None,
         **settings: Any,
     ):
-        super().__init__(vocab, model, name, settings, sentences)
+        super().__init__(vocab, model, name, settings, sentences, new_task_state())
         self.task = CRFTask(self, loss=loss, decoder=decoder)
         self.tasks = [self.task]
         self.scorer = scorer

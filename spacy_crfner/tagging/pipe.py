@@ -16,6 +16,7 @@ from .annotation import DocPrediction, register_extensions
 from .excerpts import cut_out, put_together
 from .head import CRFScores, clear_head, is_initialized
 from .model import HEADS, heads_of
+from .score_weights import check_score_weights
 from .sentence_selection import Chosen, SentenceSelection, check_selection
 from .task import CRFTask, TaskLoss
 
@@ -27,6 +28,8 @@ class CRFPipe(TrainableComponent):
     of output overrides `split_scores` and `join_gradients`. A subclass sets `tasks`, one for each head, in their order.
 
     sentences: which sentences are learned from and read; None takes all.
+    state: what training finds out, see `ConfiguredComponent.keep_settings`; that of tasks with settings of their own
+        stands in `cfg["tasks"]`.
     """
 
     tasks: Sequence[CRFTask] = ()
@@ -38,11 +41,12 @@ class CRFPipe(TrainableComponent):
         name: str,
         settings: Mapping[str, Any],
         sentences: Optional[SentenceSelection] = None,
+        state: Optional[Dict[str, Any]] = None,
     ):
         if HEADS not in model.attrs:
             raise ValueError(f"The model of {name!r} is not one of a tagger: choose spacy_crfner.CRFTagger.v1.")
         check_selection(sentences, name)
-        super().__init__(vocab, model, name, settings, {})
+        super().__init__(vocab, model, name, settings, state or {})
         self.sentences = sentences
         self._skipped = 0
         self._unlisted: set = set()
@@ -114,7 +118,7 @@ class CRFPipe(TrainableComponent):
                     "add_label()."
                 )
         if nlp is not None:
-            self._check_score_weights(nlp)
+            check_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
         if self.cfg.get("r_drop") and self.listens:
             warnings.warn(
                 f"{self.name!r} listens to a shared tok2vec, for which R-Drop is left out: set r_drop = 0.0 in its "
@@ -124,23 +128,6 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
-
-    def _check_score_weights(self, nlp: Language) -> None:
-        """Warn where the weights of the scores leave out those of the component.
-
-        A score that no component returns counts as 0, and spaCy would choose between models at random.
-        """
-        keys = [task.cfg["spans_key"] for task in self.tasks]
-        if None in keys or any(_writes_ents(nlp, name) for name in nlp.pipe_names):
-            return
-        weights = nlp.config["training"].get("score_weights", {})
-        if weights.get("ents_f") and not any(weights.get(f"spans_{key}_f") for key in keys):
-            warnings.warn(
-                f"{self.name!r} writes doc.spans[{keys[0]!r}], but [training.score_weights] has no weight for "
-                f"spans_{keys[0]}_f: set it to 1.0 and ents_f to null, or the best model is not found.",
-                UserWarning,
-                stacklevel=3,
-            )
 
     def _resize(self) -> None:
         for model in (self.model, self._rehearsal_model):
@@ -336,8 +323,3 @@ class CRFPipe(TrainableComponent):
     def _require_weights(self) -> None:
         if not all(is_initialized(head) for head in heads_of(self.model)):
             raise ValueError(Errors.E109.format(name=self.name))
-
-
-def _writes_ents(nlp: Language, name: str) -> bool:
-    settings = getattr(nlp.get_pipe(name), "cfg", {})
-    return "doc.ents" in nlp.get_pipe_meta(name).assigns and settings.get("spans_key") is None

@@ -14,6 +14,7 @@ from spacy.vocab import Vocab
 
 from ..components.settings import check_function
 from ..components.trainable import DIVERGED
+from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
 from .annotation import DocPrediction, own_entities, write_prediction
@@ -24,7 +25,11 @@ from .potentials import allowed_tags, build_potentials, no_gradient, score_gradi
 from .prediction import empty_predictions, read_predictions
 from .sentence_selection import Chosen
 from .sequences import TokenSequences
-from .weights import sentence_weights
+
+
+def new_task_state() -> Dict[str, Any]:
+    """Make what training finds out about a task: its labels, and those that a selection of sentences has chosen."""
+    return {"labels": [], "selected_labels": None}
 
 
 class TaskOwner(Protocol):
@@ -62,9 +67,8 @@ class CRFTask:
         self.key = key
         self.loss = loss
         self.decoder = decoder
-        self.cfg.setdefault("labels", [])
-        # Labels that a selection of sentences has chosen.
-        self.cfg.setdefault("selected_labels", None)
+        for name, value in new_task_state().items():
+            self.cfg.setdefault(name, value)
         self._tag_set = TagSet((), self.cfg["scheme"])
 
     @property
@@ -179,8 +183,10 @@ class CRFTask:
         gold, cut = self._gold_tags(examples, sequences)
         gold[cut[sequences.owners]] = -1
         packed_gold = packing.pack(torch.from_numpy(gold).to(packing.device))
-        of_sentence = sentence_weights(docs, sequences)
-        weights = None if of_sentence is None else torch.from_numpy(of_sentence).to(packing.device)[packing.order]
+        of_docs = doc_weights(docs)
+        weights = None
+        if of_docs is not None:
+            weights = torch.from_numpy(of_docs[sequences.docs]).to(packing.device)[packing.order]
         result = self.loss(potentials, packed_gold, weights)
         if self.cfg["incorrect_spans_key"] is not None:
             result = result + self._incorrect_spans_loss(examples, potentials, packed_gold, sequences, weights)

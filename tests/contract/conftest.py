@@ -1,6 +1,6 @@
 """The setups, and trained pipelines made once for each."""
 
-from typing import Dict
+from typing import Callable, Dict
 
 import pytest
 from samples import trained
@@ -17,11 +17,20 @@ def setup(request) -> Setup:
 
 
 @pytest.fixture
-def nlp(setup: Setup) -> Language:
+def load(setup: Setup) -> Callable[[], Language]:
+    """Make a copy of the trained pipeline of a setup."""
+
+    def make() -> Language:
+        if setup.name not in _TRAINED:
+            fix_random_seed(0)
+            nlp = setup.blank()
+            _TRAINED[setup.name] = trained(nlp, setup.examples(nlp), setup.updates).to_bytes()
+        return setup.blank().from_bytes(_TRAINED[setup.name])
+
+    return make
+
+
+@pytest.fixture
+def nlp(load: Callable[[], Language]) -> Language:
     """A freshly loaded copy of the trained pipeline of a setup."""
-    if setup.name not in _TRAINED:
-        fix_random_seed(0)
-        nlp = setup.blank()
-        _TRAINED[setup.name] = trained(nlp, setup.examples(nlp), setup.updates).to_bytes()
-    nlp = setup.blank()
-    return nlp.from_bytes(_TRAINED[setup.name])
+    return load()

@@ -1,12 +1,12 @@
-"""What every component of the package must do in every pipeline: the same tests over all setups."""
+"""What every component of the package must do in every pipeline: the same tests over all setups.
 
-import copy
+That a prediction depends on nothing but the words of a Doc is in test_invariance.py.
+"""
+
 import json
 import os
-import pickle
 import subprocess
 import sys
-import threading
 import warnings
 
 import numpy as np
@@ -177,11 +177,6 @@ def test_add_label_keeps_what_is_known(setup, nlp):
 # Saving
 
 
-def test_to_bytes(setup, nlp):
-    again = setup.blank().from_bytes(nlp.to_bytes())
-    assert annotated(setup, again) == annotated(setup, nlp)
-
-
 def test_to_disk(setup, nlp, tmp_path):
     nlp.to_disk(tmp_path / "model")
     again = spacy.load(tmp_path / "model")
@@ -201,11 +196,6 @@ def test_saved_before_initialization(setup, tmp_path):
     setup.blank().to_disk(tmp_path / "model")
     nlp = spacy.load(tmp_path / "model")
     trained(nlp, setup.examples(nlp), updates=1)
-
-
-def test_pickle(setup, nlp):
-    for copied in (pickle.loads(pickle.dumps(nlp)), copy.deepcopy(nlp)):
-        assert annotated(setup, copied) == annotated(setup, nlp)
 
 
 def test_config_round_trip(setup, nlp):
@@ -240,12 +230,6 @@ def test_sourced_into_another_pipeline(setup, nlp, tmp_path):
 # Prediction
 
 
-def test_batches_and_single_docs_agree(setup, nlp):
-    one_by_one = [setup.annotations(nlp(text)) for text in TEXTS]
-    for size in (1, 3, 64):
-        assert annotated(setup, nlp, batch_size=size) == one_by_one
-
-
 FORK = """
 import json, sys, spacy, torch
 torch.set_num_threads(4)
@@ -263,10 +247,6 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(setup, nlp):
-    assert annotated(setup, nlp, n_process=2, batch_size=4) == annotated(setup, nlp)
-
-
 def test_a_fresh_process_with_processes_of_its_own(setup, nlp, tmp_path):
     """It finds what this one does; and its forked children must not wait for threads of torch that only it has."""
     nlp.to_disk(tmp_path / "model")
@@ -280,32 +260,6 @@ def test_a_fresh_process_with_processes_of_its_own(setup, nlp, tmp_path):
     expected = [[[e.text, e.label_] for group in (doc.ents, *doc.spans.values()) for e in group] for doc in docs]
     assert any(expected)
     assert json.loads(result.stdout) == expected
-
-
-def test_four_threads_at_once(setup, nlp):
-    expected = annotated(setup, nlp)
-    found, errors = [None] * 4, []
-
-    def work(number):
-        try:
-            for _ in range(5):
-                docs = [nlp.make_doc(text) for text in TEXTS]
-                for _, pipe in nlp.pipeline:
-                    docs = list(pipe.pipe(docs, batch_size=7))
-                found[number] = [setup.annotations(doc) for doc in docs]
-        except Exception as error:
-            errors.append(error)
-
-    if setup.listens:
-        setup.own_encoders(nlp)
-        nlp.remove_pipe("tok2vec")
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert all(result == expected for result in found)
 
 
 def test_empty_and_white_space_docs(setup, nlp):
@@ -342,13 +296,6 @@ def test_old_entities_do_not_stay(setup, nlp):
     doc = nlp("It rained for three days .")
     assert doc.ents == ()
     assert doc.has_annotation("ENT_IOB") or not setup.writes_ents
-
-
-def test_annotation_survives_docbin(setup, nlp):
-    docs = list(nlp.pipe(TEXTS))
-    stored = DocBin(docs=docs).to_bytes()
-    again = list(DocBin().from_bytes(stored).get_docs(nlp.vocab))
-    assert [setup.annotations(doc) for doc in again] == [setup.annotations(doc) for doc in docs]
 
 
 # Manners

@@ -14,7 +14,7 @@ from thinc.api import Adam
 
 from spacy_crfner.routing.annotation import weak_sentences
 from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
-from spacy_crfner.user_data_keys import REPEATED
+from spacy_crfner.user_data_keys import REPEATED, WEIGHT
 
 ROUTED = selecting(predict="routed", router="weak_class_router")
 
@@ -466,6 +466,21 @@ def test_a_label_for_a_routed_pipeline(nlp):
     nlp.update(examples(nlp), sgd=Adam(0.001))
     again = pipeline().from_bytes(nlp.to_bytes()).get_pipe("weak")
     assert list(again.labels) == again.label_filter == ["ORG", "EVENT"]
+
+
+def test_a_sentence_counts_as_often_as_its_weight_says(nlp):
+    """A weight of 2 equals the sentence twice, one of 0 its absence."""
+    router = nlp.get_pipe("weak_class_router")
+    twice = [examples(nlp)[number] for number in (0, 0, 1)]
+    scores = router.model.predict([example.predicted for example in twice])
+    plain, plain_gradient = router.get_loss(twice, scores)
+    weighted = examples(nlp)[:3]
+    for example, weight in zip(weighted, (2.0, 1.0, 0.0), strict=True):
+        example.predicted.user_data[WEIGHT] = weight
+    loss, gradient = router.get_loss(weighted, router.model.predict([example.predicted for example in weighted]))
+    assert loss == pytest.approx(plain, rel=1e-5)
+    expected = [plain_gradient.logits[0] * 2, plain_gradient.logits[2], 0.0]
+    np.testing.assert_allclose(gradient.logits, expected, rtol=1e-4, atol=1e-7)
 
 
 # Bad input

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import spacy
+import srsly
 from samples import SMALL_MODEL, TRAIN
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -125,6 +126,25 @@ def test_nan_loss():
     with pytest.raises(ValueError) as error:
         nlp.update(made, sgd=Adam(0.001))
     assert_one_sentence(error, "bcrf_ner", "not finite", "learning rate")
+
+
+def test_a_setting_that_does_not_exist():
+    nlp, pipe = blank()
+    made = examples(nlp)
+    nlp.initialize(lambda: made)
+    pipe.cfg["treshold"] = 0.5
+    with pytest.raises(ValueError) as error:
+        nlp(TRAIN[0][0])
+    assert_one_sentence(error, "bcrf_ner", "no setting treshold", "threshold")
+
+
+def test_a_component_of_an_earlier_version(small_nlp, tmp_path):
+    small_nlp.to_disk(tmp_path / "model")
+    cfg = srsly.read_json(tmp_path / "model" / "bcrf_ner" / "cfg")
+    srsly.write_json(tmp_path / "model" / "bcrf_ner" / "cfg", {**cfg, "train_on": "all", "filtered": None})
+    with pytest.raises(ValueError) as error:
+        spacy.load(tmp_path / "model")
+    assert_one_sentence(error, "bcrf_ner", "was saved by an earlier version: train it again")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.99])

@@ -1,17 +1,16 @@
-"""How much each sentence of a batch counts."""
+"""How much the sentences of each Doc count in training."""
 
 from typing import Optional, Sequence
 
 import numpy as np
 from spacy.tokens import Doc
 
-from ..components.settings import is_number
 from ..user_data_keys import WEIGHT
-from .sequences import TokenSequences
+from .settings import is_number
 
 
-def sentence_weights(docs: Sequence[Doc], sequences: TokenSequences) -> Optional[np.ndarray]:
-    """Read the weight, (sequences,) float64, that readers have given to each sequence's Doc; None where none has one.
+def doc_weights(docs: Sequence[Doc]) -> Optional[np.ndarray]:
+    """Read the weight, (Docs,) float64, that readers have given to each Doc; None where none has one.
 
     Raises ValueError for a weight that is not a number from 0.
     """
@@ -23,4 +22,4 @@ def sentence_weights(docs: Sequence[Doc], sequences: TokenSequences) -> Optional
             raise ValueError(
                 f"doc.user_data[{WEIGHT!r}] of {doc.text[:40]!r} must be a finite number from 0, not {weight!r}."
             )
-    return np.array(weights, dtype=np.float64)[sequences.docs]
+    return np.array(weights, dtype=np.float64)
