@@ -36,9 +36,9 @@ def make_balanced_corpus_v1(
     path: a file or folder in spaCy's binary format.
     labels: the rare labels; None takes those that less than `rare` of all entities have.
     share: of Docs with a rare label, above 0 and below 1.
-    method: `repeat` gives Docs with a rare label several times, `drop` leaves others out, drawn at random. A `bcrf_ner`
-        with `train_on = "once"` does not learn from repeated ones again, and a `weak_class_router` without labels of
-        its own takes those of the reader.
+    method: `repeat` gives Docs with a rare label several times, `drop` leaves others out, drawn at random. A tagger
+        with `train = "once"` in `spacy_crfner.select_sentences.v1` does not learn from repeated ones again, and a
+        `weak_class_router` without labels of its own takes those of the reader.
     seed: of that draw, and of the order of the Docs, which are mixed.
     gold_preproc, max_length, limit, augmenter: as in `spacy.Corpus.v1`. The augmenter sees every copy by itself.
     Raises ValueError for other values, and CorpusError where there is no path or no Doc has a rare label.

@@ -12,7 +12,7 @@ TASK_SETTINGS: Dict[str, Setting] = {
         bool,
         True,
         "run the CRF on each sentence by itself where `doc.sents` is set, in training by a component in front, see "
-        "[Sentences](#sentences); `false` always takes the whole Doc",
+        "[Sentences](training.md#sentences); `false` always takes the whole Doc",
     ),
     "label_filter": Setting(
         Optional[List[str]],
