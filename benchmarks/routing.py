@@ -171,9 +171,10 @@ def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
     """Score entities, from 0 to 1."""
     examples = list(Corpus(path)(nlp))
     predict(nlp, examples)
-    scores = score_averages(examples)
-    per_type = {label: round(scores["ents_per_type"][label]["f"], 4) for label in sorted(scores["ents_per_type"])}
-    return {**{k: round(scores[f"ents_{k}"], 4) for k in ("p", "r", "f", "weighted_f", "macro_f")}, "per_type": per_type}
+    found = score_averages(examples)
+    scores = {key: round(found[f"ents_{key}"], 4) for key in ("p", "r", "f", "weighted_f", "macro_f")}
+    per_type = {label: round(found["ents_per_type"][label]["f"], 4) for label in sorted(found["ents_per_type"])}
+    return {**scores, "per_type": per_type}
 
 
 def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[str, Any]:
