@@ -52,13 +52,10 @@ def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]
 def count_names(
     sentences: Sequence[Any], translations: Sequence[Translation], repeated: Sequence[Set[int]]
 ) -> Dict[str, float]:
-    """Count the words of entities that a translation keeps.
+    """Count the words of entities, and which shares of them a translation holds as they are, and repeats.
 
-    Of these words: the share that the translation holds as they are; the share that it repeats, which have all of their
-    attention at themselves; and, of those that it has translated to themselves, the share whose attention is highest
-    there.
-
-    repeated: the indices of repeated words in each sentence.
+    Those that it repeats have all of their attention at themselves; of those that it has translated to themselves, the
+    share whose attention is highest there is counted. repeated: the indices of repeated words in each sentence.
     """
     kept, again, right = [], [], []
     for doc, translation, own in zip(sentences, translations, repeated, strict=True):

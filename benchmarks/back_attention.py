@@ -8,17 +8,22 @@ Example:
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 import controls
 import spacy
 from experiments.corpora import CorpusFiles, open_corpus
 from experiments.options import make_parser, program
-from experiments.record import ROOT
 from experiments.results import ResultFile, Run
-from experiments.training import Variant, evaluate_splits, fall, measure_variants, train_and_score
+from experiments.training import (
+    Variant,
+    evaluate_splits,
+    fall,
+    measure_variants,
+    shipped_config,
+    train_and_score,
+)
 from spacy.util import set_dot_to_object
 from thinc.api import Config
 
@@ -36,60 +41,48 @@ TOK2VEC = "components.bcrf_ner.model.tok2vec"
 TRANSLATOR = "initialize.components.back_attention.translator"
 
 
-def read(name: str) -> Config:
-    return Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
-
-
 def make_settings(states: int = 1, tags: int = 1) -> Dict[str, Dict[str, Any]]:
     """Name -> settings that differ from configs/back_attention.cfg, for a network that reads the features.
 
     states, tags: widths of English states and tags.
     """
-    config = read("back_attention")
-    component = config["components"]["back_attention"]
+    config = shipped_config("back_attention")
     made = config["initialize"]["components"]["back_attention"]
     first, second = (config["components"]["bcrf_ner"]["model"]["tok2vec"][key] for key in ("first", "second"))
     features = {**second, "dropout": 0.0, "width": states}
     concatenate = {"@architectures": "spacy_crfner.Concatenate.v1"}
+    alone = {**first, "tok2vec": features}
+    at_the_input = {**first, "tok2vec": {**concatenate, "first": first["tok2vec"], "second": features}}
+    carried = {**concatenate, "first": first, "second": {**second, "width": states}}
     untranslated = {"@misc": "spacy_crfner.Untranslated.v1"}
+    shuffled = {"@misc": "controls.Shuffled.v1", "translator": made["translator"]}
+    random = {"factory": "random_features", "width": states}
+    random_only = {"components.back_attention": random, "initialize.components": {}}
 
     def wide(width: int, **settings: Any) -> Dict[str, Any]:
         own = {f"components.back_attention.{setting}": value for setting, value in settings.items()}
         return {f"{TOK2VEC}.second.width": width, **own}
 
-    alone = {TOK2VEC: {**first, "tok2vec": features}}
-    random = {
-        "components.back_attention": {"factory": "random_features", "width": states},
-        "initialize.components": {},
-    }
-    # What the English NER knows of the translation, and of the words as they are.
-    both = {
-        "components.as_they_are": component,
-        "nlp.pipeline": ["as_they_are", *config["nlp"]["pipeline"]],
-        "training.annotating_components": ["as_they_are", "back_attention"],
-        "initialize.components.as_they_are": {**made, "translator": untranslated},
-        TOK2VEC: {
-            **concatenate,
-            "first": {**concatenate, "first": first, "second": {**second, "width": states}},
-            "second": {**features, "component": "as_they_are"},
-        },
-    }
     return {
         "back attention": wide(states),
         "short parts": {**wide(states), f"{TRANSLATOR}.longest": SHORT},
         "row-normalised": wide(states + 1, normalisation="row_normalised"),
         "marginals": wide(tags, representation="marginals"),
         "projected entities": wide(tags, representation="tags"),
-        "at the input": {TOK2VEC: {**first, "tok2vec": {**concatenate, "first": first["tok2vec"], "second": features}}},
-        "alone as embeddings": alone,
+        "at the input": {TOK2VEC: at_the_input},
+        "alone as embeddings": {TOK2VEC: alone},
         "untranslated": {**wide(states), TRANSLATOR: untranslated},
-        "both": both,
-        "shuffled alignment": {
-            **wide(states),
-            TRANSLATOR: {"@misc": "controls.Shuffled.v1", "translator": made["translator"]},
+        # What the English NER knows of the translation, and of the words as they are.
+        "both": {
+            "components.as_they_are": config["components"]["back_attention"],
+            "nlp.pipeline": ["as_they_are", "back_attention", "bcrf_ner"],
+            "training.annotating_components": ["as_they_are", "back_attention"],
+            "initialize.components.as_they_are": {**made, "translator": untranslated},
+            TOK2VEC: {**concatenate, "first": carried, "second": {**features, "component": "as_they_are"}},
         },
-        "random features": {**random, **wide(states)},
-        "random features alone": {**random, **alone},
+        "shuffled alignment": {**wide(states), TRANSLATOR: shuffled},
+        "random features": {**random_only, **wide(states)},
+        "random features alone": {**random_only, TOK2VEC: alone},
     }
 
 
@@ -112,7 +105,7 @@ parse_args = make_tagger_parser(__doc__, "only", "seeds", "no-test", "keep").par
 
 def make_config(variant: str, args: argparse.Namespace) -> Config:
     """Make the config of a variant, without the paths of the corpus."""
-    config = read("bcrf_ner" if variant == WITHOUT else "back_attention")
+    config = shipped_config("bcrf_ner" if variant == WITHOUT else "back_attention")
     config["nlp"]["lang"] = args.lang
     config["paths"]["vectors"] = args.vectors
     if args.steps is not None:
@@ -126,35 +119,31 @@ def make_config(variant: str, args: argparse.Namespace) -> Config:
     return config
 
 
-def measure(
-    variant: Variant, corpus: CorpusFiles, seed: int, folder: Path, *, splits: Sequence[str], cache: Optional[Path]
-) -> Run:
-    """Train and score. cache: with the features of the sentences, so that nothing is translated twice."""
-    trained = train_and_score(variant, corpus, seed, folder)
-    nlp = spacy.load(folder / "model-best")
-    for _, pipe in nlp.pipeline:
-        if isinstance(pipe, BackAttention):
-            pipe.keep_features(cache)
-    run: Run = evaluate_splits(nlp, {split: corpus.files[split] for split in splits})
-    for scores in run.values():
-        # It depends on what the cache holds.
-        del scores["words_per_second"]
-    return {**run, "training_seconds": trained["training_seconds"]}
-
-
 def run(args: argparse.Namespace) -> Path:
     """Measure what is not measured yet."""
+    splits = ["dev"] if args.no_test else ["dev", "test"]
 
     def make(name: str) -> Variant:
         return Variant(make_config(name, args), Path(controls.__file__) if name in CONTROLLED else None)
+
+    def measure(variant: Variant, corpus: CorpusFiles, seed: int, folder: Path) -> Run:
+        trained = train_and_score(variant, corpus, seed, folder)
+        nlp = spacy.load(folder / "model-best")
+        for _, pipe in nlp.pipeline:
+            if isinstance(pipe, BackAttention):
+                # So that nothing is translated twice.
+                pipe.keep_features(args.cache)
+        run: Run = evaluate_splits(nlp, {split: corpus.files[split] for split in splits})
+        for scores in run.values():
+            # It depends on what the cache holds.
+            del scores["words_per_second"]
+        return {**run, "training_seconds": trained["training_seconds"]}
 
     with open_corpus(args, needed=("train", "dev", "test")) as corpus:
         key = {name: getattr(args, name) for name in ("corpus", "lang", "limit_train", "steps")}
         key["fingerprint"] = corpus.fingerprint()
         result = ResultFile(args, "back_attention", args.name or f"back-attention-{corpus.name}", key)
-        splits = ["dev"] if args.no_test else ["dev", "test"]
-        train = partial(measure, splits=splits, cache=args.cache)
-        return measure_variants(result, corpus, VARIANTS, make, splits, train)
+        return measure_variants(result, corpus, VARIANTS, make, splits, measure)
 
 
 main = program(parse_args, run)

@@ -2,8 +2,7 @@
 
 from typing import Any, Dict, List, Optional
 
-from experiments.record import ROOT
-from experiments.training import fall
+from experiments.training import fall, shipped_config
 from thinc.api import Config
 
 ARCHITECTURES = {
@@ -29,13 +28,9 @@ WEIGHT = 0.04
 much beside one loss as beside the other."""
 
 
-def read(name: str) -> Config:
-    return Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
-
-
 def tagger_config(corpus: Optional[Dict[str, Any]] = None, **settings: Any) -> Config:
     """The default recipe with other settings of the component, and perhaps another reader of the training corpus."""
-    config = read("bcrf_ner")
+    config = shipped_config("bcrf_ner")
     config["components"]["bcrf_ner"].update(settings)
     config["corpora"]["train"] = corpus or config["corpora"]["train"]
     if "spans_key" in settings:
@@ -45,7 +40,7 @@ def tagger_config(corpus: Optional[Dict[str, Any]] = None, **settings: Any) -> C
 
 def router_config(architecture: str, loss: str, weak: List[str], corpus: Optional[Dict[str, Any]] = None) -> Config:
     """The router of the shipped config by itself."""
-    config = read("weak_class")
+    config = shipped_config("weak_class")
     router = config["components"]["weak_class_router"]
     model = {**ARCHITECTURES[architecture], "width": 200, "per_sentence": True, "tok2vec": router["model"]["tok2vec"]}
     penalty = PENALTY * (WEIGHT if loss == "weighted" else 1.0) if architecture == "self-attention" else 0.0
@@ -53,7 +48,7 @@ def router_config(architecture: str, loss: str, weak: List[str], corpus: Optiona
     config["routing"]["weak_labels"] = weak
     config["components"] = {"weak_class_router": router}
     config["nlp"]["pipeline"] = ["weak_class_router"]
-    config["corpora"]["train"] = corpus or read("bcrf_ner")["corpora"]["train"]
+    config["corpora"]["train"] = corpus or shipped_config("bcrf_ner")["corpora"]["train"]
     config["training"]["score_weights"] = {"weak_ap": 1.0}
     config["training"]["before_to_disk"].pop("vote")
     config["training"]["before_to_disk"]["beta"] = 1.0
@@ -90,7 +85,7 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
         parts[f"single{how}"] = tagger_config(corpus)
         parts[f"weak{how}"] = tagger_config(corpus, label_filter=weak, spans_key="weak")
     for name, shipped in (("shipped", "weak_class"), ("shipped, one encoder", "weak_class_shared")):
-        parts[name] = read(shipped)
+        parts[name] = shipped_config(shipped)
         parts[name]["routing"]["weak_labels"] = weak
     for architecture in ARCHITECTURES:
         for loss in LOSSES:

@@ -63,23 +63,22 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
     optimizer = torch.optim.SGD(tagger.parameters(), lr=LEARN_RATE)
     batches = [sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH)]
     tagger.train()
-    words, seconds = 0, 0.0
-    for epoch in range(1000):
-        for batch in batches:
-            start = perf_counter()
-            optimizer.zero_grad()
-            loss, _ = tagger.forward_loss(batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(tagger.parameters(), CLIP)
-            optimizer.step()
-            store_embeddings(batch, "cpu")
-            if epoch:
-                seconds += perf_counter() - start
-                words += sum(len(sentence) for sentence in batch)
-            if seconds > job["seconds"]:
-                tagger.save(job["model"])
-                return {"words_per_second": words / seconds}
-    raise RuntimeError("The corpus is too small.")
+    words, seconds, updates = 0, 0.0, 0
+    while seconds <= job["seconds"]:
+        start = perf_counter()
+        batch = batches[updates % len(batches)]
+        optimizer.zero_grad()
+        loss, _ = tagger.forward_loss(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tagger.parameters(), CLIP)
+        optimizer.step()
+        store_embeddings(batch, "cpu")
+        updates += 1
+        if updates > len(batches):
+            seconds += perf_counter() - start
+            words += sum(map(len, batch))
+    tagger.save(job["model"])
+    return {"words_per_second": words / seconds}
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:

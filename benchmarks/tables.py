@@ -90,26 +90,32 @@ def accuracy_rows(results: List[Row]) -> List[Row]:
     return rows
 
 
+def pivot(first: str, cells: Iterable[Tuple[str, str, str]]) -> Tuple[Columns, List[Row]]:
+    """Make columns and rows of (row, column, cell). first: the heading of the rows."""
+    rows: Dict[str, Row] = {}
+    columns = {first: None}
+    for row, column, cell in cells:
+        rows.setdefault(row, {first: row})[column] = cell
+        columns[column] = None
+    return " | ".join(f"{column}={{{column}}}" for column in columns), [*rows.values()]
+
+
 def memory_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Memory of the process after so many documents, a column for each result."""
     named = {f"without {result['without']}, MB" if result["without"] else "MB": result for result in results}
-    rows: Dict[str, Row] = {}
-    for name, result in named.items():
-        for docs, memory in result["memory_mb"].items():
-            rows.setdefault(docs, {"docs": int(docs)})[name] = memory
-    return " | ".join(["Documents={docs:,}", *(f"{name}={{{name}:,.0f}}" for name in named)]), [*rows.values()]
+    cells = ((name, docs, mb) for name, result in named.items() for docs, mb in result["memory_mb"].items())
+    return pivot("Documents", ((f"{int(docs):,}", name, f"{mb:,.0f}") for name, docs, mb in cells))
 
 
 def recipe_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
-    rows: Dict[str, Row] = {}
+    cells = []
     for result in results:
-        base = result["variants"].get("default")
-        for name, found in result["variants"].items():
-            change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if base and name != "default" else ""
-            rows.setdefault(name, {"name": name})[result["corpus"]] = f"{100 * found['dev']['f']:.2f}{change}"
-    corpora = [f"{name}={{{name}}}" for name in (result["corpus"] for result in results)]
-    return " | ".join(["Variant={name}", *corpora]), [*rows.values()]
+        scores = {name: 100 * found["dev"]["f"] for name, found in result["variants"].items()}
+        for name, f in scores.items():
+            change = f" ({f - scores['default']:+.2f})" if "default" in scores and name != "default" else ""
+            cells.append((name, result["corpus"], f"{f:.2f}{change}"))
+    return pivot("Variant", cells)
 
 
 def _labels(results: List[Row], *kinds: str) -> List[str]:

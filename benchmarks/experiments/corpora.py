@@ -109,9 +109,9 @@ def open_corpus(
 def _find_sources(options: Dict[str, Any]) -> Dict[str, Path]:
     sources: Dict[str, Path] = {}
     if options.get("corpus") is not None:
-        files = {split: _folder(options["corpus"]) / f"{split}.conll.gz" for split in SPLITS}
         # Some corpora have no test split, and some a train split elsewhere.
-        sources.update({split: file for split, file in files.items() if file.exists()})
+        folder = _folder(options["corpus"])
+        sources = {split: file for split in SPLITS if (file := folder / f"{split}.conll.gz").exists()}
     if options.get("train_corpus") is not None:
         sources["train"] = _folder(options["train_corpus"]) / "train.conll.gz"
     named = {split: options.get(f"{split}_file") for split in SPLITS}

@@ -87,7 +87,6 @@ class ResultFile:
         return self._read(result) if result else {}
 
     def commands_so_far(self) -> List[str]:
-        """The commands that have filled it."""
         return commands_of(self._result() or {"commands": []})
 
     def has(self, variant: str, seed: int, needed: Sequence[str]) -> bool:

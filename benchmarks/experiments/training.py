@@ -22,6 +22,7 @@ from experiments.corpora import CorpusFiles, join_sentences, read_docs
 from experiments.errors import BenchmarkError
 from experiments.fingerprints import code_fingerprint, model_fingerprint
 from experiments.options import check_only
+from experiments.record import ROOT
 from experiments.results import ResultFile, Run
 from experiments.scores import evaluate
 from experiments.workers import call
@@ -47,6 +48,10 @@ class Variant:
         models = {key: path for key, path in paths.items() if path and key not in ("train", "dev", "cache")}
         contents = {key: model_fingerprint(path) for key, path in models.items()}
         return fingerprint(text, contents, code_fingerprint(text, *filter(None, [self.code])))[:16]
+
+
+def shipped_config(name: str) -> Config:
+    return Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
 
 
 def read_config(path: Path, overrides: Mapping[str, Any]) -> Config:

@@ -50,8 +50,7 @@ def main(module: str, function: str, job: str, result: str) -> None:
             measured = getattr(import_module(module), function)(json.loads(Path(job).read_text(encoding="utf8")))
     except KeyboardInterrupt:
         sys.exit(130)
-    found = {**measured, "peak_memory_mb": memory_mb("VmHWM")}
-    Path(result).write_text(json.dumps(found), encoding="utf8")
+    Path(result).write_text(json.dumps({**measured, "peak_memory_mb": memory_mb("VmHWM")}), encoding="utf8")
 
 
 def memory_mb(field: str) -> float:
@@ -105,12 +104,8 @@ def speeds(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Dict[str, Dict
     """Take median, slowest and fastest words per second of each system, and the ratio of its median to the first's."""
     columns = {name: [measured["words_per_second"] for measured in rounds] for name, rounds in found.items()}
     base = median(next(iter(columns.values())))
-    return {
-        name: {
-            "words_per_second": round(median(column)),
-            "slowest": round(min(column)),
-            "fastest": round(max(column)),
-            "ratio": round(median(column) / base, 3),
-        }
-        for name, column in columns.items()
-    }
+    speeds = {}
+    for name, column in columns.items():
+        summary = {"words_per_second": median(column), "slowest": min(column), "fastest": max(column)}
+        speeds[name] = {**{key: round(s) for key, s in summary.items()}, "ratio": round(median(column) / base, 3)}
+    return speeds
