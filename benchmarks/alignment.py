@@ -41,7 +41,8 @@ parse_args = parser.parse_args
 
 def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]:
     """Find the indices of the words that a translator repeats instead of translating them."""
-    settings, indices, start = translator.settings, set(), 0
+    settings, start = translator.settings, 0
+    indices: Set[int] = set()
     for part in cut(words, settings["longest"]):
         _, spans = protect(part, translator.known, settings["protect"], settings["names"])
         indices.update(start + index for span in spans for index in range(*span))
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> Path:
     # The evaluations of a translator's training stand beside it.
     log = args.translator / LOG
     training = [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()] if log.exists() else []
-    fields = {"training": training, "bleu": score, "shared_names": shared, "names": names}
+    fields: Dict[str, Any] = {"training": training, "bleu": score, "shared_names": shared, "names": names}
     name, options = args.name or f"alignment-{args.corpus}", ("corpus", "lang", "parallel")
     return write_result(args, "alignment", name, options, sentences=len(sentences), **fields)
 

@@ -91,7 +91,7 @@ parse_args = make_parser(__doc__, "seed", defaults={"threads": 2, "rounds": 20, 
 def run(args: argparse.Namespace) -> str:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    shapes = []
+    shapes: List[Dict[str, Any]] = []
     for batch, length, tags in SHAPES:
         case = Case(batch, length, tags)
         case.check()

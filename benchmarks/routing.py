@@ -93,7 +93,7 @@ class Method:
     are tuned on dev. of_router: what is scored is the router in the pipeline.
     """
 
-    parts: Optional[Parts]
+    parts: Parts
     strong: str = "strong"
     weak: str = ""
     router: str = ""
@@ -146,8 +146,8 @@ class Method:
         return scores
 
 
-def make_methods(parts: Optional[Parts] = None) -> Dict[str, Method]:
-    """Name -> what is scored, but for routers."""
+def make_methods(parts: Any = None) -> Dict[str, Method]:
+    """Name -> what is scored, but for routers. parts: the trained Parts; None is enough for the names."""
     method = partial(Method, parts)
     alone = ("single", "single, missed entities dearer", "single, rare repeated", "single, balanced")
     methods = {name: method(name) for name in (*alone, "without context", "shipped", "shipped, one encoder")}
@@ -179,7 +179,7 @@ def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
 
 def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[str, Any]:
     """Measure how well a router tells the classes apart at 0.5, and at a threshold tuned on dev; None tunes it here."""
-    router = nlp.get_pipe("weak_class_router")
+    router: Any = nlp.get_pipe("weak_class_router")
     spans_key = router.cfg["spans_key"]
     examples = list(Corpus(path)(nlp))
     predict(nlp, examples)

@@ -57,9 +57,7 @@ def _cell(cell: str, row: Row) -> str:
 
 def rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
     """Make one row for each entry of this field of each result: its values, `entry`, its name, and `result`."""
-    return lambda results: [
-        {**entry, "entry": name, "result": result} for result in results for name, entry in result[field].items()
-    ]
+    return lambda results: [{**row, "entry": name, "result": r} for r in results for name, row in r[field].items()]
 
 
 def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:

@@ -89,8 +89,8 @@ def time_in_turns(
     """
 
     def time(job: Dict[str, Any]) -> Dict[str, float]:
-        python = job.get("python", sys.executable)
-        return call(f"{job.get('worker', 'speed_spacy')}.{task}", job, folder, python=python, threads=args.threads)
+        options = {"folder": folder, "python": job.get("python", sys.executable), "threads": args.threads}
+        return call(f"{job.get('worker', 'speed_spacy')}.{task}", job, **options)
 
     return in_turns({name: partial(time, job) for name, job in jobs.items()}, args.rounds, shown)
 
