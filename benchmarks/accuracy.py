@@ -8,7 +8,7 @@ Examples:
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Sequence
 
 from click import NoSuchOption
 from experiments.corpora import open_corpus
@@ -20,12 +20,7 @@ from experiments.scores import format_table, summarize
 from experiments.training import Variant, base_overrides, measure_variants, read_config, train_and_score
 from spacy.cli._util import parse_config_overrides
 
-OWN_SETTINGS = {
-    "paths.train": "--train",
-    "paths.dev": "--dev",
-    "system.seed": "--seeds",
-    "training.seed": "--seeds",
-}
+OWN_SETTINGS = {"paths.train": "--train", "paths.dev": "--dev", "system.seed": "--seeds", "training.seed": "--seeds"}
 """Settings of the config that this script makes itself, and the option to say so."""
 
 
@@ -39,37 +34,26 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
         args.overrides = parse_config_overrides(others, env_var=None)
     except NoSuchOption as error:
         raise BenchmarkError(f"Unknown option {error.option_name}: see --help; settings have a dot.") from None
+    for setting in args.overrides.keys() & OWN_SETTINGS.keys():
+        raise BenchmarkError(f"{setting} is set by this script: use {OWN_SETTINGS[setting]} instead of --{setting}.")
     return args
 
 
-def make_overrides(args: argparse.Namespace) -> Dict[str, Any]:
-    """Collect the settings that differ from the config, without the paths of the corpus."""
-    for setting, option in OWN_SETTINGS.items():
-        if setting in args.overrides:
-            raise BenchmarkError(f"{setting} is set by this script: use {option} instead of --{setting}.")
-    return {**args.overrides, **base_overrides(args)}
-
-
-def read_seeds(result: Mapping[str, Any], variant: str) -> Rows:
-    runs = {str(run["seed"]): {key: run[key] for key in run if key != "seed"} for run in result["per_seed"]}
+def read_seeds(result: Dict[str, Any], variant: str) -> Rows:
+    runs = {str(run.pop("seed")): run for run in result["per_seed"]}
     return {variant: {"fingerprint": result["settings_fingerprint"], "runs": runs}}
 
 
 def write_seeds(rows: Rows) -> Dict[str, Any]:
-    ((_, row),) = rows.items()
+    (row,) = rows.values()
     per_seed = [{"seed": int(seed), **run} for seed, run in row["runs"].items()]
-    seeds = [run["seed"] for run in per_seed]
-    return {
-        "settings_fingerprint": row["fingerprint"],
-        "seeds": seeds,
-        "per_seed": per_seed,
-        "summary": summarize(per_seed),
-    }
+    fields = {"seeds": [run["seed"] for run in per_seed], "per_seed": per_seed, "summary": summarize(per_seed)}
+    return {"settings_fingerprint": row["fingerprint"], **fields}
 
 
 def run(args: argparse.Namespace) -> Path:
     """Measure the seeds that are not measured yet."""
-    overrides = make_overrides(args)
+    overrides = {**args.overrides, **base_overrides(args)}
     config = read_config(args.config, overrides)
     language = config.interpolate().get("nlp", {}).get("lang")
     with open_corpus(args, optional=("test",), language=language) as corpus:
@@ -88,7 +72,7 @@ def run(args: argparse.Namespace) -> Path:
         needed = [*splits, *([f"test_joined_{args.join}"] if args.join else [])]
         measure = partial(train_and_score, splits=splits, join=args.join, gpu_id=args.gpu_id)
         measure_variants(result, corpus, [variant], lambda _: Variant(config), needed, measure)
-        print(format_table(write_seeds(result.rows())["summary"]))
+    print(format_table(write_seeds(result.rows())["summary"]))
     return result.path
 
 

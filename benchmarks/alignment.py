@@ -12,7 +12,6 @@ Example:
 import argparse
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Set
 
@@ -32,57 +31,51 @@ from spacy_crfner.back_attention.translator_training import bleu
 from spacy_crfner.back_attention.translators import make_conv_seq2seq_v1
 from spacy_crfner.training_loop import LOG
 
-
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = make_parser(__doc__, "name", required=["corpus", "lang"])
-    parser.add_argument("--translator", required=True, type=Path, metavar="PATH", help="folder of a translator")
-    parser.add_argument("--parallel", metavar="NAME", help="folder of parallel text, below that of the corpora")
-    parser.add_argument("--limit", type=positive(int), default=500, metavar="N", help="sentences of each kind (500)")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="print so many sentences, translated")
-    return parser.parse_args(arguments)
+parser = make_parser(__doc__, "name", required=["corpus", "lang"])
+parser.add_argument("--translator", required=True, type=Path, metavar="PATH", help="folder of a translator")
+parser.add_argument("--parallel", metavar="NAME", help="folder of parallel text, below that of the corpora")
+parser.add_argument("--limit", type=positive(int), default=500, metavar="N", help="sentences of each kind (500)")
+parser.add_argument("--show", type=int, default=0, metavar="N", help="print so many sentences, translated")
+parse_args = parser.parse_args
 
 
 def repeated_words(translator: ConvTranslator, words: Sequence[str]) -> Set[int]:
-    """Find the places of the words that a translator repeats instead of translating them."""
-    places: Set[int] = set()
-    start = 0
-    for part in cut(words, translator.settings["longest"]):
-        _, spans = protect(part, translator.known, translator.settings["protect"], translator.settings["names"])
-        places.update(start + place for span in spans for place in range(*span))
+    """Find the indices of the words that a translator repeats instead of translating them."""
+    settings, start = translator.settings, 0
+    indices: Set[int] = set()
+    for part in cut(words, settings["longest"]):
+        _, spans = protect(part, translator.known, settings["protect"], settings["names"])
+        indices.update(start + index for span in spans for index in range(*span))
         start += len(part)
-    return places
+    return indices
 
 
 def count_names(
     sentences: Sequence[Any], translations: Sequence[Translation], repeated: Sequence[Set[int]]
 ) -> Dict[str, float]:
-    """Count the words of entities that a translation keeps.
+    """Count the words of entities, and which shares of them a translation holds as they are, and repeats.
 
-    Of these words: the share that the translation holds as they are; the share that it repeats, which have all of their
-    attention at themselves; and, of those that it has translated to themselves, the share whose attention is highest
-    there.
-
-    repeated: the places of repeated words in each sentence.
+    Those that it repeats have all of their attention at themselves; of those that it has translated to themselves, the
+    share whose attention is highest there is counted. repeated: the indices of repeated words in each sentence.
     """
-    words = kept = again = translated = right = 0
+    kept, again, right = [], [], []
     for doc, translation, own in zip(sentences, translations, repeated, strict=True):
-        for token in doc:
-            if not token.ent_type_:
-                continue
-            words += 1
-            places = {place for place, word in enumerate(translation.words) if word == token.text}
-            kept += bool(places)
-            again += token.i in own
-            if places and token.i not in own:
-                translated += 1
-                right += int(translation.attention[token.i].argmax()) in places
+        for token in (token for token in doc if token.ent_type_):
+            kept.append(token.text in translation.words)
+            again.append(token.i in own)
+            if kept[-1] and not again[-1]:
+                right.append(translation.words[int(translation.attention[token.i].argmax())] == token.text)
     return {
-        "words": words,
-        "kept": round(kept / max(1, words), 4),
-        "repeated": round(again / max(1, words), 4),
-        "translated_to_itself": translated,
-        "peak_at_itself": round(right / max(1, translated), 4),
+        "words": len(kept),
+        "kept": share(kept),
+        "repeated": share(again),
+        "translated_to_itself": len(right),
+        "peak_at_itself": share(right),
     }
+
+
+def share(counted: Sequence[float]) -> float:
+    return round(sum(counted) / max(1, len(counted)), 4)
 
 
 @torch.no_grad()
@@ -92,10 +85,10 @@ def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dic
     Names are words that look so and stand once in either side; the network reads the translation that is given, with no
     name that stands for itself. Beside the share of all of them, the mean over distinct words, since a few are most.
     """
-    found: Dict[str, List[bool]] = {}
+    peaks: Dict[str, List[bool]] = {}
     for source, target in pairs:
-        counts = Counter(source), Counter(target)
-        shared = [word for word in source if looks_like_name(word) and all(one[word] == 1 for one in counts)]
+        once = {word for word in source if source.count(word) == target.count(word) == 1}
+        shared = [word for word in source if looks_like_name(word) and word in once]
         if not shared:
             continue
         source_ids, places = translator.pieces.encode(source)
@@ -104,21 +97,11 @@ def count_shared_names(translator: ConvTranslator, pairs: Sequence[Pair]) -> Dic
         own = attention[0, : len(target_places), : len(places)].numpy()
         words = between_words(own, places, target_places, (len(source), len(target)))
         for word in shared:
-            found.setdefault(word, []).append(int(words[source.index(word)].argmax()) == target.index(word))
-    peaks = [one for word in found.values() for one in word]
-    by_word = [sum(word) / len(word) for word in found.values()]
-    return {
-        "words": len(peaks),
-        "distinct": len(found),
-        "peak_at_itself": round(sum(peaks) / max(1, len(peaks)), 4),
-        "peak_at_itself_by_word": round(sum(by_word) / max(1, len(by_word)), 4),
-    }
-
-
-def read_log(translator: Path) -> List[Dict[str, Any]]:
-    """Read the evaluations of a translator's training, which stand beside it."""
-    log = translator / LOG
-    return [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()] if log.exists() else []
+            peaks.setdefault(word, []).append(int(words[source.index(word)].argmax()) == target.index(word))
+    every = [peak for word in peaks.values() for peak in word]
+    by_word = share([sum(word) / len(word) for word in peaks.values()])
+    fields = {"words": len(every), "distinct": len(peaks)}
+    return {**fields, "peak_at_itself": share(every), "peak_at_itself_by_word": by_word}
 
 
 def run(args: argparse.Namespace) -> Path:
@@ -141,17 +124,12 @@ def run(args: argparse.Namespace) -> Path:
         score = round(bleu(translator, pairs[: args.limit]), 2)
         shared = count_shared_names(translator, pairs)
         print(f"BLEU on test: {score}; names that both sides share: {shared}")
-    return write_result(
-        args,
-        "alignment",
-        args.name or f"alignment-{args.corpus}",
-        ("corpus", "lang", "parallel"),
-        sentences=len(sentences),
-        training=read_log(args.translator),
-        bleu=score,
-        shared_names=shared,
-        names=names,
-    )
+    # The evaluations of a translator's training stand beside it.
+    log = args.translator / LOG
+    training = [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()] if log.exists() else []
+    fields: Dict[str, Any] = {"training": training, "bleu": score, "shared_names": shared, "names": names}
+    name, options = args.name or f"alignment-{args.corpus}", ("corpus", "lang", "parallel")
+    return write_result(args, "alignment", name, options, sentences=len(sentences), **fields)
 
 
 main = program(parse_args, run)

@@ -6,38 +6,30 @@ Example:
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Sequence
 
 from back_attention import WITHOUT, make_config, make_tagger_parser
 from experiments.corpora import open_corpus
 from experiments.options import program
 from experiments.record import write_result
-from experiments.workers import call, in_turns, speeds
+from experiments.workers import speeds, time_in_turns
 
 CARRIED = "back attention"
 
 
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    return make_tagger_parser(__doc__, "threads", "rounds", "seconds").parse_args(arguments)
+parse_args = make_tagger_parser(__doc__, "threads", "rounds", "seconds").parse_args
 
 
 def run(args: argparse.Namespace) -> Path:
     with open_corpus(args) as corpus:
-        systems: Dict[str, Callable[[], Dict[str, float]]] = {}
+        jobs = {}
         for name in (WITHOUT, CARRIED):
             config = make_config(name, args)
             config["paths"].update({split: str(path) for split, path in corpus.files.items()})
             config.to_disk(corpus.folder / f"{name}.cfg")
-            job = {
-                "config": str(corpus.folder / f"{name}.cfg"),
-                "train": str(corpus.files["train"]),
-                "model": str(corpus.folder / name),
-                "seconds": args.seconds,
-            }
-            systems[name] = partial(call, "speed_spacy.train", job, corpus.folder, threads=args.threads)
-        training = speeds(in_turns(systems, args.rounds))
+            paths = {"config": corpus.folder / f"{name}.cfg", "model": corpus.folder / name, **corpus.files}
+            jobs[name] = {"seconds": args.seconds, **{key: str(path) for key, path in paths.items()}}
+        training = speeds(time_in_turns("train", jobs, args, corpus.folder))
     ratios = {name: found.pop("ratio") for name, found in training.items()}
     name = args.name or f"back-attention-speed-{args.corpus}"
     options = ("corpus", "lang", "limit_train", "threads", "rounds", "seconds")

@@ -7,7 +7,7 @@ Example:
 import argparse
 from functools import partial
 from time import perf_counter
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List
 
 import torch
 import torchcrf
@@ -34,10 +34,8 @@ class Case:
         self.gold = torch.randint(tags, (batch, length))
         self.mask = torch.ones(batch, length, dtype=torch.bool)
         self.crf = torchcrf.CRF(tags, batch_first=True)
-        self.edges = [
-            parameter.detach()
-            for parameter in (self.crf.start_transitions, self.crf.transitions, self.crf.end_transitions)
-        ]
+        self.parameters = [self.crf.start_transitions, self.crf.transitions, self.crf.end_transitions]
+        self.edges = [parameter.detach() for parameter in self.parameters]
 
     def potentials(self) -> Potentials:
         return Potentials.build(self.emissions.flatten(0, 1), self.lengths, *self.edges)
@@ -51,9 +49,8 @@ class Case:
 
     def their_gradient(self) -> List[torch.Tensor]:
         emissions = self.emissions.clone().requires_grad_()
-        parameters = [self.crf.start_transitions, self.crf.transitions, self.crf.end_transitions]
         loss = -self.crf(emissions, self.gold, mask=self.mask, reduction="sum")
-        return [loss.detach(), *torch.autograd.grad(loss, [emissions, *parameters])]
+        return [loss.detach(), *torch.autograd.grad(loss, [emissions, *self.parameters])]
 
     def our_tags(self) -> List[List[int]]:
         potentials = self.potentials()
@@ -83,45 +80,31 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> 
         function()
         return {"ms": 1000.0 * (perf_counter() - start)}
 
-    found = in_turns({"ours": partial(timed, ours), "theirs": partial(timed, theirs)}, rounds, shown=None)
-    our_ms, their_ms = (medians(found[name], 3)["ms"] for name in ("ours", "theirs"))
+    measured = in_turns({"ours": partial(timed, ours), "theirs": partial(timed, theirs)}, rounds, shown=None)
+    our_ms, their_ms = (medians(times, 3)["ms"] for times in measured.values())
     return {"ours_ms": our_ms, "pytorch_crf_ms": their_ms, "ratio": round(their_ms / our_ms, 2)}
 
 
-def measure(batch: int, length: int, tags: int, rounds: int) -> Dict[str, Any]:
-    case = Case(batch, length, tags)
-    case.check()
-    return {
-        "batch": batch,
-        "length": length,
-        "tags": tags,
-        "loss_and_gradient": compare(case.our_gradient, case.their_gradient, rounds),
-        "decode": compare(case.our_tags, case.their_tags, rounds),
-    }
-
-
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    return make_parser(__doc__, "seed", defaults={"threads": 2, "rounds": 20, "name": "crf"}).parse_args(arguments)
+parse_args = make_parser(__doc__, "seed", defaults={"threads": 2, "rounds": 20, "name": "crf"}).parse_args
 
 
 def run(args: argparse.Namespace) -> str:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    shapes = []
-    for shape in SHAPES:
-        shapes.append(measure(*shape, args.rounds))
-        print(_line(shapes[-1]), flush=True)
+    shapes: List[Dict[str, Any]] = []
+    for batch, length, tags in SHAPES:
+        case = Case(batch, length, tags)
+        case.check()
+        times = {
+            "loss_and_gradient": compare(case.our_gradient, case.their_gradient, args.rounds),
+            "decode": compare(case.our_tags, case.their_tags, args.rounds),
+        }
+        shapes.append({"batch": batch, "length": length, "tags": tags, **times})
+        for task, found in times.items():
+            both = f"{found['ours_ms']:.2f} ms against {found['pytorch_crf_ms']:.2f} ms"
+            print(f"{batch} x {length} x {tags}: {task.replace('_', ' ')} {both}", flush=True)
     write_result(args, "crf", args.name, ("seed", "rounds"), shapes=shapes)
     return f"loss+gradient {shapes[0]['loss_and_gradient']['ratio']} decode {shapes[0]['decode']['ratio']}"
-
-
-def _line(shape: Dict[str, Any]) -> str:
-    times = (
-        f"{name.replace('_', ' ')} {found['ours_ms']:.2f} ms against {found['pytorch_crf_ms']:.2f} ms"
-        for name, found in shape.items()
-        if isinstance(found, dict)
-    )
-    return f"{shape['batch']} x {shape['length']} x {shape['tags']}: {', '.join(times)}"
 
 
 main = program(parse_args, run)

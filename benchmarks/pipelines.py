@@ -6,7 +6,6 @@ Example:
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Dict, Sequence
 
@@ -14,17 +13,15 @@ from experiments.corpora import open_corpus
 from experiments.errors import BenchmarkError
 from experiments.options import make_parser, program
 from experiments.record import write_result
-from experiments.workers import call, in_turns, medians, speeds
+from experiments.workers import medians, speeds, time_in_turns
+
+OPTIONS = ("corpus", "train-file", "test-file", "limit-test", "threads", "rounds")
+parser = make_parser(__doc__, *OPTIONS, defaults={"name": "pipelines"})
+parser.add_argument("--models", required=True, nargs="+", metavar="NAME=PATH", help="saved pipelines")
+parse_args = parser.parse_args
 
 
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    names = ["corpus", "train-file", "test-file", "limit-test", "threads", "rounds"]
-    parser = make_parser(__doc__, *names, defaults={"name": "pipelines"})
-    parser.add_argument("--models", required=True, nargs="+", metavar="NAME=PATH", help="saved pipelines")
-    return parser.parse_args(arguments)
-
-
-def parse_models(named: Sequence[str]) -> Dict[str, Path]:
+def parse_models(named: Sequence[str]) -> Dict[str, str]:
     """Read name -> folder from NAME=PATH."""
     models = {}
     for model in named:
@@ -33,7 +30,7 @@ def parse_models(named: Sequence[str]) -> Dict[str, Path]:
             raise BenchmarkError(f"--models {model}: give every pipeline a name of its own, as in single=PATH.")
         if not (Path(path) / "config.cfg").is_file():
             raise BenchmarkError(f"{path}: there is no pipeline in this folder: check --models.")
-        models[name] = Path(path)
+        models[name] = path
     return models
 
 
@@ -41,12 +38,10 @@ def run(args: argparse.Namespace) -> Path:
     models = parse_models(args.models)
     with open_corpus(args, needed=("train", "test")) as corpus:
         files = {split: str(path) for split, path in corpus.files.items()}
-        jobs = {name: {"model": str(model), **files} for name, model in models.items()}
-        predict = partial(call, "speed_spacy.predict", folder=corpus.folder, threads=args.threads)
-        systems = {name: partial(predict, job) for name, job in jobs.items()}
-        found = in_turns(systems, args.rounds)
-    pipelines = speeds(found)
-    for name, rounds in found.items():
+        jobs = {name: {"model": model, **files} for name, model in models.items()}
+        measured = time_in_turns("predict", jobs, args, corpus.folder)
+    pipelines = speeds(measured)
+    for name, rounds in measured.items():
         pipelines[name].update(f=medians(rounds)["f"], peak_memory_mb=medians(rounds, 0)["peak_memory_mb"])
     options = ("limit_test", "threads", "rounds")
     return write_result(args, "pipelines", args.name, options, corpus=corpus.short(), pipelines=pipelines)

@@ -9,7 +9,7 @@ Example:
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict
 
 from experiments.corpora import open_corpus
 from experiments.options import make_parser, program
@@ -19,23 +19,19 @@ from experiments.scores import SCORES
 from experiments.training import Variant, base_overrides, measure_variants, read_config
 
 VARIANTS = Path(__file__).resolve().with_name("recipe_variants.json")
-
-
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    names = "train-corpus limit-train lang config vectors seed only name"
-    args = make_parser(__doc__, *names.split(), required=["corpus"], defaults={"steps": 1200}).parse_args(arguments)
-    args.seeds = [args.seed]
-    return args
+OPTIONS = ("train-corpus", "limit-train", "lang", "config", "vectors", "seed", "only", "name")
+parse_args = make_parser(__doc__, *OPTIONS, required=["corpus"], defaults={"steps": 1200}).parse_args
 
 
 def run(args: argparse.Namespace) -> Path:
     """Measure the variants that are not measured yet."""
+    args.seeds = [args.seed]
     variants = json.loads(VARIANTS.read_text(encoding="utf8"))
     steps = {"max_steps": args.steps, "patience": args.steps, "eval_frequency": max(1, args.steps // 4)}
     overrides = {**{f"training.{key}": value for key, value in steps.items()}, **base_overrides(args)}
     language = read_config(args.config, overrides).interpolate()["nlp"]["lang"]
 
-    def read(result: Mapping[str, Any]) -> Rows:
+    def read(result: Dict[str, Any]) -> Rows:
         return {
             name: {"fingerprint": found.get("fingerprint"), "runs": {str(args.seed): found}}
             for name, found in result["variants"].items()
@@ -44,13 +40,10 @@ def run(args: argparse.Namespace) -> Path:
     def write(rows: Rows) -> Dict[str, Any]:
         measured = {}
         for name, row in rows.items():
-            (found,) = row["runs"].values()
-            measured[name] = {
-                "fingerprint": row["fingerprint"],
-                "settings": variants.get(name, found.get("settings")),
-                "dev": {score: found["dev"][score] for score in SCORES},
-                "best_step": found["best_step"],
-            }
+            (run,) = row["runs"].values()
+            dev = {score: run["dev"][score] for score in SCORES}
+            measured[name] = {"fingerprint": row["fingerprint"], "settings": variants.get(name, run.get("settings"))}
+            measured[name].update(dev=dev, best_step=run["best_step"])
         return {"config": args.config.name, "variants": measured}
 
     with open_corpus(args, language=language) as corpus:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import spacy
 from experiments.corpora import CorpusFiles, open_corpus, read_docs
@@ -22,14 +22,14 @@ from experiments.options import make_parser, program
 from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
 from experiments.scores import predict
 from experiments.training import Variant, measure_variants
-from routing_parts import in_steps, make_parts, router_names
+from routing_parts import in_steps, make_parts
 from spacy.language import Language
 from spacy.training import Corpus
 from spacy.vocab import Vocab
 
 from spacy_crfner.corpora.sampling import rare_labels
 from spacy_crfner.files import fingerprint
-from spacy_crfner.routing.scorer import average_precision, best_threshold_of, collect
+from spacy_crfner.routing.scorer import score_sentences
 from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
 from spacy_crfner.routing.threshold import tune_threshold
 from spacy_crfner.tagging.scorer import score_averages
@@ -37,17 +37,17 @@ from spacy_crfner.tagging.scorer import score_averages
 ROUTER = "router RCNN, weighted"
 """Of the routed methods that do not name another: the paper's best."""
 
+RECALL = 8.0
+"""Where the router flags for recall, its threshold has the best F score in which recall counts so much; else it is that
+with the best F1, which the router was saved with."""
+
 
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, "seeds", "only", "steps", "test", "name", required=["corpus", "vectors"])
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
-    parser.add_argument(
-        "--save",
-        nargs=2,
-        metavar=("METHOD", "FOLDER"),
-        help="save the pipeline of a method, with the first seed, such as for pipelines.py",
-    )
+    saved = "save the pipeline of a method, with the first seed, such as for pipelines.py"
+    parser.add_argument("--save", nargs=2, metavar=("METHOD", "FOLDER"), help=saved)
     args = parser.parse_args(arguments)
     if args.save and args.train_only:
         parser.error("--save makes a method of what is trained, which --train-only does not: give one of them.")
@@ -56,91 +56,114 @@ def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-RECALL = 8.0
-"""Where the router flags for recall, its threshold has the best F score in which recall counts so much; else it is that
-with the best F1, which the router was saved with."""
-
-Work = Callable[[str], Path]
-"""The folder of the trained part of this name."""
+IS_ROUTER = "router: "
+"""In front of the name of a router, where it stands beside methods."""
 
 
-def routed(
-    work: Work,
-    dev: Path,
-    *,
-    weak: str,
-    strong: str = "strong",
-    router: str = "",
-    rule: str = "span",
-    recall: bool = False,
-    gates: bool = False,
-) -> Language:
-    """Strong tagger, weak tagger and, unless it is empty, router, merged by a vote.
+class Parts:
+    """Trained parts, kept in a work folder with a result of their own.
 
-    strong: the part with the strong tagger; "single" knows the weak labels too, and has a vote for them.
-    recall: the router flags for recall, see RECALL. gates: so it does, and the vote has gates. Both are tuned on dev.
+    made: part -> what it is trained from.
     """
-    nlp = spacy.load(work(strong), config={"components.bcrf_ner.spans_key": "strong"})
-    nlp.rename_pipe("bcrf_ner", "strong")
-    nlp.add_pipe("bcrf_ner", source=spacy.load(work(weak)), name="weak")
-    config: Dict[str, Any] = {"rule": rule}
-    if router:
-        nlp.add_pipe("weak_class_router", source=spacy.load(work(router)), first=True)
-        routed_only = {"predict": "routed", "router": "weak_class_router"}
-        nlp.get_pipe("weak").sentences = make_select_sentences_v1(**routed_only)
-        nlp.get_pipe_config("weak")["sentences"] = {"@misc": "spacy_crfner.select_sentences.v1", **routed_only}
-        config.update(router="weak_class_router", gated=["weak"])
-    if rule == "word":
-        for name in ("strong", "weak"):
-            nlp.get_pipe(name).cfg["annotate"] = ["confidence", "marginals"]
-    nlp.add_pipe("ner_vote", config=config)
-    if recall or gates:
-        vote = "ner_vote" if gates else None
-        tune_threshold(nlp, path=dev, component="weak_class_router", beta=RECALL, vote=vote)
-    return nlp
+
+    def __init__(self, args: argparse.Namespace, corpus: CorpusFiles, made: Mapping[str, Variant]):
+        self.work, self.corpus, self.made = args.work, corpus, made
+        texts = fingerprint(*(corpus.sources[split] for split in ("train", "dev")))
+        kept = argparse.Namespace(**{**vars(args), "to": args.work, "keep": args.work})
+        self.result = ResultFile(kept, "routing_parts", "parts", {"corpus": args.corpus, "fingerprint": texts})
+        self.fingerprints = {part: variant.fingerprint() for part, variant in made.items()}
+
+    def folder(self, seed: int, part: str) -> Path:
+        """Name the folder of a trained pipeline."""
+        return self.work / self.result.name / f"{part}-{seed}"
+
+    def ready(self, seed: int) -> List[str]:
+        """Name the parts that are trained from what they are trained from now."""
+        rows = {part: row for part, row in self.result.rows().items() if str(seed) in row["runs"]}
+        same = [part for part in rows if rows[part]["fingerprint"] == self.fingerprints.get(part)]
+        return [part for part in same if self.folder(seed, part).exists()]
 
 
-def loaded(part: str) -> Callable[[Work, Path], Language]:
-    return lambda work, dev: spacy.load(work(part))
+@dataclass
+class Method:
+    """A strong tagger, a weak tagger and a router, merged by a vote; where there is no weak one, a whole pipeline.
+
+    parts: where strong, weak and router are among; a strong tagger that knows the weak labels too has a vote for them.
+    rule: of the vote. recall: the router flags for recall, see RECALL. gates: so it does, and the vote has gates. Both
+    are tuned on dev. of_router: what is scored is the router in the pipeline.
+    """
+
+    parts: Parts
+    strong: str = "strong"
+    weak: str = ""
+    router: str = ""
+    rule: str = "span"
+    recall: bool = False
+    gates: bool = False
+    of_router: bool = False
+
+    @property
+    def needed(self) -> List[str]:
+        """Name the parts."""
+        return [part for part in (self.strong, self.weak, self.router) if part]
+
+    def fingerprint(self) -> str:
+        return fingerprint([self.parts.fingerprints[part] for part in self.needed])[:16]
+
+    def load(self, seed: int) -> Language:
+        """Make the pipeline of trained parts."""
+        folder = partial(self.parts.folder, seed)
+        if not self.weak:
+            return spacy.load(folder(self.strong))
+        nlp = spacy.load(folder(self.strong), config={"components.bcrf_ner.spans_key": "strong"})
+        nlp.rename_pipe("bcrf_ner", "strong")
+        nlp.add_pipe("bcrf_ner", source=spacy.load(folder(self.weak)), name="weak")
+        config: Dict[str, Any] = {"rule": self.rule}
+        if self.router:
+            nlp.add_pipe("weak_class_router", source=spacy.load(folder(self.router)), first=True)
+            routed_only = {"predict": "routed", "router": "weak_class_router"}
+            nlp.get_pipe("weak").sentences = make_select_sentences_v1(**routed_only)
+            nlp.get_pipe_config("weak")["sentences"] = {"@misc": "spacy_crfner.select_sentences.v1", **routed_only}
+            config.update(router="weak_class_router", gated=["weak"])
+        if self.rule == "word":
+            for name in ("strong", "weak"):
+                nlp.get_pipe(name).cfg["annotate"] = ["confidence", "marginals"]
+        nlp.add_pipe("ner_vote", config=config)
+        if self.recall or self.gates:
+            vote, dev = "ner_vote" if self.gates else None, self.parts.corpus.files["dev"]
+            tune_threshold(nlp, path=dev, component="weak_class_router", beta=RECALL, vote=vote)
+        return nlp
+
+    def score(self, seed: int, splits: Sequence[str]) -> Run:
+        """Score each split, dev first, whose threshold of a router the others take."""
+        nlp, files = self.load(seed), self.parts.corpus.files
+        if not self.of_router:
+            return {split: score_method(nlp, files[split]) for split in splits}
+        scores: Run = {}
+        for split in splits:
+            threshold = scores["dev"]["tuned"]["threshold"] if scores else None
+            scores[split] = score_router(nlp, files[split], threshold)
+        return scores
 
 
-def make_methods() -> Dict[str, Tuple[List[str], Callable[[Work, Path], Language]]]:
-    """Name -> the parts that it needs, and the pipeline that they make, given a dev corpus."""
-
-    def alone(part: str) -> Tuple[List[str], Callable]:
-        return [part], loaded(part)
-
-    def double(weak: str, **settings: Any) -> Tuple[List[str], Callable]:
-        parts = [settings.get("strong", "strong"), weak, *([settings["router"]] if "router" in settings else [])]
-        return parts, lambda work, dev: routed(work, dev, weak=weak, **settings)
-
-    methods = {
-        name: alone(name)
-        for name in (
-            "single",
-            "single, missed entities dearer",
-            "single, rare repeated",
-            "single, balanced",
-            "without context",
-            "shipped",
-            "shipped, one encoder",
-        )
-    }
+def make_methods(parts: Any = None) -> Dict[str, Method]:
+    """Name -> what is scored, but for routers. parts: the trained Parts; None is enough for the names."""
+    method = partial(Method, parts)
+    alone = ("single", "single, missed entities dearer", "single, rare repeated", "single, balanced")
+    methods = {name: method(name) for name in (*alone, "without context", "shipped", "shipped, one encoder")}
     for weak in ("weak", "weak, rare repeated", "weak, balanced"):
         how = weak.partition(", ")[2] or "all sentences"
-        methods[f"double, {how}"] = double(weak)
-        methods[f"routed, {how}"] = double(weak, router=ROUTER)
-        methods[f"routed, {how}, by words"] = double(weak, router=ROUTER, rule="word")
-    weak, beside = "weak, rare repeated", "rare repeated, all labels beside"
-    methods[f"double, {beside}"] = double(weak, strong="single")
-    both = {"strong": "single", "router": ROUTER}
-    methods[f"routed, {beside}"] = double(weak, **both)
-    methods[f"routed, {beside}, flagged for recall"] = double(weak, **both, recall=True)
-    methods[f"routed, {beside}, gates"] = double(weak, **both, gates=True)
-    for router in router_names():
-        if router != ROUTER:
-            name = f"routed, {beside}, gates, router {router.removeprefix('router ')}"
-            methods[name] = double(weak, strong="single", router=router, gates=True)
+        methods[f"double, {how}"] = method(weak=weak)
+        methods[f"routed, {how}"] = method(weak=weak, router=ROUTER)
+        methods[f"routed, {how}, by words"] = method(weak=weak, router=ROUTER, rule="word")
+    both, beside = ("single", "weak, rare repeated"), "rare repeated, all labels beside"
+    methods[f"double, {beside}"] = method(*both)
+    methods[f"routed, {beside}"] = method(*both, ROUTER)
+    methods[f"routed, {beside}, flagged for recall"] = method(*both, ROUTER, recall=True)
+    methods[f"routed, {beside}, gates"] = method(*both, ROUTER, gates=True)
+    for part in make_parts([], [""]):
+        if part.startswith("router") and part != ROUTER:
+            methods[f"routed, {beside}, gates, {part}"] = method(*both, part, gates=True)
     return methods
 
 
@@ -156,110 +179,56 @@ def score_method(nlp: Language, path: Path) -> Dict[str, Any]:
 
 def score_router(nlp: Language, path: Path, threshold: Optional[float]) -> Dict[str, Any]:
     """Measure how well a router tells the classes apart at 0.5, and at a threshold tuned on dev; None tunes it here."""
-    router = nlp.get_pipe("weak_class_router")
+    router: Any = nlp.get_pipe("weak_class_router")
+    spans_key = router.cfg["spans_key"]
     examples = list(Corpus(path)(nlp))
     predict(nlp, examples)
-    truth, probabilities, _ = collect(examples, spans_key=router.cfg["spans_key"], labels=router.labels)
-    found: Dict[str, Any] = {"average_precision": round(average_precision(truth, probabilities), 4)}
-    if threshold is None:
-        threshold = best_threshold_of(truth, probabilities)[1]
-    for name, value in (("at 0.5", 0.5), ("tuned", threshold)):
-        flagged = probabilities >= value
-        hits = int((truth & flagged).sum())
-        found[name] = {
-            "threshold": value,
-            "recall of strong": round(float((~truth & ~flagged).sum() / (~truth).sum()), 4),
-            "recall of weak": round(hits / int(truth.sum()), 4),
-            "precision": round(hits / max(int(flagged.sum()), 1), 4),
-            "f": round(2 * hits / (int(truth.sum()) + int(flagged.sum())), 4),
+    docs = [example.predicted for example in examples]
+    measured: Dict[str, Any] = {}
+    for name in ("at 0.5", "tuned"):
+        router.cfg["threshold"] = 0.5 if name == "at 0.5" else threshold
+        router.set_annotations(docs, [doc.spans[spans_key].attrs["scores"] for doc in docs])
+        scores = score_sentences(examples, spans_key=spans_key, labels=router.labels)
+        threshold = scores["weak_best_threshold"] if threshold is None else threshold
+        measured["average_precision"] = round(scores["weak_ap"], 4)
+        measured[name] = {
+            "threshold": router.cfg["threshold"],
+            "recall of strong": round(scores["strong_r"], 4),
+            "recall of weak": round(scores["weak_r"], 4),
+            "precision": round(scores["weak_p"], 4),
+            "f": round(scores["weak_f"], 4),
         }
-    return found
+    return measured
 
 
-def score_router_splits(nlp: Language, files: Mapping[str, Path]) -> Dict[str, Any]:
-    """Score a router on each split, dev first, whose threshold the others take."""
-    scores: Dict[str, Any] = {}
-    for split, path in files.items():
-        scores[split] = score_router(nlp, path, scores["dev"]["tuned"]["threshold"] if scores else None)
-    return scores
-
-
-class Parts:
-    """Trained parts, kept in a work folder with a result of their own.
-
-    made: part -> what it is trained from.
-    """
-
-    def __init__(self, args: argparse.Namespace, corpus: CorpusFiles, made: Mapping[str, Variant]):
-        self.args = argparse.Namespace(**{**vars(args), "to": args.work, "keep": args.work})
-        self.corpus, self.made = corpus, made
-        texts = fingerprint(*(corpus.sources[split] for split in ("train", "dev")))
-        self.result = ResultFile(self.args, "routing_parts", "parts", {"corpus": args.corpus, "fingerprint": texts})
-        self.fingerprints = {part: variant.fingerprint() for part, variant in made.items()}
-
-    def folder(self, seed: int, part: str) -> Path:
-        """Name the folder of a trained pipeline."""
-        return self.args.work / self.result.name / f"{part}-{seed}"
-
-    def ready(self, seed: int) -> List[str]:
-        """Name the parts that are trained from what they are trained from now."""
-        rows = {part: row for part, row in self.result.rows().items() if str(seed) in row["runs"]}
-        same = [part for part in rows if rows[part]["fingerprint"] == self.fingerprints.get(part)]
-        return [part for part in same if self.folder(seed, part).exists()]
-
-    def train(self) -> None:
-        measure_variants(self.result, self.corpus, self.made, self.made.__getitem__, [])
-
-
-IS_ROUTER = "router: "
-"""In front of the name of a router, where it stands beside methods."""
-
-
-@dataclass
-class Method:
-    """What is scored: its pipeline, or the router of one, made from the parts that are needed."""
-
-    name: str
-    needed: Sequence[str]
-    make: Callable[[Work, Path], Language]
-    parts: Parts
-
-    def fingerprint(self) -> str:
-        return fingerprint([self.name, *(self.parts.fingerprints[part] for part in self.needed)])[:16]
-
-
-def score(method: Method, corpus: CorpusFiles, seed: int, folder: Path, *, splits: Sequence[str]) -> Run:
-    nlp = method.make(partial(method.parts.folder, seed), corpus.files["dev"])
-    files = {split: corpus.files[split] for split in splits}
-    if method.name.startswith(IS_ROUTER):
-        return score_router_splits(nlp, files)
-    return {split: score_method(nlp, path) for split, path in files.items()}
-
-
-def read_scores(result: Mapping[str, Any]) -> Rows:
-    routers = read_variants({"variants": result["routers"]})
-    return {**read_variants({"variants": result["methods"]}), **{IS_ROUTER + name: routers[name] for name in routers}}
+def read_scores(result: Dict[str, Any]) -> Rows:
+    routers = {f"{IS_ROUTER}{name}": router for name, router in result["routers"].items()}
+    return read_variants({"variants": {**result["methods"], **routers}})
 
 
 def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) -> Path:
     """Score each router and method whose parts are trained, unless it is scored."""
-    alone = {
-        IS_ROUTER + part.removeprefix("router "): part for part in parts.made if part.startswith(("router", "ship"))
-    }
-    needs = {**{name: ([part], loaded(part)) for name, part in alone.items()}, **make_methods()}
-    methods = {name: Method(name, needed, make, parts) for name, (needed, make) in needs.items()}
+    names = {f"{IS_ROUTER}{part.removeprefix('router ')}": part for part in parts.made}
+    routers = {name: part for name, part in names.items() if part.startswith(("router", "shipped"))}
+    methods = {name: Method(parts, part, of_router=True) for name, part in routers.items()}
+    methods.update(make_methods(parts))
 
     def write(rows: Rows) -> Dict[str, Any]:
         by_part: Dict[str, Dict[str, str]] = {}
         for name in rows.keys() & methods.keys():
             for part in methods[name].needed:
                 by_part.setdefault(part, {}).update(dict.fromkeys(rows[name]["runs"], parts.fingerprints[part][:12]))
+        variants = write_variants(rows)["variants"]
         kinds: Dict[str, Dict[str, Any]] = {"routers": {}, "methods": {}}
-        for name, found in write_variants(rows)["variants"].items():
-            kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = found
+        for name in variants:
+            kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = variants[name]
         seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
         return {"seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
 
+    def measure(method: Method, corpus: CorpusFiles, seed: int, folder: Path) -> Run:
+        return method.score(seed, splits)
+
+    splits = ["dev", "test"] if args.test else ["dev"]
     key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
     for seed in args.seeds:
         ready = set(parts.ready(seed))
@@ -268,8 +237,7 @@ def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) ->
         result = ResultFile(options, "routing", args.name or f"routing-{args.corpus}", key, read_scores, write)
         # Whichever run trained them.
         result.commands = parts.result.commands_so_far()
-        splits = ["dev", "test"] if args.test else ["dev"]
-        measure_variants(result, parts.corpus, methods, methods.__getitem__, splits, partial(score, splits=splits))
+        measure_variants(result, parts.corpus, methods, methods.__getitem__, splits, measure)
     return result.path
 
 
@@ -283,14 +251,13 @@ def run(args: argparse.Namespace) -> Path:
             config["paths"]["vectors"] = args.vectors
             made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
         parts = Parts(args, corpus, made)
+        method = make_methods(parts)[args.save[0]] if args.save else Method(parts, strong="")
+        missing = [part for part in method.needed if part not in (*(args.only or made), *parts.ready(args.seeds[0]))]
+        if missing:
+            raise BenchmarkError(f"{args.save[0]!r} cannot be saved: --only leaves out {'; '.join(missing)}.")
+        measure_variants(parts.result, corpus, made, made.__getitem__, [])
         if args.save:
-            needed, make = make_methods()[args.save[0]]
-            missing = [part for part in needed if part not in (*(args.only or made), *parts.ready(args.seeds[0]))]
-            if missing:
-                raise BenchmarkError(f"{args.save[0]!r} cannot be saved: --only leaves out {'; '.join(missing)}.")
-        parts.train()
-        if args.save:
-            make(partial(parts.folder, args.seeds[0]), corpus.files["dev"]).to_disk(args.save[1])
+            method.load(args.seeds[0]).to_disk(args.save[1])
         labels = {"strong": strong, "weak": weak, "entities": counts}
         return parts.result.path if args.train_only else score_all(args, parts, labels)
 

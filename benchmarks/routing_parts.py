@@ -1,14 +1,9 @@
 """What routing.py trains: taggers and routers, each by itself, so that they can be put together in many ways."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from experiments.record import ROOT
-from experiments.training import fall
+from experiments.training import fall, shipped_config
 from thinc.api import Config
-
-TAGGER = ROOT / "configs" / "bcrf_ner.cfg"
-ROUTED = ROOT / "configs" / "weak_class.cfg"
-SHARED = ROOT / "configs" / "weak_class_shared.cfg"
 
 ARCHITECTURES = {
     "RCNN": {"@architectures": "spacy_crfner.RCNN.v1", "hidden_width": 100},
@@ -32,26 +27,20 @@ WEIGHT = 0.04
 """The mean weight of a sentence in the weighted loss where 2 % of them are weak, 2 * 0.02 * 0.98: the penalty weighs as
 much beside one loss as beside the other."""
 
-# A tagger that sees each word by itself: layers after the features, and no CRF.
-WITHOUT_CONTEXT = {
-    "loss": {"@misc": "spacy_crfner.softmax.v1"},
-    "decoder": {"@misc": "spacy_crfner.softmax_decoder.v1"},
-}
 
-
-def tagger_config(**settings: Any) -> Config:
-    """The default recipe with other settings of the component."""
-    config = Config().from_disk(TAGGER, interpolate=False)
+def tagger_config(corpus: Optional[Dict[str, Any]] = None, **settings: Any) -> Config:
+    """The default recipe with other settings of the component, and perhaps another reader of the training corpus."""
+    config = shipped_config("bcrf_ner")
     config["components"]["bcrf_ner"].update(settings)
-    key = settings.get("spans_key")
-    if key is not None:
-        config["training"]["score_weights"] = {f"spans_{key}_f": 1.0}
+    config["corpora"]["train"] = corpus or config["corpora"]["train"]
+    if "spans_key" in settings:
+        config["training"]["score_weights"] = {f"spans_{settings['spans_key']}_f": 1.0}
     return config
 
 
-def router_config(architecture: str, loss: str, weak: List[str]) -> Config:
+def router_config(architecture: str, loss: str, weak: List[str], corpus: Optional[Dict[str, Any]] = None) -> Config:
     """The router of the shipped config by itself."""
-    config = Config().from_disk(ROUTED, interpolate=False)
+    config = shipped_config("weak_class")
     router = config["components"]["weak_class_router"]
     model = {**ARCHITECTURES[architecture], "width": 200, "per_sentence": True, "tok2vec": router["model"]["tok2vec"]}
     penalty = PENALTY * (WEIGHT if loss == "weighted" else 1.0) if architecture == "self-attention" else 0.0
@@ -59,78 +48,56 @@ def router_config(architecture: str, loss: str, weak: List[str]) -> Config:
     config["routing"]["weak_labels"] = weak
     config["components"] = {"weak_class_router": router}
     config["nlp"]["pipeline"] = ["weak_class_router"]
-    config["corpora"]["train"] = Config().from_disk(TAGGER, interpolate=False)["corpora"]["train"]
+    config["corpora"]["train"] = corpus or shipped_config("bcrf_ner")["corpora"]["train"]
     config["training"]["score_weights"] = {"weak_ap": 1.0}
     config["training"]["before_to_disk"].pop("vote")
     config["training"]["before_to_disk"]["beta"] = 1.0
     return config
 
 
-def balanced(config: Config, weak: List[str], method: str, share: float) -> Config:
-    """The same config with a balanced training corpus."""
-    reader = {"@readers": "spacy_crfner.BalancedCorpus.v1", "path": "${paths.train}", "labels": weak, "rare": 0.02}
-    config["corpora"]["train"] = {**reader, "share": share, "method": method, "seed": "${system.seed}"}
-    return config
-
-
 def without_context() -> Config:
-    """A feed-forward tagger over the same features, of which word vectors are projected so that they fit its layers."""
-    config = tagger_config(**WITHOUT_CONTEXT)
+    """A tagger that sees each word by itself: layers after the features, and no CRF.
+
+    The features are those of the others, of which word vectors are projected so that they fit the layers.
+    """
+    loss, decoder = {"@misc": "spacy_crfner.softmax.v1"}, {"@misc": "spacy_crfner.softmax_decoder.v1"}
+    config = tagger_config(loss=loss, decoder=decoder)
     model = config["components"]["bcrf_ner"]["model"]
     # 172 + 2 * 50 of characters + 128 of hashes are 400.
-    model["tok2vec"]["tok2vec"]["layout"] = "word172+char*2"
+    embed = {**model["tok2vec"]["tok2vec"], "layout": "word172+char*2"}
     layers = {"@architectures": "spacy.MaxoutWindowEncoder.v2", "width": 400, "window_size": 0, "maxout_pieces": 3}
-    model["tok2vec"] = {
-        "@architectures": "spacy.Tok2Vec.v2",
-        "embed": model["tok2vec"]["tok2vec"],
-        "encode": {**layers, "depth": 2},
-    }
+    model["tok2vec"] = {"@architectures": "spacy.Tok2Vec.v2", "embed": embed, "encode": {**layers, "depth": 2}}
     return config
 
 
 def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
     """Name -> config of everything that can be trained."""
-    weak_tagger = {"label_filter": weak, "spans_key": "weak"}
+    reader = {"@readers": "spacy_crfner.BalancedCorpus.v1", "path": "${paths.train}", "labels": weak, "rare": 0.02}
+    repeated = {**reader, "share": 0.2, "method": "repeat", "seed": "${system.seed}"}
+    dropped = {**repeated, "share": 0.5, "method": "drop"}
+    dearer = {"@misc": "spacy_crfner.bernoulli.v1", "P": 0.2, "P_missed": 0.05}
     parts = {
-        "single": tagger_config(),
-        "single, missed entities dearer": tagger_config(loss=_bernoulli(P_missed=0.05)),
-        "single, rare repeated": balanced(tagger_config(), weak, "repeat", 0.2),
-        "single, balanced": balanced(tagger_config(), weak, "drop", 0.5),
+        "single, missed entities dearer": tagger_config(loss=dearer),
         "without context": without_context(),
         "strong": tagger_config(label_filter=strong, spans_key="strong"),
-        "weak": tagger_config(**weak_tagger),
-        "weak, rare repeated": balanced(tagger_config(**weak_tagger), weak, "repeat", 0.2),
-        "weak, balanced": balanced(tagger_config(**weak_tagger), weak, "drop", 0.5),
     }
-    for name, path in (("shipped", ROUTED), ("shipped, one encoder", SHARED)):
-        parts[name] = Config().from_disk(path, interpolate=False)
+    for how, corpus in (("", None), (", rare repeated", repeated), (", balanced", dropped)):
+        parts[f"single{how}"] = tagger_config(corpus)
+        parts[f"weak{how}"] = tagger_config(corpus, label_filter=weak, spans_key="weak")
+    for name, shipped in (("shipped", "weak_class"), ("shipped, one encoder", "weak_class_shared")):
+        parts[name] = shipped_config(shipped)
         parts[name]["routing"]["weak_labels"] = weak
     for architecture in ARCHITECTURES:
         for loss in LOSSES:
             parts[f"router {architecture}, {loss}"] = router_config(architecture, loss, weak)
-        parts[f"router {architecture}, balanced"] = balanced(
-            router_config(architecture, "plain", weak), weak, "drop", 0.5
-        )
+        parts[f"router {architecture}, balanced"] = router_config(architecture, "plain", weak, dropped)
     # As in the shipped recipe.
-    parts["router RCNN, weighted, rare repeated"] = balanced(
-        router_config("RCNN", "weighted", weak), weak, "repeat", 0.2
-    )
+    parts["router RCNN, weighted, rare repeated"] = router_config("RCNN", "weighted", weak, repeated)
     return parts
 
 
-def router_names() -> List[str]:
-    """Of all routers among the parts."""
-    return [name for name in make_parts([], ["weak"]) if name.startswith("router")]
-
-
-def _bernoulli(**parameters: float) -> Dict[str, Any]:
-    return {"@misc": "spacy_crfner.bernoulli.v1", "P": 0.2, "P_missed": None, "P_invented": None, **parameters}
-
-
 def in_steps(config: Config, steps: int) -> Config:
-    """Change a config for a large corpus and a given time.
-
-    It makes so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0 with the last of them.
+    """Change a config for a large corpus and a given time: so many updates of 1,000 words, and no R-Drop.
 
     Routers, which are done sooner, have half as many updates, and what learns from a reduced corpus a quarter. A
     pipeline of which one tagger skips what the corpus repeats has half as many again, so that this tagger sees no fewer

@@ -11,16 +11,16 @@ import argparse
 import json
 import subprocess
 import sys
-from functools import partial
+from operator import truediv
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 import numpy as np
-from experiments.corpora import iob_tags, open_corpus, read_docs
+from experiments.corpora import open_corpus, read_docs
 from experiments.errors import BenchmarkError
 from experiments.options import make_parser, program
 from experiments.record import ROOT, write_result
-from experiments.workers import call, in_turns, medians
+from experiments.workers import medians, time_in_turns
 from spacy.cli.init_config import init_config
 from spacy.util import load_model
 from spacy.vocab import Vocab
@@ -42,35 +42,30 @@ FLAIR_NETWORK = {
 }
 """What flair's WordEmbeddings and CharacterEmbeddings with hidden_size=128 are in our config, and a plain CRF."""
 
-
-def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
-    names = ["corpus", "train-corpus", "train-file", "test-file", "threads", "seconds"]
-    parser = make_parser(__doc__, *names, required=["vectors"], defaults={"rounds": 3, "name": "speed"})
-    parser.add_argument("--flair-python", metavar="PATH", help="a Python that has flair (default: this, if it has it)")
-    return parser.parse_args(arguments)
+OPTIONS = ("corpus", "train-corpus", "train-file", "test-file", "threads", "seconds")
+parser = make_parser(__doc__, *OPTIONS, required=["vectors"], defaults={"rounds": 3, "name": "speed"})
+parser.add_argument("--flair-python", metavar="PATH", help="a Python that has flair (default: this, if it has it)")
+parse_args = parser.parse_args
 
 
 def make_jobs(args: argparse.Namespace, files: Dict[str, Path], folder: Path) -> Dict[str, Dict[str, Any]]:
-    """Make one job for each system: the interpreter that runs it, and what it needs."""
+    """Make one job for each system, see `time_in_turns`."""
     overrides = {"paths.train": str(files["train"]), "paths.dev": str(files["test"]), "paths.vectors": args.vectors}
     ours = {"config": str(ROOT / "configs" / "bcrf_ner.cfg")}
     jobs: Dict[str, Dict[str, Any]] = {OURS: {**ours, "overrides": overrides}}
-    for name, optimize in ((ACCURACY, "accuracy"), (EFFICIENCY, "efficiency")):
-        path = folder / f"{optimize}.cfg"
-        init_config(lang="en", pipeline=["ner"], optimize=optimize, gpu=False).to_disk(path)
-        # The efficiency configuration has no static vectors.
-        own = {key: value for key, value in overrides.items() if optimize == "accuracy" or key != "paths.vectors"}
-        jobs[name] = {"config": str(path), "overrides": own}
+    for name in (ACCURACY, EFFICIENCY):
+        path = folder / f"{name}.cfg"
+        init_config(lang="en", pipeline=["ner"], optimize=name.split()[-1], gpu=False).to_disk(path)
+        jobs[name] = {"config": str(path), "overrides": dict(overrides)}
+    # It has no static vectors.
+    del jobs[EFFICIENCY]["overrides"]["paths.vectors"]
     python = flair_python(args.flair_python)
     if python is not None:
-        jobs[FLAIR] = {"python": python, **flair_files(files, args.vectors, folder)}
+        jobs[FLAIR] = {"python": python, "worker": "speed_flair", **flair_files(files, args.vectors, folder)}
         jobs[SAME_NETWORK] = {**ours, "overrides": {**overrides, **FLAIR_NETWORK}}
     jobs[INT8] = {"load": {"components.bcrf_ner.model.tok2vec.int8": True}}
-    for number, job in enumerate(jobs.values()):
-        job.setdefault("python", sys.executable)
-        job.setdefault("train", str(files["train"]))
-        job.setdefault("test", str(files["test"]))
-        job.update(model=str(folder / f"model-{number}"), seconds=args.seconds)
+    shared = {"seconds": args.seconds, **{split: str(file) for split, file in files.items()}}
+    jobs = {name: {**shared, "model": str(folder / f"model-{n}"), **job} for n, (name, job) in enumerate(jobs.items())}
     jobs[INT8]["model"] = jobs[OURS]["model"]
     return jobs
 
@@ -90,55 +85,41 @@ def flair_python(wanted: Optional[str]) -> Optional[str]:
 def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str, str]:
     """Write the corpus and the vectors of its words into files that need neither spaCy nor this package to be read."""
     vocab = load_model(vectors).vocab
+    written = {name: folder / name for name in ("train", "test", "vectors.npz")}
     words: Dict[str, None] = {}
-    written = {}
     for split in ("train", "test"):
         docs = read_docs(files[split], Vocab())
-        sentences = [([token.text for token in doc], iob_tags(doc)) for doc in docs]
-        words.update(dict.fromkeys(word for tokens, _ in sentences for word in tokens))
-        written[split] = str(folder / f"{split}.json")
-        Path(written[split]).write_text(json.dumps(sentences), encoding="utf8")
+        words.update(dict.fromkeys(token.text for doc in docs for token in doc))
+        sentences = [([token.text for token in doc], [(e.start, e.end, e.label_) for e in doc.ents]) for doc in docs]
+        written[split].write_text(json.dumps(sentences), encoding="utf8")
     known = [word for word in words if vocab.has_vector(word)]
     matrix = np.stack([vocab.get_vector(word) for word in known])
-    np.savez(folder / "vectors.npz", words=np.array(known), vectors=matrix)
-    return {**written, "vectors": str(folder / "vectors.npz")}
-
-
-def run_job(job: Dict[str, Any], task: str, threads: int, folder: Path) -> Dict[str, float]:
-    """Run one task (train or predict) of a system in a process of its own, and return what it measured."""
-    worker = "speed_flair" if "vectors" in job else "speed_spacy"
-    return call(f"{worker}.{task}", job, folder, python=job["python"], threads=threads)
-
-
-def measure(jobs: Dict[str, Dict[str, Any]], rounds: int, threads: int, folder: Path) -> Dict[str, Dict[str, Any]]:
-    """Take medians over the rounds, in which the systems take turns."""
-    systems: Dict[str, Dict[str, Any]] = {name: {} for name in jobs}
-    for task in ("train", "predict"):
-        # What is loaded with other settings is trained already.
-        timed = {name: job for name, job in jobs.items() if task == "predict" or "load" not in job}
-        turns = {name: partial(run_job, job, task, threads, folder) for name, job in timed.items()}
-        for name, found in in_turns(turns, rounds, shown=f"{task}, round").items():
-            systems[name].update({f"{task}_{key}": value for key, value in medians(found).items()})
-    return systems
+    np.savez(written["vectors.npz"], words=np.array(known), vectors=matrix)
+    return {path.stem: str(path) for path in written.values()}
 
 
 def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:
     """Count how many times as many words per second ours does."""
-    pairs = [(task, name, OURS, name) for name in (ACCURACY, EFFICIENCY) for task in ("train", "predict")]
-    pairs.append(("predict", f"8-bit weights / {OURS}", INT8, OURS))
-    pairs += [(task, f"{FLAIR}, same network", SAME_NETWORK, FLAIR) for task in ("train", "predict")]
+    pairs = [(task, f" / {name}", OURS, name) for name in (ACCURACY, EFFICIENCY) for task in ("train", "predict")]
+    pairs.append(("predict", f", 8-bit weights / {OURS}", INT8, OURS))
+    pairs += [(task, f" / {FLAIR}, same network", SAME_NETWORK, FLAIR) for task in ("train", "predict")]
     ratios = {}
     for task, name, ours, theirs in pairs:
         if ours in systems and theirs in systems:
-            key = f"{task}_words_per_second"
-            label = f"{task}, {name}" if ours == INT8 else f"{task} / {name}"
-            ratios[label] = round(systems[ours][key] / systems[theirs][key], 2)
+            speeds = (systems[system][f"{task}_words_per_second"] for system in (ours, theirs))
+            ratios[f"{task}{name}"] = round(truediv(*speeds), 2)
     return ratios
 
 
 def run(args: argparse.Namespace) -> Path:
     with open_corpus(args, needed=("train", "test")) as corpus:
-        systems = measure(make_jobs(args, corpus.files, corpus.folder), args.rounds, args.threads, corpus.folder)
+        jobs = make_jobs(args, corpus.files, corpus.folder)
+        systems: Dict[str, Dict[str, Any]] = {name: {} for name in jobs}
+        for task in ("train", "predict"):
+            # What is loaded with other settings is trained already.
+            timed = {name: job for name, job in jobs.items() if task == "predict" or "load" not in job}
+            for name, rounds in time_in_turns(task, timed, args, corpus.folder, shown=f"{task}, round").items():
+                systems[name].update({f"{task}_{key}": value for key, value in medians(rounds).items()})
     ratios = make_ratios(systems)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio}")

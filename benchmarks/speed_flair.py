@@ -25,35 +25,25 @@ flair.device = torch.device("cpu")
 
 def read(path: str) -> List[Sentence]:
     sentences = []
-    for words, tags in json.loads(Path(path).read_text(encoding="utf8")):
-        sentence = Sentence(words, use_tokenizer=False)
-        start = None
-        for index, tag in enumerate([*tags, "O"]):
-            if start is not None and not tag.startswith("I-"):
-                sentence[start:index].add_label("ner", tags[start][2:])
-                start = None
-            if tag.startswith("B-"):
-                start = index
-        sentences.append(sentence)
+    for words, entities in json.loads(Path(path).read_text(encoding="utf8")):
+        sentences.append(Sentence(words, use_tokenizer=False))
+        for start, end, label in entities:
+            sentences[-1][start:end].add_label("ner", label)
     return sentences
 
 
 def make_tagger(sentences: List[Sentence], vectors_path: str) -> SequenceTagger:
     data = np.load(vectors_path)
-    words, vectors = data["words"].tolist(), data["vectors"]
-    embeddings = WordEmbeddings(
-        None, vocab={word: row for row, word in enumerate(words)}, embedding_length=vectors.shape[1], name="words"
-    )
+    rows, vectors = {word: row for row, word in enumerate(data["words"].tolist())}, data["vectors"]
+    embeddings = WordEmbeddings(None, vocab=rows, embedding_length=vectors.shape[1], name="words")
     embeddings.embedding.weight.data[: len(vectors)] = torch.from_numpy(vectors)
     characters = Dictionary()
-    for sentence in sentences:
-        for token in sentence:
-            for character in token.text:
-                characters.add_item(character)
     labels = Dictionary(add_unk=False)
     # As in the dictionaries that flair makes of a corpus: the tagger makes BIOES tags of the labels.
     labels.span_labels = True
     for sentence in sentences:
+        for character in "".join(token.text for token in sentence):
+            characters.add_item(character)
         for label in sentence.get_labels("ner"):
             labels.add_item(label.value)
     return SequenceTagger(
@@ -73,23 +63,22 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
     optimizer = torch.optim.SGD(tagger.parameters(), lr=LEARN_RATE)
     batches = [sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH)]
     tagger.train()
-    words, seconds = 0, 0.0
-    for epoch in range(1000):
-        for batch in batches:
-            start = perf_counter()
-            optimizer.zero_grad()
-            loss, _ = tagger.forward_loss(batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(tagger.parameters(), CLIP)
-            optimizer.step()
-            store_embeddings(batch, "cpu")
-            if epoch:
-                seconds += perf_counter() - start
-                words += sum(len(sentence) for sentence in batch)
-            if seconds > job["seconds"]:
-                tagger.save(job["model"])
-                return {"words_per_second": words / seconds}
-    raise RuntimeError("The corpus is too small.")
+    words, seconds, updates = 0, 0.0, 0
+    while seconds <= job["seconds"]:
+        start = perf_counter()
+        batch = batches[updates % len(batches)]
+        optimizer.zero_grad()
+        loss, _ = tagger.forward_loss(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tagger.parameters(), CLIP)
+        optimizer.step()
+        store_embeddings(batch, "cpu")
+        updates += 1
+        if updates > len(batches):
+            seconds += perf_counter() - start
+            words += sum(map(len, batch))
+    tagger.save(job["model"])
+    return {"words_per_second": words / seconds}
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+from experiments.record import RESULTS, ROOT
+from experiments.scores import percent
 
 Row = Dict[str, Any]
 """What the cells of a row may name; and a result, since rows are made of its fields."""
@@ -14,10 +14,6 @@ Row = Dict[str, Any]
 Columns = str
 """Headings and cells, as in `F1={f:.2f} | Seeds={number}`: cells name values of a row, as in Python's format strings. A
 cell is empty where the row has no such value; per cent are written without their sign."""
-
-
-def percent(average: float, deviation: Optional[float], sign: str = "-") -> str:
-    return f"{100 * average:{sign}.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
 
 
 class Spread(List[float]):
@@ -32,17 +28,16 @@ class Spread(List[float]):
 def over_seeds(runs: Iterable[Row]) -> Row:
     """Turn scores of runs into scores that are Spreads; what a run has not is 0, as a label that it never found."""
     runs = list(runs)
-    keys = list(dict.fromkeys(key for run in runs for key in run))
-    nested = {key for run in runs for key in run if isinstance(run[key], dict)}
-    columns = {key: [run.get(key, {} if key in nested else 0.0) for run in runs] for key in keys}
-    return {key: over_seeds(column) if key in nested else Spread(column) for key, column in columns.items()}
+    nested = {key: isinstance(value, dict) for run in runs for key, value in run.items()}
+    columns = {key: [run.get(key, {} if deep else 0.0) for run in runs] for key, deep in nested.items()}
+    return {key: over_seeds(column) if nested[key] else Spread(column) for key, column in columns.items()}
 
 
 def read_results(folder: Path, benchmark: str) -> List[Row]:
     """Read the results of a benchmark, by file name, each with a `link` to its file."""
     results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    link = "benchmarks/results/"
-    return [{**result, "link": link + name} for name, result in results.items() if result["benchmark"] == benchmark]
+    links = {f"benchmarks/results/{name}": result for name, result in results.items()}
+    return [{**result, "link": link} for link, result in links.items() if result["benchmark"] == benchmark]
 
 
 def write_table(columns: Columns, rows: Iterable[Row]) -> str:
@@ -62,9 +57,7 @@ def _cell(cell: str, row: Row) -> str:
 
 def rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
     """Make one row for each entry of this field of each result: its values, `entry`, its name, and `result`."""
-    return lambda results: [
-        {**entry, "entry": name, "result": result} for result in results for name, entry in result[field].items()
-    ]
+    return lambda results: [{**row, "entry": name, "result": r} for r in results for name, row in r[field].items()]
 
 
 def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
@@ -75,11 +68,12 @@ def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
     """
 
     def make(results: List[Row]) -> List[Row]:
-        rows = []
-        for row in rows_of(field)(results):
-            splits = {split: over_seeds(row[split].values()) for split in ("dev", "test") if split in row}
-            *_, split = splits
-            rows.append({**row, **splits, "scored": splits[split], "split": split, "number": len(row[split])})
+        rows = rows_of(field)(results)
+        for row in rows:
+            split = "test" if "test" in row else "dev"
+            row["number"] = len(row[split])
+            row.update({name: over_seeds(row[name].values()) for name in ("dev", "test") if name in row})
+            row.update(split=split, scored=row[split])
         return rows
 
     return make
@@ -88,35 +82,38 @@ def seeded_rows_of(field: str) -> Callable[[List[Row]], List[Row]]:
 def accuracy_rows(results: List[Row]) -> List[Row]:
     rows = []
     for result in results:
-        splits = {
-            split: {key: percent(scores[key]["mean"], scores[key]["sd"]) for key in "prf"}
-            for split, scores in result["summary"].items()
-        }
+        splits = {split: {key: percent(**scores[key]) for key in "prf"} for split, scores in result["summary"].items()}
         minutes = mean(run["training_seconds"] for run in result["per_seed"]) / 60
         rows.append({**result, **splits, "number": len(result["seeds"]), "minutes": minutes})
     return rows
 
 
+def pivot(first: str, cells: Iterable[Tuple[str, str, str]]) -> Tuple[Columns, List[Row]]:
+    """Make columns and rows of (row, column, cell). first: the heading of the rows."""
+    rows: Dict[str, Row] = {}
+    columns = {first: None}
+    for row, column, cell in cells:
+        rows.setdefault(row, {first: row})[column] = cell
+        columns[column] = None
+    return " | ".join(f"{column}={{{column}}}" for column in columns), [*rows.values()]
+
+
 def memory_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Memory of the process after so many documents, a column for each result."""
-    names = [f"without {result['without']}, MB" if result["without"] else "MB" for result in results]
-    rows: Dict[str, Row] = {}
-    for name, result in zip(names, results, strict=True):
-        for docs, memory in result["memory_mb"].items():
-            rows.setdefault(docs, {"docs": int(docs)})[name] = memory
-    return " | ".join(["Documents={docs:,}", *(f"{name}={{{name}:,.0f}}" for name in names)]), [*rows.values()]
+    named = {f"without {result['without']}, MB" if result["without"] else "MB": result for result in results}
+    cells = ((name, docs, mb) for name, result in named.items() for docs, mb in result["memory_mb"].items())
+    return pivot("Documents", ((f"{int(docs):,}", name, f"{mb:,.0f}") for name, docs, mb in cells))
 
 
 def recipe_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
-    rows: Dict[str, Row] = {}
+    cells = []
     for result in results:
-        base = result["variants"].get("default")
-        for name, found in result["variants"].items():
-            change = f" ({100 * (found['dev']['f'] - base['dev']['f']):+.2f})" if base and name != "default" else ""
-            rows.setdefault(name, {"name": name})[result["corpus"]] = f"{100 * found['dev']['f']:.2f}{change}"
-    corpora = [f"{name}={{{name}}}" for name in (result["corpus"] for result in results)]
-    return " | ".join(["Variant={name}", *corpora]), [*rows.values()]
+        scores = {name: 100 * found["dev"]["f"] for name, found in result["variants"].items()}
+        for name, f in scores.items():
+            change = f" ({f - scores['default']:+.2f})" if "default" in scores and name != "default" else ""
+            cells.append((name, result["corpus"], f"{f:.2f}{change}"))
+    return pivot("Variant", cells)
 
 
 def _labels(results: List[Row], *kinds: str) -> List[str]:
@@ -143,9 +140,10 @@ MAIN_METHODS = {
 
 def rare_labels_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """Show the main methods: F1 of all entities, the mean over labels, and of each weak label."""
-    by_name = {(row["result"]["name"], row["entry"]): row for row in seeded_rows_of("methods")(results)}
-    names = [(result["name"], method) for result in results for method in MAIN_METHODS]
-    rows = [{**by_name[name], "called": MAIN_METHODS[name[1]]} for name in names if name in by_name]
+    rows = []
+    for result in results:
+        by_name = {row["entry"]: row for row in seeded_rows_of("methods")([result])}
+        rows += [{**by_name[name], "called": MAIN_METHODS[name]} for name in MAIN_METHODS if name in by_name]
     columns = (
         "Corpus=[{result[corpus]}]({result[link]}) | Pipeline={called} | Seeds={number} | Split={split}"
         " | global={scored[f]} | macro={scored[macro_f]}"
@@ -154,12 +152,9 @@ def rare_labels_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
 
 
 def pipelines_rows(results: List[Row]) -> List[Row]:
-    rows = []
-    for row in rows_of("pipelines")(results):
-        limit = row["result"]["limit_test"]
-        part = f", first {limit.replace('%', ' % of the')} sentences" if limit else ""
-        rows.append({**row, "text": row["result"]["corpus"]["test"] + part})
-    return rows
+    limits = {result["name"]: result["limit_test"] for result in results}
+    parts = {name: f", first {limit.replace('%', ' % of the')} sentences" for name, limit in limits.items() if limit}
+    return [{**row, "part": parts.get(row["result"]["name"], "")} for row in rows_of("pipelines")(results)]
 
 
 WITHOUT, CARRIED, UNTRANSLATED = "without", "back attention", "untranslated"
@@ -171,13 +166,13 @@ def _gains(without: Dict[str, Any], entry: Dict[str, Any]) -> Spread:
 
 
 def back_attention_rows(results: List[Row]) -> List[Row]:
-    rows = []
-    for row in seeded_rows_of("variants")(results):
+    rows = seeded_rows_of("variants")(results)
+    for row in rows:
         variants = row["result"]["variants"]
-        without, own = (variants.get(name, {}) for name in (WITHOUT, row["entry"]))
-        compared = {"dev", "test"} & without.keys() & own.keys() if row["entry"] != WITHOUT else set()
-        gains = {split: _gains(without[split], own[split]) for split in compared}
-        rows.append({**row, "gains": gains, "number": len(own["dev"]), "part": row["result"]["limit_train"] or "all"})
+        without, own = variants.get(WITHOUT, {}), variants[row["entry"]]
+        compared = {"dev", "test"} & without.keys() & own.keys() if own is not without else set()
+        row["gains"] = {split: _gains(without[split], own[split]) for split in compared}
+        row.update(number=len(own["dev"]), part=row["result"]["limit_train"] or "all")
     return rows
 
 
@@ -190,9 +185,8 @@ def other_languages_rows(results: List[Row]) -> List[Row]:
         if seeds and variants[CARRIED]:
             equal = {name: {seed: runs[seed] for seed in seeds if runs} for name, runs in variants.items()}
             row: Row = {name: Spread(run["f"] for run in runs.values()) for name, runs in equal.items()}
-            gains = {name: _gains(variants[WITHOUT], runs) for name, runs in equal.items()}
-            part = result["limit_train"] or "all"
-            rows.append({**row, "result": result, "gains": gains, "part": part, "number": len(seeds)})
+            row.update(result=result, number=len(seeds), part=result["limit_train"] or "all")
+            rows.append({**row, "gains": {name: _gains(variants[WITHOUT], runs) for name, runs in equal.items()}})
     return rows
 
 
@@ -203,12 +197,8 @@ def back_attention_speed_rows(results: List[Row]) -> List[Row]:
 
 def translators_rows(results: List[Row]) -> List[Row]:
     """One row for each translator: where its training ended, its BLEU, and the attention of names in parallel text."""
-    rows = []
-    for result in results:
-        best = next((line for line in reversed(result["training"]) if line["best"]), None)
-        if best is not None and result["parallel"] is not None:
-            rows.append({**result, **best})
-    return rows
+    best = [([line for line in result["training"] if line["best"]], result) for result in results if result["parallel"]]
+    return [{**result, **lines[-1]} for lines, result in best if lines]
 
 
 SPEED = "words/s={words_per_second:,} | slowest={slowest:,} | fastest={fastest:,} | ratio={ratio:.2f}"
@@ -266,7 +256,8 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
     ("docs/measurements.md", "pipelines"): (
         "pipelines",
         pipelines_rows,
-        f"Corpus={{text}} | Pipeline={{entry}} | {SPEED} | MB={{peak_memory_mb:,}} | F1={{f:.2f}}",
+        f"Corpus={{result[corpus][test]}}{{part}} | Pipeline={{entry}} | {SPEED} | MB={{peak_memory_mb:,}}"
+        " | F1={f:.2f}",
     ),
     ("docs/measurements.md", "back attention"): (
         "back_attention",

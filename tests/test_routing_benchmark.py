@@ -44,8 +44,8 @@ def test_every_part_is_a_config_that_loads(steps):
         returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
         spans = {f"spans_{nlp.get_pipe(pipe).cfg.get('spans_key')}_f" for pipe in nlp.pipe_names}
         assert weights and weights <= returned | spans, name
-    for method, (needed, _) in routing.make_methods().items():
-        assert set(needed) <= set(parts), method
+    for name, method in routing.make_methods().items():
+        assert method.needed and set(method.needed) <= set(parts), name
 
 
 def test_the_tagger_without_context_fits_vectors_of_any_width():
@@ -160,7 +160,7 @@ def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch, ca
         config = Config().from_str(text)
         with open_corpus(args) as corpus:
             parts = routing.Parts(args, corpus, {"shipped": Variant(config)})
-            monkeypatch.setattr(routing, "make_methods", lambda: {"shipped": (["shipped"], lambda work, dev: None)})
+            monkeypatch.setattr(routing, "make_methods", lambda parts: {"shipped": routing.Method(parts, "shipped")})
             parts.folder(0, "shipped").mkdir(parents=True, exist_ok=True)
             monkeypatch.setattr(parts, "ready", lambda seed: ["shipped"])
             return json.loads(routing.score_all(args, parts, {}).read_text(encoding="utf8"))

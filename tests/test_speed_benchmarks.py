@@ -18,6 +18,7 @@ import memory  # noqa: E402
 import pipelines  # noqa: E402
 import recipe  # noqa: E402
 import speed  # noqa: E402
+from experiments import workers  # noqa: E402
 from experiments.corpora import open_corpus, read_docs  # noqa: E402
 from experiments.errors import BenchmarkError  # noqa: E402
 from test_benchmarks import SMALL, published, write_corpus  # noqa: E402
@@ -62,25 +63,28 @@ def files(tmp_path):
 def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path, files):
     overrides = {key: json.loads(value) for key, value in SMALL.items()}
     job = {
-        "python": sys.executable,
         "config": str(ROOT / "configs" / "bcrf_ner.cfg"),
         "overrides": {**overrides, "paths.train": str(files["train"]), "paths.dev": str(files["test"])},
         **{split: str(file) for split, file in files.items()},
         "model": str(tmp_path / "model"),
         "seconds": 0.1,
     }
-    trained = speed.run_job(job, "train", 1, tmp_path)
+    trained = workers.call("speed_spacy.train", job, tmp_path, threads=1)
     assert trained["words_per_second"] > 0 and 50 < trained["peak_memory_mb"] < 20_000
-    predicted = speed.run_job(job, "predict", 1, tmp_path)
+    predicted = workers.call("speed_spacy.predict", job, tmp_path, threads=1)
     assert predicted["words_per_second"] > 0 and predicted["entities"] > 10 and predicted["f"] > 90
-    quantised = speed.run_job({**job, "load": {"components.bcrf_ner.model.tok2vec.int8": True}}, "predict", 1, tmp_path)
+    job["load"] = {"components.bcrf_ner.model.tok2vec.int8": True}
+    quantised = workers.call("speed_spacy.predict", job, tmp_path, threads=1)
     assert quantised["f"] == pytest.approx(predicted["f"], abs=5)
 
 
 def test_speed_says_which_worker_failed(tmp_path):
-    job = {"python": sys.executable, "config": "none.cfg", "overrides": {}, "seconds": 1, "model": str(tmp_path / "m")}
+    job = {"config": "none.cfg", "overrides": {}, "seconds": 1, "model": str(tmp_path / "m")}
+    args = argparse.Namespace(threads=1, rounds=1)
     with pytest.raises(BenchmarkError, match=r"speed_spacy\.train failed"):
-        speed.run_job(job, "train", 1, tmp_path)
+        workers.time_in_turns("train", {"ours": job}, args, tmp_path)
+    with pytest.raises(BenchmarkError, match=r"speed_flair\.train failed"):
+        workers.time_in_turns("train", {"flair": {**job, "worker": "speed_flair"}}, args, tmp_path)
 
 
 def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
@@ -91,7 +95,7 @@ def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
         assert "load" in job or Path(job["config"]).exists()
         return {"words_per_second": 10.0 * len(order), "peak_memory_mb": 5.0}
 
-    monkeypatch.setattr(speed, "call", measured)
+    monkeypatch.setattr(workers, "call", measured)
     monkeypatch.setattr(speed, "flair_python", lambda wanted: None)
     folder = write_corpus(tmp_path / "corpus", {"train": 2, "test": 1})
     files = [f"--{split}={folder / split}.conll.gz" for split in ("train", "test")]
@@ -188,13 +192,13 @@ def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, mo
     corpus = write_corpus(tmp_path / "corpus", {"train": 5, "test": 5})
     command = ["benchmarks/pipelines.py", "--rounds", "2", "--limit-test", "3", "--to", str(tmp_path)]
     command += [part for split in ("train", "test") for part in (f"--{split}", str(corpus / f"{split}.conll.gz"))]
-    timed, call = [], pipelines.call
+    timed, call = [], workers.call
 
     def count_and_call(task, job, **options):
         timed.append(len(read_docs(job["test"], Vocab())))
         return call(task, job, **options)
 
-    monkeypatch.setattr(pipelines, "call", count_and_call)
+    monkeypatch.setattr(workers, "call", count_and_call)
     pipelines.main([*command, "--models", f"first={tmp_path / 'one'}", f"second={tmp_path / 'other'}"])
     assert timed == [3] * 4
     result = json.loads((tmp_path / "pipelines.json").read_text(encoding="utf8"))

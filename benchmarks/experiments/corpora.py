@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -10,13 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
-from spacy.tokens import Doc, DocBin, Span, Token
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
 from experiments.errors import BenchmarkError
 from experiments.record import DATA_VARIABLE, shown_path
 from spacy_crfner.corpora.convert import convert_file
+from spacy_crfner.corpora.reading import ReadDoc
+from spacy_crfner.corpora.writing import describe
 from spacy_crfner.files import fingerprint
 from spacy_crfner.sentences import sentence_lengths
 
@@ -53,11 +54,19 @@ class CorpusFiles:
         return {split: f"{source.parent.name}/{source.name}" for split, source in self.sources.items()}
 
     def counts(self) -> Dict[str, Dict[str, Any]]:
-        """Describe each split: where it comes from, and numbers, see `count`."""
-        return {
-            split: {"source": shown_path(self.sources[split]), **count(read_docs(file, Vocab()))}
-            for split, file in self.files.items()
-        }
+        """Count docs, sentences, tokens and entities of each split, and say where it comes from."""
+        counts = {}
+        for split, file in self.files.items():
+            report = describe([ReadDoc(doc) for doc in read_docs(file, Vocab())])
+            counts[split] = {
+                "source": shown_path(self.sources[split]),
+                "docs": report.documents,
+                "sentences": report.sentences,
+                "tokens": report.tokens,
+                "entities": sum(report.entities.values()),
+                "labels": report.entities,
+            }
+        return counts
 
 
 @contextmanager
@@ -67,26 +76,29 @@ def open_corpus(
     optional: Sequence[str] = (),
     language: Optional[str] = None,
 ) -> Iterator[CorpusFiles]:
-    """Find the files of a corpus and convert them to spaCy's format, in a folder that is there as long as the block.
+    """Find the files of a corpus and convert them to spaCy's format, in a folder that is there as long as the context.
 
-    args: what the options of a corpus have found: `corpus` (folder below that of corpora, with
-        `{train,dev,test}.conll.gz`), `train_corpus` (folder whose train file is taken instead), `<split>_file` (goes
-        first), `limit_train`, `limit_test` (sentences, or per cent: `10%`), `lang`.
+    args: the options of a corpus, see `options.OPTIONS`; those of files go before those of folders.
     needed, optional: the splits. language: of the tokens, where no `lang` says it (default: en).
 
     Raises BenchmarkError where a split is not named, or a file or folder is missing; CorpusError for a damaged file.
     """
     options = vars(args)
-    sources = find_sources(options, needed)
+    sources = _find_sources(options)
+    for split in needed:
+        if split not in sources:
+            where = f"The corpus has no {split}.conll.gz" if options.get("corpus") else f"There is no {split} file"
+            raise BenchmarkError(f"{where}: name one with --{split}, or a whole corpus with --corpus.")
     sources = {split: sources[split] for split in SPLITS if split in (*needed, *optional) and split in sources}
     with TemporaryDirectory(prefix="spacy-crfner-") as temporary:
         files = {}
         for split, source in sources.items():
+            if not source.is_file():
+                raise BenchmarkError(f"{source}: there is no such file: name another for {split}.")
             limit = options.get(f"limit_{split}")
             if source.suffix != ".spacy":
                 files[split] = Path(temporary) / f"{split}.spacy"
-                language = options.get("lang") or language or "en"
-                convert_file(source, files[split], language=language, limit=limit)
+                convert_file(source, files[split], language=options.get("lang") or language or "en", limit=limit)
             elif limit is None:
                 files[split] = source
             else:
@@ -94,25 +106,16 @@ def open_corpus(
         yield CorpusFiles(sources, files, Path(temporary), options.get("limit_train"))
 
 
-def find_sources(options: Dict[str, Any], needed: Sequence[str] = SPLITS[:2]) -> Dict[str, Path]:
-    """Find the file of each split, see `open_corpus`."""
+def _find_sources(options: Dict[str, Any]) -> Dict[str, Path]:
     sources: Dict[str, Path] = {}
-    corpus, train_corpus = options.get("corpus"), options.get("train_corpus")
-    if corpus is not None:
-        files = {split: _folder(corpus) / f"{split}.conll.gz" for split in SPLITS}
+    if options.get("corpus") is not None:
         # Some corpora have no test split, and some a train split elsewhere.
-        sources.update({split: file for split, file in files.items() if file.exists()})
-    if train_corpus is not None:
-        sources["train"] = _folder(train_corpus) / "train.conll.gz"
-    sources.update({split: options[f"{split}_file"] for split in SPLITS if options.get(f"{split}_file") is not None})
-    for split in needed:
-        if split not in sources:
-            where = f"The corpus has no {split}.conll.gz" if corpus else f"There is no {split} file"
-            raise BenchmarkError(f"{where}: name one with --{split}, or a whole corpus with --corpus.")
-    for split, file in sources.items():
-        if not file.is_file():
-            raise BenchmarkError(f"{file}: there is no such file: name another for {split}.")
-    return sources
+        folder = _folder(options["corpus"])
+        sources = {split: file for split in SPLITS if (file := folder / f"{split}.conll.gz").exists()}
+    if options.get("train_corpus") is not None:
+        sources["train"] = _folder(options["train_corpus"]) / "train.conll.gz"
+    named = {split: options.get(f"{split}_file") for split in SPLITS}
+    return {**sources, **{split: file for split, file in named.items() if file is not None}}
 
 
 def _folder(corpus: str) -> Path:
@@ -136,18 +139,6 @@ def read_docs(path: Path, vocab: Vocab) -> List[Doc]:
         raise BenchmarkError(f"{path}: this is no .spacy file that spaCy can read ({error}).") from None
 
 
-def count(docs: Iterable[Doc]) -> Dict[str, Any]:
-    """Count docs, sentences, tokens and entities, and of entities by label."""
-    labels: Counter = Counter()
-    counts = {"docs": 0, "sentences": 0, "tokens": 0}
-    for doc in docs:
-        counts["docs"] += 1
-        counts["sentences"] += len(sentence_lengths(doc))
-        counts["tokens"] += len(doc)
-        labels.update(entity.label_ for entity in doc.ents)
-    return {**counts, "entities": labels.total(), "labels": dict(sorted(labels.items()))}
-
-
 def join_sentences(docs: Iterable[Doc], number: int, vocab: Vocab) -> Iterator[Example]:
     """Make Examples of `number` consecutive sentences each (the last may have fewer), to see what longer Docs cost.
 
@@ -164,7 +155,9 @@ def join_sentences(docs: Iterable[Doc], number: int, vocab: Vocab) -> Iterator[E
             "spaces": [bool(token.whitespace_) for token in tokens],
             "sent_starts": [index == 0 for sentence in group for index in range(len(sentence))],
         }
-        yield Example(Doc(vocab, **form), Doc(vocab, ents=iob_tags(tokens), **form))
+        # An empty tag where the annotation is missing.
+        tags = [f"{token.ent_iob_}-{token.ent_type_}".removesuffix("-") for token in tokens]
+        yield Example(Doc(vocab, **form), Doc(vocab, ents=tags, **form))
 
 
 def _sentences(doc: Doc) -> Iterator[Span]:
@@ -172,8 +165,3 @@ def _sentences(doc: Doc) -> Iterator[Span]:
     for length in sentence_lengths(doc):
         yield doc[start : start + length]
         start += length
-
-
-def iob_tags(tokens: Iterable[Token]) -> List[str]:
-    """Write IOB2 tags; an empty one where a token is not annotated."""
-    return [f"{token.ent_iob_}-{token.ent_type_}" if token.ent_type_ else token.ent_iob_ for token in tokens]

@@ -3,17 +3,18 @@
 import ast
 from functools import cache
 from importlib.metadata import distribution, version
+from importlib.util import resolve_name
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from spacy.util import is_package
 
 import spacy_crfner
 from spacy_crfner.files import fingerprint
+from spacy_crfner.training_loop import CHECKPOINT, LOG
 
 PACKAGE = Path(spacy_crfner.__file__).parent
-HERE = Path(__file__).parent
-SHARED = (HERE / "training.py", HERE / "scores.py", HERE / "corpora.py")
+SHARED = [Path(__file__).with_name(name) for name in ("training.py", "scores.py", "corpora.py")]
 """What trains, scores and reads corpora, for all benchmarks."""
 
 
@@ -69,28 +70,26 @@ def _read(path: Path, changed: int) -> Tuple[str, List[str], List[str]]:
 
 
 def _imports(tree: ast.AST, path: Path) -> Iterator[str]:
-    own = [PACKAGE.name, *path.relative_to(PACKAGE).parts] if path.is_relative_to(PACKAGE) else []
+    own = ".".join(path.relative_to(PACKAGE.parent).parts[:-1]) if path.is_relative_to(PACKAGE) else None
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            start = (
-                [*own[: -node.level], *([node.module] if node.module else [])] if node.level else [node.module or ""]
-            )
-            names = [".".join([*start, alias.name]) for alias in node.names]
+            module = resolve_name("." * node.level + (node.module or ""), own)
+            names = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
         yield from (name for name in names if name.split(".")[0] == PACKAGE.name)
 
 
-def model_fingerprint(model: str, ignored: Sequence[str] = ()) -> str:
+def model_fingerprint(model: str) -> str:
     """Digest the contents of a file or folder, or the name and version of a package; where there is neither, the name.
 
-    ignored: names of files that do not count.
+    What the training of a model leaves beside it is none of the model.
     """
     path = Path(model)
     if path.exists():
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-        parts = [(file.relative_to(path).as_posix(), file) for file in files if file.name not in ignored]
+        files = [file for file in sorted([path, *path.rglob("*")]) if file.is_file()]
+        parts = [(file.relative_to(path).as_posix(), file) for file in files if file.name not in (CHECKPOINT, LOG)]
         return fingerprint(*(part for named in parts for part in named))
     return fingerprint([model, version(model)] if is_package(model) else model)

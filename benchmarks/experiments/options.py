@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from experiments.errors import BenchmarkError, clear_errors
 from experiments.record import DATA_VARIABLE, RESULTS, ROOT
@@ -77,12 +77,11 @@ def make_parser(
     return parser
 
 
-def check_only(only: Optional[Sequence[str]], known: Iterable[str], what: str = "variant") -> Sequence[str]:
+def check_only(only: Optional[Sequence[str]], known: Sequence[str]) -> Sequence[str]:
     """Return what is to be measured: all, where nothing is named. Raises BenchmarkError for a name that is unknown."""
-    known = list(known)
     unknown = sorted(set(only or ()) - set(known))
     if unknown:
-        raise BenchmarkError(f"There is no {what} {', '.join(unknown)}: choose from {'; '.join(known)}.")
+        raise BenchmarkError(f"There is no variant {', '.join(unknown)}: choose from {'; '.join(known)}.")
     return list(dict.fromkeys(known if only is None else only))
 
 

@@ -11,7 +11,9 @@ import shlex
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Union
+
+import torch
 
 from experiments.errors import BenchmarkError
 from spacy_crfner.files import write_json
@@ -33,42 +35,17 @@ def commands_of(result: Mapping[str, Any]) -> List[str]:
     return result["commands"] if "commands" in result else [result["command"]]
 
 
-def versions() -> Dict[str, str]:
-    """Name the versions of Python and of the packages whose code is measured, by import name."""
-    return {"python": platform.python_version(), **{name.replace("-", "_"): version(name) for name in PACKAGES}}
-
-
 def machine(gpu_id: int = -1) -> Dict[str, Any]:
-    """Describe the hardware: CPU model, logical cores, torch threads, memory in GB (10^9 bytes), and the GPU if any.
-
-    gpu_id: the GPU that the benchmark uses; -1 if none.
-    """
-    import torch
-
+    """Describe the hardware, with memory in GB of 10^9 bytes. gpu_id: the GPU that the benchmark uses; -1 if none."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall("model name\t: (.+)", info.read_text(encoding="utf8")) if info.exists() else []
     return {
-        "cpu": _cpu_model(),
+        "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpu": torch.cuda.get_device_name(gpu_id) if gpu_id >= 0 else None,
     }
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> Optional[float]:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def shown_command(arguments: Sequence[str]) -> str:
@@ -103,28 +80,25 @@ def shown_path(path: Union[str, Path]) -> str:
     """
     # Not Path.resolve: a link is named by its own place, as the user did.
     absolute = Path(os.path.abspath(path))
-    folders = {str(ROOT): ROOT}
+    folders = {"": ROOT}
     if os.environ.get(DATA_VARIABLE):
         data = Path(os.path.abspath(os.environ[DATA_VARIABLE]))
-        folders = {f"${DATA_VARIABLE}": data, **folders}
+        folders = {f"${DATA_VARIABLE}/": data, "": ROOT}
         # A folder of corpora at the root of the file system has everything beside it.
         if data.parent != Path(data.anchor):
-            folders[f"${DATA_VARIABLE}/.."] = data.parent
-    for name, folder in folders.items():
+            folders[f"${DATA_VARIABLE}/../"] = data.parent
+    for start, folder in folders.items():
         if absolute.is_relative_to(folder):
-            inside = absolute.relative_to(folder).as_posix()
-            return inside if folder == ROOT else f"{name}/{inside}".removesuffix("/.")
+            return f"{start}{absolute.relative_to(folder).as_posix()}".removesuffix("/.")
     return f".../{absolute.name}"
 
 
 def _quote(argument: str) -> str:
-    quoted = shlex.quote(argument)
-    if quoted == argument or f"${DATA_VARIABLE}" not in argument:
-        return quoted
-    if shlex.quote(argument.replace("$", "")) == argument.replace("$", ""):
-        return argument
-    # Double quotes let the shell put the folder in.
-    return '"' + re.sub(r'(["\\`])', r"\\\1", argument) + '"'
+    if f"${DATA_VARIABLE}" not in argument:
+        return shlex.quote(argument)
+    without = argument.replace("$", "")
+    # Double quotes, where some are needed, let the shell put the folder in.
+    return argument if shlex.quote(without) == without else '"' + re.sub(r'(["\\`])', r"\\\1", argument) + '"'
 
 
 def write_result(
@@ -139,8 +113,8 @@ def write_result(
 
     args: `to`, the folder; `command`, the script and its arguments; `gpu_id`, where a GPU may be used.
     benchmark: what was measured, such as "accuracy". options: those that the result repeats.
-    commands: others that the result comes from, as they are shown.
-    fields: what the benchmark found. Raises BenchmarkError where the file cannot be written.
+    commands: others that the result comes from, as they are shown. fields: what the benchmark found.
+    Raises BenchmarkError where the file cannot be written.
     """
     made_by = list(dict.fromkeys([*commands, shown_command(args.command)]))
     result = {
@@ -148,7 +122,7 @@ def write_result(
         "name": name,
         **({"command": made_by[0]} if len(made_by) == 1 else {"commands": made_by}),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": versions(),
+        "versions": {"python": platform.python_version(), **{p.replace("-", "_"): version(p) for p in PACKAGES}},
         "machine": machine(getattr(args, "gpu_id", -1)),
         **{option: getattr(args, option) for option in options},
         **fields,

@@ -21,17 +21,15 @@ Rows = Dict[str, Dict[str, Any]]
 """Variant -> `fingerprint` of what it was measured with, and `runs`, by seed (a string)."""
 
 
-def read_variants(result: Mapping[str, Any]) -> Rows:
+def read_variants(result: Dict[str, Any]) -> Rows:
     """Read the rows of the usual form: variant -> `fingerprint`, and for all that was measured, seed -> value."""
     rows: Rows = {}
     for variant, found in result["variants"].items():
-        row: Dict[str, Any] = rows.setdefault(variant, {"fingerprint": None, "runs": {}})
-        for key, values in found.items():
-            if key in ("fingerprint", "made_of"):
-                row["fingerprint"] = values
-                continue
-            for seed, value in values.items():
-                row["runs"].setdefault(seed, {})[key] = value
+        runs: Dict[str, Run] = {}
+        for key in [key for key in found if key not in ("fingerprint", "made_of")]:
+            for seed, value in found[key].items():
+                runs.setdefault(seed, {})[key] = value
+        rows[variant] = {"fingerprint": found.get("fingerprint", found.get("made_of")), "runs": runs}
     return rows
 
 
@@ -60,7 +58,7 @@ class ResultFile:
         benchmark: str,
         name: str,
         key: Mapping[str, Any],
-        read: Callable[[Mapping[str, Any]], Rows] = read_variants,
+        read: Callable[[Dict[str, Any]], Rows] = read_variants,
         write: Callable[[Rows], Dict[str, Any]] = write_variants,
     ):
         if name != Path(name).name:
@@ -80,36 +78,31 @@ class ResultFile:
     def rows(self) -> Rows:
         """Read what is measured. Raises BenchmarkError where the file is damaged or has another key."""
         result = self._result()
-        if not result:
-            return {}
-        other = [field for field, value in self.key.items() if result.get(field) != value]
+        other = [field for field, value in self.key.items() if result and result.get(field) != value]
         if other:
             raise BenchmarkError(
                 f"{self.path}: this result is of another {' and '.join(other)} (the fingerprint is of the corpus): "
                 "choose another --name, or delete the file."
             )
-        return self._read(result)
+        return self._read(result) if result else {}
 
     def commands_so_far(self) -> List[str]:
-        """The commands that have filled it."""
-        result = self._result()
-        return commands_of(result) if result else []
+        return commands_of(self._result() or {"commands": []})
 
     def has(self, variant: str, seed: int, needed: Sequence[str]) -> bool:
         """Tell whether all that is needed is measured."""
-        runs = self.rows().get(variant, {}).get("runs", {})
-        return str(seed) in runs and all(key in runs[str(seed)] for key in needed)
+        run = self.rows().get(variant, {"runs": {}})["runs"].get(str(seed))
+        return run is not None and run.keys() >= set(needed)
 
     def check(self, variant: str, fingerprint: str) -> None:
         """Raise BenchmarkError where a variant was measured with something else."""
-        row = self.rows().get(variant)
-        if row is not None and row["fingerprint"] != fingerprint:
+        if self.rows().get(variant, {"fingerprint": fingerprint})["fingerprint"] != fingerprint:
             raise BenchmarkError(
                 f"{self.path}: {variant!r} was measured with another config, code, vectors or other model: choose "
                 "another --name, or delete the file."
             )
 
-    def add(self, variant: str, fingerprint: str, seed: int, run: Run, order: Sequence[str] = ()) -> None:
+    def add(self, variant: str, fingerprint: str, seed: int, run: Run, order: Sequence[str]) -> None:
         """Add a run to what is in the file by now, also from other runs. order: the variants that go first."""
         with _alone(self.path.parent):
             self.check(variant, fingerprint)
@@ -117,10 +110,9 @@ class ResultFile:
             runs = rows.setdefault(variant, {"fingerprint": fingerprint, "runs": {}})["runs"]
             runs[str(seed)] = {**runs.get(str(seed), {}), **run}
             rows[variant]["runs"] = {key: runs[key] for key in sorted(runs, key=int)}
-            ordered = {name: rows[name] for name in (*(one for one in order if one in rows), *rows)}
+            fields = self._write({name: rows[name] for name in (*order, *rows) if name in rows})
             commands = [*self.commands_so_far(), *self.commands]
-            fields = {**self.key, **self._write(ordered)}
-            write_result(self.args, self.benchmark, self.name, commands=commands, **fields)
+            write_result(self.args, self.benchmark, self.name, commands=commands, **self.key, **fields)
 
 
 @contextmanager

@@ -23,15 +23,12 @@ def evaluate(nlp: Language, examples: Iterable[Example], split: str) -> Dict[str
             f"The pipeline ({', '.join(nlp.pipe_names)}) has no entity scores (ents_p, ents_r, ents_f) on {split}: it "
             "needs a component that writes doc.ents and a scorer for it, and the split needs entity annotation."
         )
+    by_label = sorted(found["ents_per_type"].items())
     return {
-        **_rounded({key: found[f"ents_{key}"] for key in SCORES}),
-        "per_type": {label: _rounded(scores) for label, scores in sorted(found["ents_per_type"].items())},
+        **{key: round(found[f"ents_{key}"], 6) for key in SCORES},
+        "per_type": {label: {key: round(scores[key], 6) for key in SCORES} for label, scores in by_label},
         "words_per_second": round(found["speed"]),
     }
-
-
-def _rounded(scores: Dict[str, float]) -> Dict[str, float]:
-    return {key: round(scores[key], 6) for key in SCORES}
 
 
 def predict(nlp: Language, examples: Sequence[Example]) -> None:
@@ -44,7 +41,7 @@ def summarize(per_seed: List[Dict[str, Any]]) -> Dict[str, Any]:
     """Take mean and standard deviation over the seeds, for every split, in all and by label."""
     summary = {}
     for split in (key for key, value in per_seed[0].items() if isinstance(value, dict)):
-        runs = [result[split] for result in per_seed]
+        runs = [run[split] for run in per_seed]
         # A label that the split does not hold is only scored in the runs that predict it.
         labels = [label for label in runs[0]["per_type"] if all(label in run["per_type"] for run in runs)]
         summary[split] = {
@@ -54,24 +51,21 @@ def summarize(per_seed: List[Dict[str, Any]]) -> Dict[str, Any]:
     return summary
 
 
-def _spread(scores: List[Dict[str, float]]) -> Dict[str, Dict[str, Optional[float]]]:
-    columns = {key: [score[key] for score in scores] for key in SCORES}
-    return {
-        key: {"mean": round(mean(column), 6), "sd": round(stdev(column), 6) if len(column) > 1 else None}
-        for key, column in columns.items()
-    }
+def _spread(scores: List[Dict[str, float]]) -> Dict[str, Dict[str, Any]]:
+    spread = {}
+    for key in SCORES:
+        column = [score[key] for score in scores]
+        spread[key] = {"mean": round(mean(column), 6), "sd": round(stdev(column), 6) if len(column) > 1 else None}
+    return spread
 
 
 def format_table(summary: Dict[str, Any]) -> str:
     """Write the scores in per cent, a line for each split."""
-    width = max(len(split) for split in summary)
-    lines = [f"{'':{width}}  {'P':>14}  {'R':>14}  {'F':>14}"]
-    for split, scores in summary.items():
-        cells = (f"{_percent(scores[key]):>14}" for key in SCORES)
-        lines.append("  ".join([f"{split:{width}}", *cells]))
-    return "\n".join(lines)
+    lines = [["", "P", "R", "F"]]
+    lines += [[split, *(percent(**scores[key]) for key in SCORES)] for split, scores in summary.items()]
+    width = max(map(len, summary))
+    return "\n".join("  ".join([f"{split:{width}}", *(f"{cell:>14}" for cell in cells)]) for split, *cells in lines)
 
 
-def _percent(spread: Dict[str, Optional[float]]) -> str:
-    deviation = "" if spread["sd"] is None else f" ± {100 * spread['sd']:.2f}"
-    return f"{100 * (spread['mean'] or 0):.2f}{deviation}"
+def percent(mean: float, sd: Optional[float], sign: str = "-") -> str:
+    return f"{100 * mean:{sign}.2f}" + ("" if sd is None else f" ± {100 * sd:.2f}")

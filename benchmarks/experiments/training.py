@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -21,6 +22,7 @@ from experiments.corpora import CorpusFiles, join_sentences, read_docs
 from experiments.errors import BenchmarkError
 from experiments.fingerprints import code_fingerprint, model_fingerprint
 from experiments.options import check_only
+from experiments.record import ROOT
 from experiments.results import ResultFile, Run
 from experiments.scores import evaluate
 from experiments.workers import call
@@ -32,12 +34,10 @@ class Variant:
     """A config that is trained, without the paths of a corpus.
 
     code: the file that registers functions of the config that are not installed.
-    ignored: names of files in the models of [paths] that nothing depends on.
     """
 
     config: Config
     code: Optional[Path] = None
-    ignored: Sequence[str] = ()
 
     def fingerprint(self) -> str:
         """Digest the config, the contents of the models that its [paths] name, and the code."""
@@ -46,8 +46,12 @@ class Variant:
         text = config.to_str(interpolate=False)
         # Neither the corpus, which has a fingerprint of its own, nor what is only kept to save time.
         models = {key: path for key, path in paths.items() if path and key not in ("train", "dev", "cache")}
-        contents = {key: model_fingerprint(path, self.ignored) for key, path in models.items()}
-        return fingerprint(text, contents, code_fingerprint(text, *([self.code] if self.code else [])))[:16]
+        contents = {key: model_fingerprint(path) for key, path in models.items()}
+        return fingerprint(text, contents, code_fingerprint(text, *filter(None, [self.code])))[:16]
+
+
+def shipped_config(name: str) -> Config:
+    return Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
 
 
 def read_config(path: Path, overrides: Mapping[str, Any]) -> Config:
@@ -65,16 +69,13 @@ def read_config(path: Path, overrides: Mapping[str, Any]) -> Config:
 
 def base_overrides(args: argparse.Namespace) -> Dict[str, Any]:
     """Settings that --lang and --vectors make. Raises BenchmarkError where there are no such vectors."""
-    overrides = {} if args.lang is None else {"nlp.lang": args.lang}
-    if args.vectors is None:
-        return overrides
-    if Path(args.vectors).is_file():
-        raise BenchmarkError(
-            f"{args.vectors} is a file: make it a pipeline first, with `python -m spacy init vectors`."
-        )
-    if not Path(args.vectors).exists() and not util.is_package(args.vectors):
-        raise BenchmarkError(f"{args.vectors}: there is no such folder or package with vectors: check --vectors.")
-    return {**overrides, "paths.vectors": args.vectors}
+    lang, vectors = args.lang, args.vectors
+    if vectors is not None and Path(vectors).is_file():
+        raise BenchmarkError(f"{vectors} is a file: make it a pipeline first, with `python -m spacy init vectors`.")
+    if vectors is not None and not Path(vectors).exists() and not util.is_package(vectors):
+        raise BenchmarkError(f"{vectors}: there is no such folder or package with vectors: check --vectors.")
+    settings = {"nlp.lang": lang, "paths.vectors": vectors}
+    return {setting: value for setting, value in settings.items() if value is not None}
 
 
 def fall(config: Config, steps: int, rate: float, evaluations: int) -> None:
@@ -108,8 +109,7 @@ def measure_variants(
     """Measure each variant with each seed, unless it is measured already; keep each run at once.
 
     result: whose `args` have `seeds`, and perhaps `only` (the variants), `keep` and `gpu_id`.
-    names: of all variants, in their order. make: name -> the variant, a Variant or what else has
-        a `fingerprint()`.
+    names: of all variants, in their order. make: name -> the variant, a Variant or what else has a `fingerprint()`.
     needed: what a run holds when it is complete, such as splits.
     measure: by default trains in a process of its own and scores the splits that are needed.
 
@@ -118,34 +118,39 @@ def measure_variants(
     """
     options, order = vars(result.args), list(names)
     measure = measure or partial(train_and_score, splits=needed, gpu_id=options.get("gpu_id", -1))
-    only = check_only(options.get("only"), order)
+    only, keep = check_only(options.get("only"), order), options.get("keep")
     for name in only:
         result.check(name, make(name).fingerprint())
-    for seed in dict.fromkeys(options["seeds"]):
-        for name in only:
-            keep = options.get("keep")
-            kept = keep and keep / result.name / f"{name}-{seed}"
-            if result.has(name, seed, needed) and (kept is None or kept.exists()):
-                print(f"{name}, seed {seed}: is measured already.", flush=True)
-                continue
-            print(f"{name}, seed {seed}", flush=True)
-            variant = make(name)
-            before = variant.fingerprint()
-            result.check(name, before)
-            # Removed when it is done: some models are large.
-            with TemporaryDirectory(dir=corpus.folder) as folder:
-                found = measure(variant, corpus, seed, Path(folder))
-                if kept is not None:
-                    keep_model(Path(folder) / "model-best", kept)
-            # Again, since somebody may have changed a model or the code in the meantime.
-            if make(name).fingerprint() != before:
-                raise BenchmarkError(f"{name!r}: config, code or a model has changed meanwhile: measure it again.")
-            result.add(name, before, seed, found, order)
-            scores = {key: found[key] for key in needed if "f" in found[key]}
-            if scores:
-                shown = ", ".join(f"{key} {100 * value['f']:.2f}" for key, value in scores.items())
-                print(f"{name}, seed {seed}: {shown}", flush=True)
+    for seed, name in product(dict.fromkeys(options["seeds"]), only):
+        kept = keep and keep / result.name / f"{name}-{seed}"
+        if result.has(name, seed, needed) and (kept is None or kept.exists()):
+            print(f"{name}, seed {seed}: is measured already.", flush=True)
+            continue
+        print(f"{name}, seed {seed}", flush=True)
+        variant = make(name)
+        before = variant.fingerprint()
+        # Removed when it is done: some models are large.
+        with TemporaryDirectory(dir=corpus.folder) as folder:
+            run = measure(variant, corpus, seed, Path(folder))
+            if kept is not None:
+                keep_model(Path(folder) / "model-best", kept)
+        # Somebody may have changed a model or the code in the meantime.
+        if make(name).fingerprint() != before:
+            raise BenchmarkError(f"{name!r}: config, code or a model has changed meanwhile: measure it again.")
+        result.add(name, before, seed, run, order)
+        scores = [f"{key} {100 * run[key]['f']:.2f}" for key in needed if "f" in run[key]]
+        if scores:
+            print(f"{name}, seed {seed}: {', '.join(scores)}", flush=True)
     return result.path
+
+
+def keep_model(model: Path, target: Path) -> None:
+    """Copy a trained model, in place of one that is there already. Raises BenchmarkError where it cannot be written."""
+    try:
+        with replacing(target) as (unfinished,):
+            shutil.copytree(model, unfinished)
+    except OSError as error:
+        raise BenchmarkError(f"{target}: the model cannot be kept there ({error.strerror or error}).") from None
 
 
 def train_and_score(
@@ -162,21 +167,27 @@ def train_and_score(
 
     splits: those to evaluate. join: sentences in a joined Doc of the test split; 0: no such Docs.
     """
-    config = Config(variant.config)
+    config = variant.config.copy()
     config.setdefault("paths", {}).update({split: str(corpus.files[split]) for split in ("train", "dev")})
-    config.to_disk(folder / "variant.cfg")
+    config.setdefault("system", {})["seed"] = seed
+    training = config.setdefault("training", {})
+    if not str(training.get("seed", "$")).startswith("$"):
+        training["seed"] = seed
+    logger = training.get("logger", DEFAULT_CONFIG["training"]["logger"])
+    # One that writes the score of every evaluation into a file.
+    training["logger"] = {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(folder / "log.jsonl")}
+    config.to_disk(folder / "config.cfg")
     job = {
-        "config": str(folder / "variant.cfg"),
         "code": variant.code and str(variant.code),
-        "seed": seed,
+        "logger": logger,
         "gpu_id": gpu_id,
         "folder": str(folder),
         "splits": {split: str(corpus.files[split]) for split in splits},
         "join": join,
     }
-    found = call("experiments.training.run_job", job, folder)
-    del found["peak_memory_mb"]
-    return found
+    run = call("experiments.training.run_job", job, folder)
+    del run["peak_memory_mb"]
+    return {"best_step": best_step((folder / "log.jsonl").read_text(encoding="utf8").splitlines()), **run}
 
 
 def run_job(job: Dict[str, Any]) -> Run:
@@ -184,36 +195,14 @@ def run_job(job: Dict[str, Any]) -> Run:
     if job["code"]:
         util.import_file("code", job["code"])
     folder = Path(job["folder"])
-    log = folder / "log.jsonl"
-    config = util.load_config(job["config"], interpolate=False)
-    logger = config.get("training", {}).get("logger", DEFAULT_CONFIG["training"]["logger"])
-    _prepare(config, job["seed"], log)
-    config.to_disk(folder / "config.cfg")
     start = perf_counter()
     train(folder / "config.cfg", folder, use_gpu=job["gpu_id"])
     seconds = perf_counter() - start
     best = folder / "model-best"
-    _restore_logger(best / "config.cfg", logger)
-    return {
-        "best_step": best_step(log.read_text(encoding="utf8").splitlines()),
-        "training_seconds": round(seconds, 1),
-        **evaluate_splits(spacy.load(best), job["splits"], job["join"]),
-    }
-
-
-def _prepare(config: Config, seed: int, log: Path) -> None:
-    """Set the seed, and the logger of spaCy that writes the score of every evaluation into a file."""
-    config.setdefault("system", {})["seed"] = seed
-    training = config.setdefault("training", {})
-    if not str(training.get("seed", "$")).startswith("$"):
-        training["seed"] = seed
-    training["logger"] = {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(log)}
-
-
-def _restore_logger(path: Path, logger: Any) -> None:
-    config = util.load_config(path, interpolate=False)
-    config["training"]["logger"] = logger
-    config.to_disk(path)
+    config = util.load_config(best / "config.cfg", interpolate=False)
+    config["training"]["logger"] = job["logger"]
+    config.to_disk(best / "config.cfg")
+    return {"training_seconds": round(seconds, 1), **evaluate_splits(spacy.load(best), job["splits"], job["join"])}
 
 
 def best_step(log: Iterable[str]) -> int:
@@ -231,12 +220,3 @@ def evaluate_splits(nlp: Language, files: Mapping[str, Any], join: int = 0) -> D
         docs = read_docs(Path(files["test"]), nlp.vocab)
         scores[name] = evaluate(nlp, join_sentences(docs, join, nlp.vocab), name)
     return scores
-
-
-def keep_model(model: Path, target: Path) -> None:
-    """Copy a trained model, in place of one that is there already. Raises BenchmarkError where it cannot be written."""
-    try:
-        with replacing(target) as (unfinished,):
-            shutil.copytree(model, unfinished)
-    except OSError as error:
-        raise BenchmarkError(f"{target}: the model cannot be kept there ({error.strerror or error}).") from None

@@ -7,7 +7,10 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
+from functools import partial
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -47,8 +50,7 @@ def main(module: str, function: str, job: str, result: str) -> None:
             measured = getattr(import_module(module), function)(json.loads(Path(job).read_text(encoding="utf8")))
     except KeyboardInterrupt:
         sys.exit(130)
-    found = {**measured, "peak_memory_mb": memory_mb("VmHWM")}
-    Path(result).write_text(json.dumps(found), encoding="utf8")
+    Path(result).write_text(json.dumps({**measured, "peak_memory_mb": memory_mb("VmHWM")}), encoding="utf8")
 
 
 def memory_mb(field: str) -> float:
@@ -68,14 +70,29 @@ def in_turns(
     systems: name -> what measures it once. shown: what a round is called in the lines that are printed, with the
         `words_per_second` of each; None prints nothing.
     """
-    found: Dict[str, List[Dict[str, float]]] = {name: [] for name in systems}
-    for number in range(rounds):
-        for name, measure in systems.items():
-            found[name].append(measure())
-            if shown is not None:
-                speed = found[name][-1]["words_per_second"]
-                print(f"{shown} {number + 1} of {rounds}: {name} {speed:,.0f} words per second", flush=True)
-    return found
+    measured: Dict[str, List[Dict[str, float]]] = {name: [] for name in systems}
+    for number, (name, measure) in product(range(rounds), systems.items()):
+        measured[name].append(measure())
+        if shown is not None:
+            speed = measured[name][-1]["words_per_second"]
+            print(f"{shown} {number + 1} of {rounds}: {name} {speed:,.0f} words per second", flush=True)
+    return measured
+
+
+def time_in_turns(
+    task: str, jobs: Mapping[str, Dict[str, Any]], args: Namespace, folder: Path, shown: str = "round"
+) -> Dict[str, List[Dict[str, float]]]:
+    """Do a task (train or predict) of each job in a new process, in turns.
+
+    jobs: name -> what the `worker`, a module (default: speed_spacy), is asked to do, and the `python` that runs it.
+    args: `rounds` and `threads`. folder, shown: see `call` and `in_turns`.
+    """
+
+    def time(job: Dict[str, Any]) -> Dict[str, float]:
+        options = {"folder": folder, "python": job.get("python", sys.executable), "threads": args.threads}
+        return call(f"{job.get('worker', 'speed_spacy')}.{task}", job, **options)
+
+    return in_turns({name: partial(time, job) for name, job in jobs.items()}, args.rounds, shown)
 
 
 def medians(rounds: Sequence[Mapping[str, float]], digits: int = 2) -> Dict[str, float]:
@@ -87,12 +104,8 @@ def speeds(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Dict[str, Dict
     """Take median, slowest and fastest words per second of each system, and the ratio of its median to the first's."""
     columns = {name: [measured["words_per_second"] for measured in rounds] for name, rounds in found.items()}
     base = median(next(iter(columns.values())))
-    return {
-        name: {
-            "words_per_second": round(median(column)),
-            "slowest": round(min(column)),
-            "fastest": round(max(column)),
-            "ratio": round(median(column) / base, 3),
-        }
-        for name, column in columns.items()
-    }
+    speeds = {}
+    for name, column in columns.items():
+        summary = {"words_per_second": median(column), "slowest": min(column), "fastest": max(column)}
+        speeds[name] = {**{key: round(s) for key, s in summary.items()}, "ratio": round(median(column) / base, 3)}
+    return speeds

@@ -20,7 +20,7 @@ import back_attention_speed
 import controls
 import speed_spacy
 import tables
-from experiments import record
+from experiments import record, workers
 from experiments.corpora import open_corpus
 
 from spacy_crfner.back_attention.component import BackAttention
@@ -153,11 +153,11 @@ def test_training_is_timed_with_and_without(command, tmp_path, monkeypatch):
     """In turns; the features are there when the clock starts."""
     jobs = []
 
-    def timed(task, job, folder, threads):
+    def timed(task, job, folder, threads, **options):
         jobs.append((job, task, threads))
         return {"words_per_second": 100.0 - len(jobs)}
 
-    monkeypatch.setattr(back_attention_speed, "call", timed)
+    monkeypatch.setattr(workers, "call", timed)
     back_attention_speed.main(["benchmarks/back_attention_speed.py", *command[1:], "--rounds", "3", "--seconds", "1"])
     result = json.loads((tmp_path / "back-attention-speed-tiny.json").read_text(encoding="utf8"))
     assert published("back_attention_speed") <= set(result)
