@@ -24,8 +24,6 @@ from tables import with_table  # noqa: E402
 PAGE = ROOT / "docs" / "components.md"
 SCRIPT = "scripts/write_reference.py"
 
-FACTORIES = ("bcrf_ner", "weak_class_router", "ner_vote", "back_attention")
-
 FUNCTIONS = {
     "losses": ("spacy_crfner.crf.losses", "Loss"),
     "decoders": ("spacy_crfner.tagging.decoders", "Decoder"),
@@ -52,6 +50,9 @@ def entry_points() -> Iterator[Tuple[str, str, str]]:
         for line in lines.strip().splitlines():
             name, _, target = (part.strip() for part in line.partition("="))
             yield group, name, target
+
+
+FACTORIES = [name for group, name, _ in entry_points() if group == "spacy_factories"]
 
 
 def load(target: str) -> Callable:

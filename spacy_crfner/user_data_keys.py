@@ -7,4 +7,6 @@ RARE_LABELS = "spacy_crfner.rare_labels"
 """The labels that the reader takes as rare, a list."""
 
 WEIGHT = "spacy_crfner.weight"
-"""How much each sentence of the Doc counts in training, a number from 0; 1 where there is none."""
+"""How much each sentence of the Doc counts in training beside the others of its batch, a number from 0; without one, 1.
+
+Read from the predicted Doc of an example, else from its reference."""

@@ -128,6 +128,11 @@ def look_at_pipelines() -> Tuple[Dict[str, Any], Dict[str, Any]]:
             }
         }
         look(nlp, Path(folder) / "back_attention", written, saved)
+
+        for name in sorted(set(declared("spacy_factories")) - set(written)):
+            nlp = spacy.blank("xx")
+            nlp.add_pipe(name)
+            look(nlp, Path(folder) / name, written, saved)
     return dict(sorted(written.items())), dict(sorted(saved.items()))
 
 
@@ -139,7 +144,8 @@ def look(nlp: Language, folder: Path, written: Dict[str, Any], saved: Dict[str, 
     for name in nlp.pipe_names:
         if name != nlp.get_pipe_meta(name).factory:
             continue  # a tagger beside others, which is looked at where it is alone
-        written[name] = {key: kind(value) for key, value in sorted(doc.spans[name].attrs.items())}
+        attrs = doc.spans[name].attrs if name in doc.spans else {}
+        written[name] = {key: kind(value) for key, value in sorted(attrs.items())}
         files = [path.relative_to(folder / name) for path in (folder / name).rglob("*") if path.is_file()]
         settings = json.loads((folder / name / "cfg").read_text(encoding="utf-8"))
         # What stands deeper is a pipeline, or files of a translator, which have tests of their own.

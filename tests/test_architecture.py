@@ -54,6 +54,7 @@ def rooms_of(path: Path) -> Set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_imports_from_lower_floors_alone(path):
     known = floors()
+    assert room(path) in known, f"{room(path)} is not listed in docs/architecture.md: add it there, with its floor"
     for other in rooms_of(path):
         assert known[other] < known[room(path)], (
             f"{path.relative_to(ROOT)} (floor {known[room(path)]}) imports {other} (floor {known[other]}): move what "

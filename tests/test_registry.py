@@ -38,6 +38,14 @@ def test_every_declared_name_resolves(root):
         assert name.startswith("spacy_crfner.") and name.rsplit(".", 1)[1].startswith("v")
 
 
+def test_a_saved_translator_is_found_again_by_its_kind(root):
+    loaders = {name: target for _, name, target in declared(root) if target.endswith(".from_files")}
+    assert loaders
+    for name in loaders:
+        # `from_files` is bound to its class, whose `kind` a pipeline on disk names.
+        assert registry.misc.get(name).__self__.kind == name
+
+
 def test_everything_registered_has_a_docstring(root):
     for group, name, _ in declared(root):
         if group not in ("spacy_factories", "spacy_cli"):

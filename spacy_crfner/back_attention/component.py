@@ -12,7 +12,8 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import minibatch
 from thinc.api import Model
 
-from ..components.configured import ConfiguredComponent, EarlierVersion, SavedPart
+from ..components.configured import ConfiguredComponent, SavedPart
+from ..components.kept_settings import EarlierVersion
 from ..components.settings import Settings
 from ..feature_cache import FeatureCache, content_key
 from ..files import fingerprint, read_files, replacing, write_files

@@ -1,15 +1,14 @@
-"""What a component keeps in `cfg`, and how that and its other parts are saved and loaded."""
+"""How the settings of a component and its other parts are saved and loaded."""
 
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, Mapping, Optional, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, TypeVar, Union
 
 import srsly
 from spacy import util
 
-from .settings import Settings, check_settings, with_defaults
+from .kept_settings import EarlierVersion, KeptSettings
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, srsly.msgpack.exceptions.ExtraData)
 """What reading damaged files raises."""
@@ -21,10 +20,6 @@ class UnreadableComponent(ValueError):
     def __init__(self, message: str, reason: str):
         super().__init__(message)
         self.reason = reason
-
-
-class EarlierVersion(Exception):
-    """Raised in loading where a component was saved by a version of the package whose parts cannot be used any more."""
 
 
 Component = TypeVar("Component", bound="ConfiguredComponent")
@@ -40,60 +35,8 @@ class SavedPart:
     from_disk: Callable[[Path], Any]
 
 
-class ConfiguredComponent:
-    """A component whose settings are declared, checked and saved with it; to be named before a class of spaCy.
-
-    `cfg` holds the settings and what training has found out. A setting that was changed after training is kept when
-    the component is loaded, unless the config says otherwise than the one that the component was saved with.
-
-    declared: the settings.
-    """
-
-    declared: ClassVar[Settings] = {}
-
-    cfg: Dict[str, Any]
-    name: str
-
-    def keep_settings(self, values: Mapping[str, Any], state: Optional[Dict[str, Any]] = None) -> None:
-        """Put settings into `cfg`.
-
-        values: what the config says; defaults are taken for the rest. state: what training finds out, such as labels.
-        Raises TypeError for a setting that does not exist, ValueError for a value that it cannot have.
-        """
-        settings = with_defaults(self.declared, values, self.name)
-        self._configured = _as_saved(settings)
-        self._checked: Dict[str, Any] = {}
-        self.cfg = {**(state or {}), **settings, "configured": self._configured}
-        self._known = frozenset(self.cfg)
-        self.check()
-
-    def configure(self, key: str, value: Any) -> None:
-        """Change a setting as if the config had said so."""
-        self.cfg[key] = value
-        self._configured.update(_as_saved({key: value}))
-
-    def check(self) -> None:
-        """Check that every setting has a value that it can have; costs nothing while they stay the same.
-
-        Raises ValueError where one has not.
-        """
-        strange = self.cfg.keys() - self._known
-        if strange:
-            known = ", ".join(self.declared)
-            raise ValueError(f"{self.name!r} has no setting {', '.join(sorted(strange))}: choose from {known}.")
-        settings = {key: self.cfg[key] for key in self._configured}
-        if settings != self._checked:
-            check_settings(self.name, self.declared, settings)
-            self.check_together(settings)
-            self._checked = deepcopy(settings)
-
-    def check_together(self, settings: Mapping[str, Any]) -> None:
-        """Check that the settings go together.
-
-        Raises ValueError where a component cannot have them together.
-        """
-
-    # Saving
+class ConfiguredComponent(KeptSettings):
+    """A component whose settings are declared, checked and saved with it; to be named before a class of spaCy."""
 
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
         """Say what is saved beside `cfg`, in the order in which it is loaded."""
@@ -107,13 +50,7 @@ class ConfiguredComponent:
 
         Raises ValueError where parts do not fit each other.
         """
-        saved = self.cfg["configured"]
-        fixed = [key for key, setting in self.declared.items() if setting.fixed]
-        for key, value in self._configured.items():
-            if key not in fixed and key in saved and saved[key] != value:
-                self.cfg[key] = value
-        self.cfg["configured"] = self._configured = {**self._configured, **{key: self.cfg[key] for key in fixed}}
-        self.check()
+        self.merge_saved()
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component; see TrainablePipe.to_bytes."""
@@ -162,10 +99,6 @@ class ConfiguredComponent:
         try:
             self.before_loading(exclude)
             yield
-            if not isinstance(self.cfg.get("configured"), dict):
-                raise ValueError("its cfg is missing, or holds no settings")
-            if self.cfg.keys() - self._known:
-                raise EarlierVersion
             self.after_loading()
         except EarlierVersion:
             reason = "was saved by an earlier version"
@@ -180,8 +113,3 @@ class ConfiguredComponent:
                 "incomplete, or the config describes another model. Copy or train it again.",
                 f"its {self.name!r} cannot be read: {reason}",
             ) from None
-
-
-def _as_saved(settings: Dict[str, Any]) -> Dict[str, Any]:
-    """Make the settings what they are when they come back from a file, where numbers have fewer digits."""
-    return srsly.json_loads(srsly.json_dumps(settings))

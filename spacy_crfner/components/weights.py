@@ -3,23 +3,31 @@
 from typing import Optional, Sequence
 
 import numpy as np
-from spacy.tokens import Doc
+from spacy.training import Example
 
 from ..user_data_keys import WEIGHT
 from .settings import is_number
 
+HEAVIEST = 1e6
+"""The largest weight."""
 
-def doc_weights(docs: Sequence[Doc]) -> Optional[np.ndarray]:
-    """Read the weight, (Docs,) float64, that readers have given to each Doc; None where none has one.
 
-    Raises ValueError for a weight that is not a number from 0.
+def doc_weights(examples: Sequence[Example]) -> Optional[np.ndarray]:
+    """Read the weight, (Docs,) float64, that the predicted Doc of each example has, or else its reference.
+
+    Returns None where no example has one; the others have 1. Raises ValueError for one that is no number from 0 to
+    HEAVIEST.
     """
-    if not any(WEIGHT in doc.user_data for doc in docs):
+    weights = []
+    for example in examples:
+        marks = (doc.user_data for doc in (example.predicted, example.reference) if WEIGHT in doc.user_data)
+        weights.append(next((own[WEIGHT] for own in marks), None))
+    if all(weight is None for weight in weights):
         return None
-    weights = [doc.user_data.get(WEIGHT, 1.0) for doc in docs]
-    for doc, weight in zip(docs, weights, strict=True):
-        if not is_number(weight, 0.0):
+    for example, weight in zip(examples, weights, strict=True):
+        if weight is not None and not is_number(weight, 0.0, HEAVIEST):
             raise ValueError(
-                f"doc.user_data[{WEIGHT!r}] of {doc.text[:40]!r} must be a finite number from 0, not {weight!r}."
+                f"doc.user_data[{WEIGHT!r}] of {example.text[:40]!r} must be a number from 0 to {HEAVIEST:,.0f}, not "
+                f"{weight!r}."
             )
-    return np.array(weights, dtype=np.float64)
+    return np.array([1.0 if weight is None else weight for weight in weights], dtype=np.float64)

@@ -9,6 +9,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.training.iob_utils import doc_to_biluo_tags
 
+from ..user_data_keys import WEIGHT
+
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
 
@@ -52,6 +54,9 @@ def upper_case_copy(nlp: Language, example: Example) -> Example:
         predicted = nlp.make_doc(reference.text.upper())
     copy = Example.from_dict(predicted, annotation)
     copy.reference.set_ents([_same(copy.reference, ent) for ent in reference.ents], default="unmodified")
+    for doc, original in ((copy.predicted, example.predicted), (copy.reference, reference)):
+        if WEIGHT in original.user_data:
+            doc.user_data[WEIGHT] = original.user_data[WEIGHT]
     for key, group in reference.spans.items():
         copy.reference.spans[key] = [_same(copy.reference, span) for span in group]
     return copy

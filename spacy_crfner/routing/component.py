@@ -224,7 +224,7 @@ class WeakClassRouter(TrainableComponent):
         truth = np.concatenate([*states, np.zeros(0, dtype=np.int64)])
         ops = self.model.ops
         known = truth != UNANNOTATED
-        of_docs = doc_weights([example.predicted for example in examples])
+        of_docs = doc_weights(examples)
         weights = np.ones(len(truth)) if of_docs is None else np.repeat(of_docs, [len(sizes) for sizes in lengths])
         weights /= weights.sum() or 1.0
         losses, derivatives = np.zeros(len(truth)), np.zeros(len(truth))

@@ -55,6 +55,11 @@ class RoutedSelection:
     kind: Optional[str]
     router: Optional[str]
 
+    @property
+    def chooses_labels(self) -> bool:
+        """See SentenceSelection."""
+        return self.kind is not None
+
     def prepare(self, nlp: Optional[Language], component: str) -> Optional[List[str]]:
         """See SentenceSelection. Warns where there is no router to ask for sentences."""
         names = [] if nlp is None else nlp.pipe_names

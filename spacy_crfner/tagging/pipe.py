@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
+import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -12,6 +13,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..components.settings import check_label_list
 from ..components.trainable import TrainableComponent
+from ..components.weights import doc_weights
 from .annotation import DocPrediction, register_extensions
 from .excerpts import cut_out, put_together
 from .head import CRFScores, clear_head, is_initialized
@@ -70,7 +72,7 @@ class CRFPipe(TrainableComponent):
     @property
     def label_data(self) -> Any:
         """What `spacy init labels` stores and `initialize(labels=...)` takes."""
-        return {task.name: list(task.labels) for task in self.tasks}
+        return {task.key: list(task.labels) for task in self.tasks}
 
     def add_label(self, label: str) -> int:
         """Add an entity label to the first task; a trained model keeps what it knows. Returns 1, or 0 if it was there.
@@ -101,7 +103,7 @@ class CRFPipe(TrainableComponent):
         sample = self.look_at(get_examples, count=labels is None)
         selected = None if self.sentences is None else self.sentences.prepare(nlp, self.name)
         for task in self.tasks:
-            given = labels.get(task.name) if isinstance(labels, dict) else labels
+            given = self._labels_of(task, labels)
             known = sorted(sample.labels) if given is None else list(given)
             absent = task.set_labels(known, selected)
             if absent:
@@ -117,6 +119,7 @@ class CRFPipe(TrainableComponent):
                     "learn: annotate entities in doc.ents, or give the labels in [initialize.components] or with "
                     "add_label()."
                 )
+        self._check_tasks()
         if nlp is not None:
             check_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
         if self.cfg.get("r_drop") and self.listens:
@@ -128,6 +131,28 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
+
+    def _labels_of(self, task: CRFTask, labels: Any) -> Any:
+        if not isinstance(labels, dict):
+            return labels
+        if task.key not in labels:
+            raise ValueError(
+                f"The labels of {self.name!r} have no entry {task.key!r}, only {', '.join(map(str, labels))}."
+            )
+        return labels[task.key]
+
+    def check(self) -> None:
+        """Check the settings of the component and of its tasks. Raises ValueError."""
+        super().check()
+        for task in self.tasks:
+            if task.key is not None:
+                task.check()
+
+    def _check_tasks(self) -> None:
+        """Check that only one task writes doc.ents: two would erase each other's entities. Raises ValueError."""
+        writing = [task.name for task in self.tasks if task.cfg["spans_key"] is None]
+        if len(writing) > 1:
+            raise ValueError(f"{' and '.join(writing)} would all write doc.ents: give all but one a spans_key.")
 
     def _resize(self) -> None:
         for model in (self.model, self._rehearsal_model):
@@ -154,10 +179,9 @@ class CRFPipe(TrainableComponent):
         self.check()
         self._warn_of_unlisted(examples)
         chosen = self._choose_for_training(examples)
-        if chosen is not None and not self.listens:
+        if not self.listens:
             # A listener must see the whole batch; an encoder of its own need not run for nothing.
-            examples = [example for example, sequences in zip(examples, chosen, strict=True) if sequences.any()]
-            chosen = [sequences for sequences in chosen if sequences.any()]
+            examples, chosen = self._that_count(examples, chosen)
             if not examples:
                 return self.add_loss(losses)
         set_dropout_rate(self.model, drop)
@@ -181,6 +205,17 @@ class CRFPipe(TrainableComponent):
         """
         results = self._compute_losses(list(examples), scores)
         return sum(result.loss for result in results), self.join_gradients([result.gradient for result in results])
+
+    def _that_count(self, examples: List[Example], chosen: Chosen) -> Tuple[List[Example], Chosen]:
+        """Leave out the examples that have no weight, or of which no sentence is chosen."""
+        weights = doc_weights(examples)
+        if chosen is None and weights is None:
+            return examples, None
+        counts = [weight > 0 for weight in (np.ones(len(examples)) if weights is None else weights)]
+        if chosen is not None:
+            counts = [own and bool(sequences.any()) for own, sequences in zip(counts, chosen, strict=True)]
+            chosen = [sequences for own, sequences in zip(counts, chosen, strict=True) if own]
+        return [example for own, example in zip(counts, examples, strict=True) if own], chosen
 
     def _compute_losses(self, examples: Sequence[Example], scores: Any, **options: Any) -> List[TaskLoss]:
         pairs = zip(self.tasks, self.split_scores(scores), strict=True)
@@ -236,6 +271,7 @@ class CRFPipe(TrainableComponent):
     def predict_tasks(self, docs: List[Doc]) -> List[List[DocPrediction]]:
         """Find the entities: for each task, its prediction for each Doc."""
         self.check()
+        self._check_tasks()
         per_sentence = self.tasks[0].cfg["per_sentence"]
         chosen = None if self.sentences is None else self.sentences.for_prediction(docs, per_sentence)
         predictions = self._decode(docs) if chosen is None else self._decode_chosen(docs, chosen, per_sentence)
@@ -295,6 +331,10 @@ class CRFPipe(TrainableComponent):
     def after_loading(self) -> None:
         """See ConfiguredComponent."""
         super().after_loading()
+        for task in self.tasks:
+            if task.key is not None:
+                task.merge_saved()
+            task.forget_selection(self.sentences)
         for task, head in zip(self.tasks, heads_of(self.model), strict=True):
             task.check_head(head)
             task.intern_labels()

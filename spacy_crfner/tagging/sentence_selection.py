@@ -18,6 +18,10 @@ Chosen = Optional[List[np.ndarray]]
 class SentenceSelection(Protocol):
     """Chooses sentences for training and for prediction, and perhaps the labels that are learned from them."""
 
+    @property
+    def chooses_labels(self) -> bool:
+        """Whether `prepare` returns labels."""
+
     def prepare(self, nlp: Optional[Language], component: str) -> Optional[List[str]]:
         """Look at the pipeline when the component is initialized.
 

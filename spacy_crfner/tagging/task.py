@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
+from typing import Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from ..components.settings import check_function
+from ..components.kept_settings import KeptSettings
+from ..components.settings import Settings, check_function
 from ..components.trainable import DIVERGED
 from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
@@ -23,8 +24,9 @@ from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens,
 from .head import CRFScores, Head, head_size, is_initialized, resize_head
 from .potentials import allowed_tags, build_potentials, no_gradient, score_gradient
 from .prediction import empty_predictions, read_predictions
-from .sentence_selection import Chosen
+from .sentence_selection import Chosen, SentenceSelection
 from .sequences import TokenSequences
+from .settings import TASK_SETTINGS
 
 
 def new_task_state() -> Dict[str, Any]:
@@ -52,32 +54,48 @@ class TaskLoss:
     skipped: int = 0
 
 
-class CRFTask:
+class CRFTask(KeptSettings):
     """Finds the entities of one tag set.
 
-    owner: the component. key: of the task in `owner.cfg["tasks"]`, which holds its TASK_SETTINGS and its `labels`; None
-        where the component has this task alone, whose settings are those of the component.
+    owner: the component.
+    key: names the task among several, whose settings and labels stand in `owner.cfg["tasks"]`; None where the component
+        has this task alone, so that its settings are those of the component.
+    settings: of a task with a key, see TASK_SETTINGS.
     loss, decoder: registered functions.
     """
 
-    def __init__(self, owner: TaskOwner, key: Optional[str] = None, *, loss: CRFLoss, decoder: Decoder):
+    declared: ClassVar[Settings] = TASK_SETTINGS
+
+    def __init__(
+        self,
+        owner: TaskOwner,
+        key: Optional[str] = None,
+        settings: Optional[Mapping[str, Any]] = None,
+        *,
+        loss: CRFLoss,
+        decoder: Decoder,
+    ):
         check_function(loss, ("potentials", "gold", "weights"), "loss", owner.name, "spacy_crfner.bernoulli.v1")
         check_function(decoder, ("potentials", "tag_set"), "decoder", owner.name, "spacy_crfner.viterbi_decoder.v1")
         self.owner = owner
         self.key = key
         self.loss = loss
         self.decoder = decoder
-        for name, value in new_task_state().items():
-            self.cfg.setdefault(name, value)
+        if key is not None:
+            self.keep_settings(settings or {}, new_task_state())
         self._tag_set = TagSet((), self.cfg["scheme"])
 
     @property
-    def cfg(self) -> Dict[str, Any]:
+    def cfg(self) -> Dict[str, Any]:  # type: ignore[override]
         """Settings and labels, which the component saves."""
         return self.owner.cfg if self.key is None else self.owner.cfg["tasks"][self.key]
 
+    @cfg.setter
+    def cfg(self, value: Dict[str, Any]) -> None:
+        self.owner.cfg.setdefault("tasks", {})[self.key] = value
+
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         """The span group of its confidences, and what messages call it."""
         return self.owner.name if self.key is None else f"{self.owner.name}.{self.key}"
 
@@ -117,6 +135,16 @@ class CRFTask:
         self.cfg["labels"] = list(check_labels([*known, *(label for label in chosen if label not in known)]))
         self.intern_labels()
         return [label for label in chosen if label not in labels]
+
+    def forget_selection(self, sentences: Optional[SentenceSelection]) -> None:
+        """Forget the labels that a selection had chosen where the component does not leave them to it any more.
+
+        Raises ValueError where it does, beside a filter.
+        """
+        if sentences is None or not sentences.chooses_labels:
+            self.cfg["selected_labels"] = None
+        elif self.cfg["label_filter"] is not None:
+            raise ValueError(f"The labels of {self.name!r} come from its sentences: leave out its label_filter.")
 
     def add_label(self, label: str) -> int:
         """Add an entity label. Returns 1, or 0 if the label was there.
@@ -183,7 +211,7 @@ class CRFTask:
         gold, cut = self._gold_tags(examples, sequences)
         gold[cut[sequences.owners]] = -1
         packed_gold = packing.pack(torch.from_numpy(gold).to(packing.device))
-        of_docs = doc_weights(docs)
+        of_docs = doc_weights(examples)
         weights = None
         if of_docs is not None:
             weights = torch.from_numpy(of_docs[sequences.docs]).to(packing.device)[packing.order]

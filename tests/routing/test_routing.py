@@ -468,6 +468,14 @@ def test_a_label_for_a_routed_pipeline(nlp):
     assert list(again.labels) == again.label_filter == ["ORG", "EVENT"]
 
 
+def test_without_its_selection_a_tagger_has_its_own_labels_again(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "model")
+    changed = spacy.load(tmp_path / "model", config={"components.weak.sentences": None})
+    assert changed.get_pipe("weak").label_filter is None and changed.get_pipe("weak").labels == ("ORG",)
+    with pytest.raises(ValueError, match="come from its sentences: leave out its label_filter"):
+        spacy.load(tmp_path / "model", config={"components.weak.label_filter": ["ORG"]})
+
+
 def test_a_sentence_counts_as_often_as_its_weight_says(nlp):
     """A weight of 2 equals the sentence twice, one of 0 its absence."""
     router = nlp.get_pipe("weak_class_router")

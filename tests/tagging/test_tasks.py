@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import spacy
 from samples import TRAIN
-from spacy.training import Example
+from spacy.tokens import DocBin
+from spacy.training import Corpus, Example
 from thinc.api import Adam, Model
 
-from spacy_crfner.components.settings import Setting, with_defaults
+from spacy_crfner.components.weights import doc_weights
+from spacy_crfner.corpora.augment import make_upper_case_v1
 from spacy_crfner.crf.losses import make_nll_v1
 from spacy_crfner.encoders.bilstm import build_bilstm_v1
 from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
@@ -16,7 +18,6 @@ from spacy_crfner.tagging.head import build_head, initialize_head
 from spacy_crfner.tagging.model import HEADS, heads_of
 from spacy_crfner.tagging.pipe import CRFPipe
 from spacy_crfner.tagging.scorer import score_entities
-from spacy_crfner.tagging.settings import TASK_SETTINGS
 from spacy_crfner.tagging.task import CRFTask
 from spacy_crfner.user_data_keys import WEIGHT
 from spacy_crfner.wrapping import layer_width
@@ -47,8 +48,6 @@ def init(model, X=None, Y=None):
 
 
 class TwoTasks(CRFPipe):
-    declared = {"tasks": Setting(dict, {}, "settings of each task")}
-
     def __init__(self, nlp, name, **tasks):
         tok2vec = build_bilstm_v1(
             build_word_char_embed_v1(char_rows=1100, hash_rows=(500,) * 4, hash_noise=0.0), width=64
@@ -57,17 +56,17 @@ class TwoTasks(CRFPipe):
         layers = {"tok2vec": tok2vec, **heads}
         model = Model("two_heads", forward, init=init, layers=list(layers.values()), refs=layers)
         model.attrs[HEADS] = list(heads)
-        settings = {key: with_defaults(TASK_SETTINGS, own, key) for key, own in tasks.items()}
-        super().__init__(nlp.vocab, model, name, {"tasks": settings})
-        self.tasks = [CRFTask(self, key, loss=make_nll_v1(), decoder=viterbi_decoder) for key in tasks]
+        super().__init__(nlp.vocab, model, name, {}, state={"tasks": {}})
+        parts = {"loss": make_nll_v1(), "decoder": viterbi_decoder}
+        self.tasks = [CRFTask(self, key, settings, **parts) for key, settings in tasks.items()]
         self.scorer = score_entities
 
 
-def two_tasks():
+def two_tasks(people=(), rest=()):
     nlp = spacy.blank("en")
     tasks = {
-        "people": {"label_filter": ["PER"], "spans_key": "people", "scheme": "BIO"},
-        "rest": {"label_filter": ["LOC", "ORG"], "spans_key": "rest"},
+        "people": {"label_filter": ["PER"], "spans_key": "people", "scheme": "BIO", **dict(people)},
+        "rest": {"label_filter": ["LOC", "ORG"], "spans_key": "rest", **dict(rest)},
     }
     return nlp, TwoTasks(nlp, "two", **tasks)
 
@@ -91,6 +90,36 @@ def test_a_component_with_two_tasks_over_one_encoder():
         assert [str(span) for span in copy.spans[key]] == [str(span) for span in doc.spans[key]]
         np.testing.assert_allclose(copy.spans[key].attrs["scores"], doc.spans[key].attrs["scores"], rtol=1e-5)
     assert doc.spans["people"][0]._.confidence > 0.5
+
+
+def test_settings_of_a_task_are_checked_and_changed_at_loading():
+    nlp, pipe = two_tasks()
+    pipe.initialize(lambda: examples(nlp), nlp=None)
+    pipe.tasks[1].cfg["n_best"] = 3
+    again = two_tasks(people={"threshold": 0.5})[1].from_bytes(pipe.to_bytes())
+    assert again.tasks[0].cfg["threshold"] == 0.5 and again.tasks[1].cfg["n_best"] == 3
+    assert [task.labels for task in again.tasks] == [("PER",), ("LOC", "ORG")]
+    # The scheme belongs to the weights.
+    assert two_tasks(people={"scheme": "BIOES"})[1].from_bytes(pipe.to_bytes()).tasks[0].cfg["scheme"] == "BIO"
+    pipe.tasks[0].cfg["threshold"] = 7.0
+    with pytest.raises(ValueError, match=r"threshold of 'two.people' must be a number from 0 to 1"):
+        pipe(nlp.make_doc("Anna left ."))
+    with pytest.raises(TypeError, match=r"'two.people' has no setting thresh"):
+        two_tasks(people={"thresh": 0.5})
+
+
+def test_only_one_task_writes_doc_ents():
+    nlp, pipe = two_tasks(people={"spans_key": None}, rest={"spans_key": None})
+    with pytest.raises(ValueError, match=r"two\.people and two\.rest would all write doc\.ents"):
+        pipe.initialize(lambda: examples(nlp), nlp=None)
+
+
+def test_labels_of_tasks_go_by_their_keys():
+    nlp, pipe = two_tasks()
+    pipe.initialize(lambda: examples(nlp), nlp=None, labels={"people": ["PER"], "rest": ["LOC", "ORG"]})
+    assert pipe.label_data == {"people": ["PER"], "rest": ["LOC", "ORG"]}
+    with pytest.raises(ValueError, match="have no entry 'rest', only people"):
+        pipe.initialize(lambda: examples(nlp), nlp=None, labels={"people": ["PER"]})
 
 
 def test_the_encoder_gets_the_gradients_of_both_tasks():
@@ -161,12 +190,27 @@ def test_sentences_without_weight_teach_nothing(tagger):
     assert pipe.model.to_bytes() == before
 
 
-@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), "1"])
+def test_weights_come_with_saved_docs_and_stay_with_copies(tagger, tmp_path):
+    """spaCy's own readers and our augmenter pass them on."""
+    nlp, _ = tagger
+    docs = [example.reference for example in examples(nlp)[:2]]
+    docs[0].user_data[WEIGHT] = 0.25
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "train.spacy")
+    read = Corpus(tmp_path / "train.spacy", augmenter=make_upper_case_v1(1.0))
+    assert doc_weights(list(read(nlp))).tolist() == [0.25, 0.25, 1.0, 1.0]
+    # What is annotated on the predicted Doc counts before it.
+    (first, *_) = Corpus(tmp_path / "train.spacy")(nlp)
+    first.predicted.user_data[WEIGHT] = 2
+    assert doc_weights([first]).tolist() == [2.0]
+    assert doc_weights(examples(nlp)) is None
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), 1e300, "1"])
 def test_weights_that_are_none(tagger, weight):
     nlp, _ = tagger
     data = examples(nlp)
     data[0].predicted.user_data[WEIGHT] = weight
     with pytest.raises(
-        ValueError, match=r"user_data\['spacy_crfner.weight'\] of 'Anna Kell met .* a finite number from 0"
+        ValueError, match=r"user_data\['spacy_crfner.weight'\] of 'Anna Kell met .* a number from 0 to 1,000,000"
     ):
         nlp.update(data, sgd=Adam(0.1))
