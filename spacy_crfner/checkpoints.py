@@ -19,9 +19,16 @@ WEIGHTS, STATE = "module.", "optimizer."
 def write_checkpoint(
     path: Path, fingerprint: str, progress: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write a checkpoint over the one that is there.
+    """Write a checkpoint over the one that is there; see `pack_checkpoint`. Raises OSError."""
+    write_file(path, pack_checkpoint(fingerprint, progress, module, optimizer))
 
-    fingerprint: of what is trained with what. progress: whatever JSON can hold. Raises OSError.
+
+def pack_checkpoint(
+    fingerprint: str, progress: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer
+) -> bytes:
+    """Make the content of a checkpoint.
+
+    fingerprint: of what is trained with what. progress: whatever JSON can hold.
     """
     tensors = {f"{WEIGHTS}{name}": value for name, value in module.state_dict().items()}
     # What is no tensor: moments that an optimizer has not made yet, counts of updates.
@@ -36,7 +43,7 @@ def write_checkpoint(
     header = {"fingerprint": fingerprint, "progress": json.dumps(progress), "optimizer": json.dumps(plain_values)}
     # Weights that layers share would be refused, so each is copied.
     copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    write_file(path, save(copies, metadata=header))
+    return save(copies, metadata=header)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,10 @@ class Checkpoint:
     tensors: Dict[str, Tensor]
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Dict[str, Any]:
-        """Give module and optimizer what they had. Returns the progress. Raises ValueError where it does not fit."""
+        """Give module and optimizer what they had. Returns the progress.
+
+        Raises ValueError where it does not fit; some of it may be restored then.
+        """
         try:
             plain_values = json.loads(self.header["optimizer"])
             state: Dict[int, Dict[str, Any]] = {int(index): values for index, values in plain_values.items()}
@@ -83,4 +93,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _damage(path: Path, error: Exception) -> ValueError:
     what = " ".join(str(error).split())
-    return ValueError(f"{path}: the checkpoint is damaged ({what}): delete it to start anew.")
+    return ValueError(
+        f"{path}: the checkpoint is damaged ({what}): choose another folder, or overwrite it (--overwrite)."
+    )

@@ -65,7 +65,13 @@ class FeatureCache:
         return {**kept, **read}
 
     def put(self, arrays: Mapping[bytes, np.ndarray]) -> None:
-        """Keep arrays, (n, width) each."""
+        """Keep arrays, (n, width) each.
+
+        Raises ValueError, and keeps none, where an array has another number of dimensions.
+        """
+        for array in arrays.values():
+            if array.ndim != 2:
+                raise ValueError(f"Features to keep must have the shape (n, width), not {array.shape}.")
         self._remember(arrays)
         if self.path is not None and arrays:
             rows = [(key, array.dtype.str, array.shape[1], array.tobytes()) for key, array in arrays.items()]

@@ -1,51 +1,130 @@
 """Files and folders that are whole at any time, and fingerprints of what they hold."""
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import stat
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 Files = Dict[str, bytes]
 """Name -> content of the files of a folder. Names have no folders in them."""
+
+
+@dataclass(frozen=True)
+class _Replacement:
+    """What is to take whose place.
+
+    target: as the caller names it. path: what it stands for, with links followed. unfinished: what is written to, which
+        is the target itself where that is neither a file nor a folder.
+    """
+
+    target: Path
+    path: Path
+    unfinished: Path
+
+    @property
+    def is_direct(self) -> bool:
+        return self.unfinished == self.target
 
 
 @contextmanager
 def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
     """Give paths to write to in the place of the targets, files or folders, whose folders are made if need be.
 
-    They take the place of the targets when the context ends, and are removed where it raises: after an error, and after
-    a kill at any time, every target is what it was or complete.
+    They take the place of the targets when the context ends, and are removed where it raises: after an error, every
+    target is what it was or complete. So is a file after a kill at any time. A folder is replaced in two renames, and
+    for a moment between them there is none: a kill right then leaves the old one beside it, as `.XXXXXXXX.old`. Any
+    other kill may leave a `.XXXXXXXX.tmp`. Nobody needs these.
 
-    Raises OSError where a target cannot be replaced.
+    What a link points to is replaced, and the link stays. A file keeps its mode. What is neither a file nor a folder,
+    such as a pipe or a device, is written to straight.
+
+    Raises OSError, which names the target, where it cannot be replaced: as much of that as can be known, at the start.
     """
-    paths = [Path(target) for target in targets]
-    unfinished = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in paths]
+    replacements: List[_Replacement] = []
     try:
-        for path, new in zip(paths, unfinished, strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(new)
-        yield unfinished
-        for path, new in zip(paths, unfinished, strict=True):
+        for target in map(Path, targets):
+            with _naming(target):
+                replacements.append(_prepare(target))
+        with _naming_targets(replacements):
+            yield [replacement.unfinished for replacement in replacements]
+        indirect = [replacement for replacement in replacements if not replacement.is_direct]
+        for replacement in indirect:
             # Before any target is replaced.
-            if new.is_file() and path.is_dir():
-                raise IsADirectoryError("a folder has this name")
-        for path, new in zip(paths, unfinished, strict=True):
-            _replace(new, path)
+            with _naming(replacement.target):
+                _check_kinds(replacement)
+        for replacement in indirect:
+            with _naming(replacement.target):
+                _replace(replacement.unfinished, replacement.path)
     finally:
-        for new in unfinished:
-            _remove(new)
+        for replacement in replacements:
+            if not replacement.is_direct:
+                _remove(replacement.unfinished)
 
 
-def _replace(new: Path, target: Path) -> None:
-    if not target.is_dir():
-        os.replace(new, target)
+def _prepare(target: Path) -> _Replacement:
+    mode = _mode(target)
+    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        # Not resolved: the link of a process to its output may name nothing that can be opened.
+        return _Replacement(target, target, target)
+    path = Path(os.path.realpath(target))
+    if path.is_dir() and Path.cwd().is_relative_to(path):
+        raise OSError(errno.EBUSY, "the current folder cannot be replaced")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return _Replacement(target, path, _beside(path, "tmp"))
+
+
+def _mode(path: Path) -> Optional[int]:
+    """Look up kind and permissions of what a path stands for; None where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """Choose a name in the same folder that is short, whatever the other is, and nobody else's."""
+    while True:
+        chosen = path.with_name(f".{secrets.token_hex(4)}.{ending}")
+        if not os.path.lexists(chosen):
+            return chosen
+
+
+def _check_kinds(replacement: _Replacement) -> None:
+    if not os.path.lexists(replacement.path):
         return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    os.replace(target, old)
-    os.replace(new, target)
+    if replacement.unfinished.is_file() and replacement.path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+    if replacement.unfinished.is_dir() and not replacement.path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file has this name")
+
+
+def _replace(new: Path, path: Path) -> None:
+    mode = _mode(path)
+    if mode is not None and mode != new.stat().st_mode:
+        # Only then: there are file systems without modes.
+        os.chmod(new, stat.S_IMODE(mode))
+    if mode is None or not stat.S_ISDIR(mode):
+        os.replace(new, path)
+        return
+    old = _beside(path, "old")
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -54,6 +133,35 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Make an OSError name the target, and no other path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+@contextmanager
+def _naming_targets(replacements: Sequence[_Replacement]) -> Iterator[None]:
+    """Make an OSError name the target where it names what is written in its place, or nothing while there is one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        for replacement in replacements:
+            named = replacement.target if error.filename is None and len(replacements) == 1 else None
+            for name in (error.filename, error.filename2):
+                if isinstance(name, (str, Path)) and Path(name).is_relative_to(replacement.unfinished):
+                    named = replacement.target / Path(name).relative_to(replacement.unfinished)
+            if named is not None:
+                raise OSError(error.errno, error.strerror, str(named)) from error
+        raise
 
 
 def write_file(target: Union[str, Path], content: Union[bytes, str]) -> None:
@@ -79,9 +187,11 @@ def write_files(folder: Union[str, Path], files: Mapping[str, bytes]) -> None:
     Raises OSError.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with replacing(*(Path(folder) / name for name in files)) as unfinished:
-        for path, content in zip(unfinished, files.values(), strict=True):
-            path.write_bytes(content)
+    targets = [Path(folder) / name for name in files]
+    with replacing(*targets) as unfinished:
+        for target, path, content in zip(targets, unfinished, files.values(), strict=True):
+            with _naming(target):
+                path.write_bytes(content)
 
 
 def read_files(folder: Union[str, Path]) -> Files:

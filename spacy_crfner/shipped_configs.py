@@ -1,6 +1,7 @@
 """The configs that the package ships: their names, what they are for, and how to train with them."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Dict, Union
 
@@ -40,12 +41,15 @@ def write_config(name: str, target: Union[str, Path], *, overwrite: bool = False
 
 
 def training_command(name: str, path: Union[str, Path]) -> str:
-    """Find the command that trains with a shipped config in the comment at its top.
+    """Find the command that trains with a shipped config in the comment at its top, ready for a shell.
+
+    Options that can be left out, which stand in brackets there, are.
 
     path: of the copy of the config, for which the command is.
     """
     lines = re.findall(r"^#   +(.+)$", read_config(name), re.MULTILINE)
-    return " ".join(line.removesuffix("\\").strip() for line in lines).replace(f"{name}.cfg", str(path))
+    command = re.sub(r"\[.*?\] *", "", " ".join(line.removesuffix("\\").strip() for line in lines))
+    return command.replace(f"{name}.cfg", shlex.quote(str(path)))
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The loop of every training outside spaCy: it may be killed at any time and goes on where it stood."""
 
+import copy
 import json
 import math
 import random
@@ -7,12 +8,12 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Callable, ClassVar, Dict, Iterable, Sequence, Union
+from typing import Any, Callable, ClassVar, Dict, Iterable, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import read_checkpoint, write_checkpoint
+from .checkpoints import pack_checkpoint, read_checkpoint, write_checkpoint
 from .files import Files, fingerprint, write_file, write_files
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
@@ -132,11 +133,13 @@ class TrainingLoop:
     """Train into a folder, from which the training goes on when it is started again with the same settings.
 
     Killed at any time and started again, it ends with the weights, to the last bit, of one without a break.
+    The folder is the training's from its first update on: what was there before is removed then, where `overwrite`
+    allows it, and a checkpoint written. The product of one training never lies beside the checkpoint of another.
 
     report: gets every evaluation: "update", "epoch", "minutes", "train_loss", what `Trainee.evaluate` has given, and
         "best", whether it is the best so far.
     tell: gets a line a minute in between.
-    overwrite: start anew over a training with other settings or data.
+    overwrite: start anew over a training with other settings or data, a damaged one, or files that one has left.
     """
 
     def __init__(
@@ -154,11 +157,15 @@ class TrainingLoop:
         self.report = report
         self.tell = tell
         self.overwrite = overwrite
-        self.optimizer = trainee.make_optimizer(settings.learn_rate)
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._make_optimizer()
         self.progress = Progress()
+        self._first_checkpoint: Optional[bytes] = None
         counted = {name: value for name, value in asdict(settings).items() if name not in UNCOUNTED}
         self.fingerprint = fingerprint(counted, *trainee.contents())
+
+    def _make_optimizer(self) -> None:
+        self.optimizer = self.trainee.make_optimizer(self.settings.learn_rate)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     @property
     def resumes(self) -> bool:
@@ -168,8 +175,8 @@ class TrainingLoop:
     def run(self) -> Progress:
         """Train to the end. Returns where it ended: the product of the best evaluation is in the folder.
 
-        Raises ValueError where the folder holds another training or a damaged one, a loss is not finite, or there are
-        no batches.
+        Raises ValueError where the folder holds another training, a damaged one or a part of one, a loss is not finite,
+        or there are no batches.
         """
         self._resume()
         progress, start, saved = self.progress, perf_counter() - self.progress.seconds, perf_counter()
@@ -181,6 +188,7 @@ class TrainingLoop:
                 if count <= progress.batch:
                     continue
                 loss = self._update(batch)
+                self._claim()
                 progress.losses, progress.updates = progress.losses + loss, progress.updates + 1
                 progress.batch = count
                 progress.seconds = perf_counter() - start
@@ -269,19 +277,54 @@ class TrainingLoop:
         write_checkpoint(path, self.fingerprint, progress, self.trainee.module, self.optimizer)
 
     def _resume(self) -> None:
-        if self.resumes:
-            checkpoint = read_checkpoint(self.folder / CHECKPOINT)
-            if checkpoint.fingerprint == self.fingerprint:
-                self.progress = Progress(**checkpoint.restore(self.trainee.module, self.optimizer))
-                return
-            if not self.overwrite:
-                what = "with other settings or other text" if checkpoint.fingerprint else "of an earlier version"
-                raise ValueError(
-                    f"{self.folder}: this folder holds a training {what}: choose another folder, or overwrite it "
-                    "(--overwrite)."
-                )
-            checkpoint.path.unlink()
-        # Nobody should take the product of another training for that of this one.
-        for name in (LOG, *self.trainee.product):
-            (self.folder / name).unlink(missing_ok=True)
+        """Go on with the training of the folder, or get ready to start one."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        weights = copy.deepcopy(self.trainee.module.state_dict())
+        try:
+            if self._restore():
+                return
+        except ValueError:
+            if not self.overwrite:
+                raise
+            # A part may have been restored.
+            self.trainee.module.load_state_dict(weights)
+            self._make_optimizer()
+            self.progress = Progress()
+        # Written after the first update, when the loss is known to be a number: what fails at once changes nothing.
+        self._first_checkpoint = pack_checkpoint(
+            self.fingerprint, asdict(self.progress), self.trainee.module, self.optimizer
+        )
+
+    def _restore(self) -> bool:
+        """Go on where the folder's training stood; False where there is none. Raises ValueError where it cannot."""
+        if not self.resumes:
+            left = [name for name in (LOG, *self.trainee.product) if (self.folder / name).exists()]
+            if left:
+                raise self._refusal(f"this folder holds {', '.join(left)}, but no {CHECKPOINT} to go on from")
+            return False
+        checkpoint = read_checkpoint(self.folder / CHECKPOINT)
+        if checkpoint.fingerprint != self.fingerprint:
+            what = "with other settings or other text" if checkpoint.fingerprint else "of an earlier version"
+            raise self._refusal(f"this folder holds a training {what}")
+        progress = Progress(**checkpoint.restore(self.trainee.module, self.optimizer))
+        missing = [name for name in self.trainee.product if not (self.folder / name).exists()]
+        if progress.best_update and missing:
+            raise self._refusal(
+                f"the training in this folder has reached update {progress.update}, but what it wrote is gone "
+                f"({', '.join(missing)})"
+            )
+        self.progress = progress
+        return True
+
+    def _refusal(self, why: str) -> ValueError:
+        return ValueError(f"{self.folder}: {why}: choose another folder, or overwrite it (--overwrite).")
+
+    def _claim(self) -> None:
+        """Make the folder that of this training, if it has just begun."""
+        if self._first_checkpoint is None:
+            return
+        # The checkpoint goes first: nobody is to take the product of another training for that of this one.
+        for name in (CHECKPOINT, LOG, *self.trainee.product):
+            (self.folder / name).unlink(missing_ok=True)
+        write_file(self.folder / CHECKPOINT, self._first_checkpoint)
+        self._first_checkpoint = None

@@ -84,6 +84,14 @@ def test_arrays_come_back_with_their_type(tmp_path, dtype):
     np.testing.assert_array_equal(kept, array)
 
 
+@pytest.mark.parametrize("shape", [(), (6,), (1, 2, 3)])
+def test_arrays_of_another_shape_are_refused(tmp_path, shape):
+    cache = FeatureCache(tmp_path, 1.0)
+    with pytest.raises(ValueError, match=r"must have the shape \(n, width\), not \("):
+        cache.put({b"good": rows(1), b"bad": np.zeros(shape)})
+    assert not cache.get([b"good", b"bad"])
+
+
 def test_keys_tell_models_and_words_apart():
     keys = [content_key(model, words) for model in ("a", "b") for words in ([], ["x", "y"], ["xy"], ["y", "x"])]
     assert len(set(keys)) == 8 and keys[1] == content_key("a", ("x", "y"))

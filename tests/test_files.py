@@ -1,6 +1,9 @@
 """Files that are whole at any time, and fingerprints."""
 
+import errno
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +40,109 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
     with pytest.raises(OSError, match="a folder has this name"):
         write_files(tmp_path, {"before": b"new", "name": b""})
     assert os.listdir(tmp_path) == ["name"]
+
+
+def test_links_stay_and_what_they_point_to_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    write_file(tmp_path / "real" / "a.txt", "old")
+    write_files(tmp_path / "real" / "model", {"old": b"1"})
+    for name in ("a.txt", "model", "none"):
+        (tmp_path / name).symlink_to(Path("real") / name)
+    write_file(tmp_path / "a.txt", "new")
+    write_file(tmp_path / "none", "new")
+    with replacing(tmp_path / "model") as (new,):
+        write_files(new, {"new": b"2"})
+    assert all((tmp_path / name).is_symlink() for name in ("a.txt", "model", "none"))
+    assert read_files(tmp_path / "real") == {"a.txt": b"new", "none": b"new"}
+    assert read_files(tmp_path / "real" / "model") == {"new": b"2"}
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "model", "none", "real"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_pipes_are_written_to_straight(tmp_path, linked):
+    os.mkfifo(tmp_path / "pipe")
+    target = tmp_path / "pipe"
+    if linked:
+        target = tmp_path / "link"
+        target.symlink_to("pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(target, "through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    with pytest.raises(RuntimeError), replacing(target):
+        raise RuntimeError
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "pipe").st_mode) and target.is_symlink() == linked
+
+
+def test_modes_are_kept(tmp_path):
+    for name, mode in (("secret", 0o600), ("script", 0o755)):
+        write_file(tmp_path / name, "old")
+        (tmp_path / name).chmod(mode)
+        write_file(tmp_path / name, "new")
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode and (tmp_path / name).read_text() == "new"
+
+
+def test_names_may_be_long_and_threads_may_write_at_once(tmp_path):
+    path = tmp_path / ("x" * 250)
+    with replacing(path) as (first,), replacing(path) as (second,):
+        assert first != second and first.parent == second.parent == tmp_path
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first" and os.listdir(tmp_path) == [path.name]
+
+
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    write_files(folder, {"old": b"1"})
+    rename = os.replace
+
+    def fail(source, target):
+        if Path(target) == folder and Path(source).suffix == ".tmp":
+            raise OSError(errno.EIO, "Input/output error", str(source), None, str(target))
+        rename(source, target)
+
+    with pytest.raises(OSError) as caught, replacing(folder) as (new,):
+        write_files(new, {"new": b"2"})
+        monkeypatch.setattr(os, "replace", fail)
+    assert str(caught.value) == f"[Errno {errno.EIO}] Input/output error: '{folder}'"
+    assert read_files(folder) == {"old": b"1"} and os.listdir(tmp_path) == ["model"]
+
+
+def test_errors_name_the_target(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    write_file(tmp_path / "file", "")
+    for name, message in (
+        ("folder", "a folder has this name"),
+        ("file/deep", "Not a directory"),
+        ("file/very/deep", "Not a directory"),
+        ("x" * 256, "File name too long"),
+        ("loop", "symbolic links"),
+    ):
+        with pytest.raises(OSError, match=message) as caught:
+            write_file(tmp_path / name, b"")
+        assert caught.value.filename == str(tmp_path / name)
+    with pytest.raises(OSError, match="a file has this name") as caught, replacing(tmp_path / "file") as (new,):
+        new.mkdir()
+    assert caught.value.filename == str(tmp_path / "file")
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a", tmp_path / "model") as (_, new):
+        (new / "deep" / "b").write_text("")
+    assert caught.value.filename == str(tmp_path / "model" / "deep" / "b")
+    # Errors of other files are theirs.
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a"):
+        (tmp_path / "none").read_text()
+    assert caught.value.filename == str(tmp_path / "none")
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value).endswith(f"No space left on device: '{tmp_path / 'a'}'")
+    monkeypatch.chdir(tmp_path / "folder")
+    for target in (".", tmp_path):
+        with pytest.raises(OSError, match="current folder") as caught, replacing(target):
+            pytest.fail("it should say so before")
+        assert caught.value.filename == str(target)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder", "loop"]
 
 
 def test_no_folder_holds_no_files(tmp_path):

@@ -218,13 +218,53 @@ def test_another_training_is_refused_or_overwritten(tmp_path, settings, slope):
     assert [line["update"] for line in read_log(tmp_path)] == [2, 4]
 
 
-def test_the_product_of_another_training_does_not_stay(tmp_path):
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("gone", [[CHECKPOINT], [CHECKPOINT, LOG], [CHECKPOINT, "line.json"]])
+def test_what_a_training_has_left_is_refused_or_overwritten(tmp_path, gone):
     run(tmp_path)
-    (tmp_path / CHECKPOINT).unlink()
+    for name in gone:
+        (tmp_path / name).unlink()
     (tmp_path / "notes.txt").write_text("of somebody")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"but no checkpoint.safetensors to go on from: choose .*--overwrite"):
+        run(tmp_path)
+    assert contents(tmp_path) == before
+    run(tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == [CHECKPOINT, "line.json", LOG, "notes.txt"]
+
+
+def test_the_old_product_stays_until_training_works_and_never_beside_a_new_checkpoint(tmp_path):
+    run(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        run(tmp_path, Line(math.nan), overwrite=True)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, Line(fail_at=1))
-    assert os.listdir(tmp_path) == ["notes.txt"]
+        run(tmp_path, Line(3.0, fail_at=1), overwrite=True)
+    assert contents(tmp_path) == before
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(3.0, fail_at=2), overwrite=True)
+    assert os.listdir(tmp_path) == [CHECKPOINT]
+
+
+def test_the_first_update_takes_the_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(fail_at=2))
+    assert json.loads(read_checkpoint(tmp_path / CHECKPOINT).header["progress"])["update"] == 0
+    with pytest.raises(ValueError, match="holds a training with other settings"):
+        run(tmp_path, Line(3.0))
+
+
+def test_a_training_whose_product_is_gone_does_not_go_on(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    run(tmp_path / "other")
+    (tmp_path / "other" / "line.json").unlink()
+    with pytest.raises(ValueError, match=r"what it wrote is gone \(line.json\): choose .*--overwrite"):
+        run(tmp_path / "other")
+    run(tmp_path / "other", overwrite=True)
+    assert (tmp_path / "other" / "line.json").read_bytes() == (whole.folder / "line.json").read_bytes()
 
 
 @pytest.mark.parametrize("slope", [math.nan, math.inf])
@@ -254,19 +294,24 @@ def test_how_far_it_is_is_said_from_time_to_time(tmp_path, monkeypatch):
 
 
 def test_a_damaged_checkpoint_says_so(tmp_path):
-    run(tmp_path)
+    trained, _ = run(tmp_path)
     path = tmp_path / CHECKPOINT
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"the checkpoint is damaged .*: delete it to start anew"):
+    with pytest.raises(ValueError, match=r"the checkpoint is damaged .*: choose .*--overwrite"):
         run(tmp_path)
     path.write_bytes(whole)
     loop = TrainingLoop(tmp_path, Line(), SETTINGS)
     small = nn.Linear(2, 2)
     write_checkpoint(path, loop.fingerprint, {}, small, torch.optim.Adam(small.parameters()))
-    with pytest.raises(ValueError, match=r"the checkpoint is damaged .*: delete it to start anew") as caught:
+    with pytest.raises(ValueError, match=r"the checkpoint is damaged .*: choose .*--overwrite") as caught:
         loop.run()
     assert "\n" not in str(caught.value)
+    # As a training that was never there, though a part of the weights may have been read.
+    with torch.no_grad():
+        loop.trainee.module[0].weight.fill_(9.0)
+    write_checkpoint(path, loop.fingerprint, {}, loop.trainee.module[:1], torch.optim.Adam(small.parameters()))
+    assert torch.equal(run(tmp_path, overwrite=True)[0].trainee.module[0].weight, trained.trainee.module[0].weight)
 
 
 def test_a_checkpoint_of_an_earlier_version_says_so(tmp_path):

@@ -32,7 +32,7 @@ def train_translator_cli(
     eval_every: Annotated[int, Option(help="Updates between evaluations")] = 500,
     patience: Annotated[int, Option(help="Evaluations without a lower loss on dev before it ends")] = 5,
     seed: Annotated[int, Option(help="Seed of all that is random")] = 0,
-    overwrite: Annotated[bool, Option(help="Start anew where the folder holds a training with other settings")] = False,
+    overwrite: Annotated[bool, Option(help="Start anew where the folder holds another or a damaged training")] = False,
     gpu_id: Annotated[int, Option("--gpu-id", "-g", help="GPU to use, or -1 for the CPU")] = -1,
 ) -> None:
     """Train a translator into English for back attention.

@@ -4,6 +4,7 @@ They are floret vectors (https://github.com/explosion/floret), which hash the pa
 every word, in a spaCy pipeline that holds nothing else.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +50,7 @@ def train_vectors(
     """Train floret vectors on the words of all files and write a pipeline that holds them.
 
     output: folder of the pipeline; one that is there is replaced when all is done, and stays as it is after an error.
+        One with components is not replaced.
     language: code of the spaCy language.
     text: files with a sentence a line, .gz or plain, in UTF-8.
     annotated: columns, JSON lines, or files in spaCy's binary format.
@@ -57,10 +59,10 @@ def train_vectors(
     floret; OSError where the folder cannot be written, or holds something else.
     """
     floret = require("floret", "vectors", "Training word vectors")
-    if output.exists() and not (output / "vocab").is_dir() and (output.is_file() or any(output.iterdir())):
-        raise FileExistsError(f"{output}: this holds no pipeline, and is not replaced by one: choose another folder.")
+    _check_output(output)
     nlp = load_tokenizer(language)
-    with TemporaryDirectory(prefix="spacy-crfner-") as folder:
+    # Now, not after the training: an output that cannot be written is noticed here.
+    with replacing(output) as (unfinished,), TemporaryDirectory(prefix="spacy-crfner-") as folder:
         words, table = Path(folder) / "words.txt", Path(folder) / "vectors.floret"
         count = _write_words(words, nlp, text, annotated)
         if not count:
@@ -84,8 +86,25 @@ def train_vectors(
         # Another vocab than the one that has read the text: the pipeline holds vectors alone.
         trained = spacy.blank(language)
         convert_vectors(trained, table, truncate=0, prune=-1, mode="floret")
-        with replacing(output) as (unfinished,):
-            trained.to_disk(unfinished)
+        trained.to_disk(unfinished)
+
+
+def _check_output(output: Path) -> None:
+    """Raise FileExistsError where there is something that is not to be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    try:
+        meta = json.loads((output / "meta.json").read_bytes())
+        pipes = [*meta["pipeline"], *meta.get("disabled", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pipes = None
+    if pipes is None or not (output / "vocab").is_dir():
+        raise FileExistsError(f"{output}: this holds no pipeline, and is not replaced by one: choose another folder.")
+    if pipes:
+        raise FileExistsError(
+            f"{output}: this holds a pipeline with components ({', '.join(map(str, pipes))}), and is not replaced by "
+            "one with vectors alone: choose another folder."
+        )
 
 
 def _write_words(target: Path, nlp: Language, text: Sequence[Path], annotated: Sequence[Path]) -> int:

@@ -1,5 +1,6 @@
 """Docs with what their reader noted -> a report, and ``.spacy`` files."""
 
+import errno
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,9 @@ def write_all(files: Mapping[Path, Sequence[ReadDoc]]) -> None:
         with replacing(*files) as unfinished:
             for (target, docs), path in zip(files.items(), unfinished, strict=True):
                 if target.is_dir():
-                    raise IsADirectoryError("a folder has this name")
+                    raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(target))
                 path.write_bytes(DocBin(ATTRS, docs=[read.doc for read in docs]).to_bytes())
     except OSError as error:
-        raise CorpusError(f"{target}: the file cannot be written ({error.strerror or error}).") from None
+        # An error without a name is of the file that was being written.
+        path = error.filename or target
+        raise CorpusError(f"{path}: the file cannot be written ({error.strerror or error}).") from None

@@ -197,7 +197,7 @@ def test_another_training_does_not_go_on_with_it(tmp_path):
 def test_a_damaged_checkpoint_says_so(tmp_path):
     training(tmp_path, max_updates=1).run()
     (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"the checkpoint is damaged .* delete it to start anew"):
+    with pytest.raises(ValueError, match=r"the checkpoint is damaged .*: choose .*--overwrite"):
         training(tmp_path, max_updates=2).run()
 
 

@@ -1,5 +1,6 @@
 """`python -m spacy crfner config`, and what all commands have in common."""
 
+import shlex
 import subprocess
 import sys
 
@@ -31,6 +32,15 @@ def test_writes_the_config_and_says_what_comes_next(name, tmp_path):
     assert (status, out) == (0, "")
     assert output.read_text(encoding="utf8") == (ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8")
     assert f"python -m spacy train {output} --paths.train train.spacy" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_can_be_pasted(name, tmp_path):
+    output = tmp_path / "it's my $HOME.cfg"
+    _, _, err = crfner("config", name, "--output", output)
+    words = shlex.split(err.partition("Train with: ")[2])
+    assert words[:5] == ["python", "-m", "spacy", "train", str(output)] and words[-2:] == ["--output", "training"]
+    assert not any(sign in err for sign in "[]\\")
 
 
 def test_prints_the_config():

@@ -88,6 +88,32 @@ def test_only_a_pipeline_is_replaced(files, tmp_path):
     assert spacy.load(tmp_path / "new").vocab.vectors.shape == (500, 8)
 
 
+def test_a_pipeline_with_components_is_not_replaced(files, tmp_path):
+    pytest.importorskip("floret")
+    nlp = spacy.blank("es")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "model")
+    nlp.disable_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "disabled")
+    for name in ("model", "disabled"):
+        status, _, err = vectors(tmp_path / name, *SMALL, "--text", files["one.txt"])
+        assert status == 1 and "components (sentencizer)" in err and err.count("\n") == 1
+        assert spacy.load(tmp_path / name).component_names == ["sentencizer"]
+
+
+def test_a_bad_output_is_noticed_before_training(files, tmp_path, monkeypatch):
+    pytest.importorskip("floret")
+    monkeypatch.setattr("floret.train_unsupervised", lambda *args, **settings: pytest.fail("it has trained"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for output, message in ((".", "current folder"), (files["one.txt"] / "new", "Not a directory")):
+        status, _, err = vectors(output, *SMALL, "--text", files["one.txt"])
+        assert status == 1 and message in err and str(output) in err and err.count("\n") == 1
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    status, _, err = vectors(tmp_path / "new", *SMALL, "--text", files["one.txt"])
+    assert status == 1 and "Permission denied" in err and err.count("\n") == 1
+
+
 def test_without_floret_it_says_how_to_get_it(files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "floret", None)
     status, _, err = vectors(tmp_path / "new", *SMALL, "--text", files["one.txt"])
