@@ -16,7 +16,8 @@ from torch import nn
 
 from spacy_crfner import training_loop
 from spacy_crfner.checkpoints import read_checkpoint, write_checkpoint
-from spacy_crfner.training_loop import CHECKPOINT, LOG, LoopSettings, Trainee, TrainingLoop
+from spacy_crfner.trainee import LoopSettings, Trainee
+from spacy_crfner.training_loop import CHECKPOINT, LOG, TrainingLoop
 
 SETTINGS = LoopSettings(learn_rate=0.02, warmup=4, max_updates=30, eval_every=5, checkpoint_minutes=1e6)
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from ..extras import require
 from ..files import Files
-from ..training_loop import LoopSettings, Trainee, TrainingLoop
+from ..trainee import LoopSettings, Trainee
+from ..training_loop import TrainingLoop
 from .batches import Batching, make_batches, piece_count
 from .conv_translator import TRANSLATOR_FILES, ConvTranslator
 from .convs2s import ConvS2S
