@@ -126,8 +126,8 @@ class CRFTask(KeptSettings):
         Returns those that the filter names and the data does not have. Raises ValueError for a label that no tag can
         hold, and for a selection beside a filter.
         """
-        if selected is not None and self.cfg["label_filter"] is not None:
-            raise ValueError(f"The labels of {self.name!r} come from its sentences: leave out its label_filter.")
+        if selected is not None:
+            self._check_no_filter()
         self.cfg["selected_labels"] = None if selected is None else list(selected)
         wanted = self.label_filter
         known = [label for label in self.labels if wanted is None or label in wanted]
@@ -143,7 +143,11 @@ class CRFTask(KeptSettings):
         """
         if sentences is None or not sentences.chooses_labels:
             self.cfg["selected_labels"] = None
-        elif self.cfg["label_filter"] is not None:
+        else:
+            self._check_no_filter()
+
+    def _check_no_filter(self) -> None:
+        if self.cfg["label_filter"] is not None:
             raise ValueError(f"The labels of {self.name!r} come from its sentences: leave out its label_filter.")
 
     def add_label(self, label: str) -> int:
