@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import spacy
 from spacy.language import Language
@@ -18,17 +18,23 @@ from spacy.util import fix_random_seed
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def declared(group: Optional[str] = None, module: Optional[str] = None) -> Dict[str, Any]:
-    """Name -> function of the entry points in setup.cfg: of a group, or whose function stands in a module."""
+def entry_points() -> Iterator[Tuple[str, str, str]]:
+    """Read group, name and target of every entry point in setup.cfg."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
-    functions = {}
-    for section, lines in parser["options.entry_points"].items():
+    for group, lines in parser["options.entry_points"].items():
         for line in lines.strip().splitlines():
             name, _, target = (part.strip() for part in line.partition("="))
-            file, _, attribute = target.partition(":")
-            if group in (None, section) and module in (None, file):
-                functions[name] = attrgetter(attribute)(import_module(file))
+            yield group, name, target
+
+
+def declared(group: Optional[str] = None, module: Optional[str] = None) -> Dict[str, Any]:
+    """Name -> function of the entry points in setup.cfg: of a group, or whose function stands in a module."""
+    functions = {}
+    for section, name, target in entry_points():
+        file, _, attribute = target.partition(":")
+        if group in (None, section) and module in (None, file):
+            functions[name] = attrgetter(attribute)(import_module(file))
     return functions
 
 

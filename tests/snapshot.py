@@ -4,7 +4,6 @@
 """
 
 import argparse
-import configparser
 import inspect
 import json
 import sys
@@ -15,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 import spacy
 import typer
-from samples import ROOT, TRAIN, declared
+from samples import ROOT, TRAIN, declared, entry_points
 from spacy.language import Language
 from spacy.tokens.underscore import Underscore
 from spacy.training import Example
@@ -47,7 +46,7 @@ ROUTER = {"model": {"@architectures": "spacy_crfner.RCNN.v1", "width": 4, "tok2v
 
 def take() -> Dict[str, Any]:
     """Read what is released off the code."""
-    groups = entry_point_groups()
+    groups = sorted({group for group, _, _ in entry_points()})
     written, saved = look_at_pipelines()
     return {
         "package": sorted(spacy_crfner.__all__),
@@ -64,12 +63,6 @@ def take() -> Dict[str, Any]:
         "saved": saved,
         "commands": {name: commands(function) for name, function in sorted(declared("spacy_cli").items())},
     }
-
-
-def entry_point_groups() -> List[str]:
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg")
-    return sorted(parser["options.entry_points"])
 
 
 def arguments(function: Any) -> Dict[str, Any]:

@@ -1,6 +1,5 @@
 """Every name that setup.cfg declares is registered."""
 
-import configparser
 import inspect
 import subprocess
 import sys
@@ -8,23 +7,15 @@ from importlib import import_module
 from operator import attrgetter
 
 import spacy
+from samples import entry_points
 from spacy import registry
 from spacy.language import Language
 
 from spacy_crfner.tagging.factory import make_bcrf_ner
 
 
-def declared(root):
-    parser = configparser.ConfigParser()
-    parser.read(root / "setup.cfg")
-    for group, lines in parser["options.entry_points"].items():
-        for line in lines.strip().splitlines():
-            name, _, target = (part.strip() for part in line.partition("="))
-            yield group, name, target
-
-
-def test_every_declared_name_resolves(root):
-    entries = list(declared(root))
+def test_every_declared_name_resolves():
+    entries = list(entry_points())
     assert len(entries) > 10
     for group, name, target in entries:
         module, _, function = target.partition(":")
@@ -38,16 +29,16 @@ def test_every_declared_name_resolves(root):
         assert name.startswith("spacy_crfner.") and name.rsplit(".", 1)[1].startswith("v")
 
 
-def test_a_saved_translator_is_found_again_by_its_kind(root):
-    loaders = {name: target for _, name, target in declared(root) if target.endswith(".from_files")}
+def test_a_saved_translator_is_found_again_by_its_kind():
+    loaders = {name: target for _, name, target in entry_points() if target.endswith(".from_files")}
     assert loaders
     for name in loaders:
         # `from_files` is bound to its class, whose `kind` a pipeline on disk names.
         assert registry.misc.get(name).__self__.kind == name
 
 
-def test_everything_registered_has_a_docstring(root):
-    for group, name, _ in declared(root):
+def test_everything_registered_has_a_docstring():
+    for group, name, _ in entry_points():
         if group not in ("spacy_factories", "spacy_cli"):
             assert inspect.getdoc(registry.get(group.removeprefix("spacy_"), name)), name
 
