@@ -93,6 +93,20 @@ def trained(nlp: Language, examples: List[Example], updates: int = 60) -> Langua
     return nlp
 
 
+def copy_of(nlp: Language, *after: str, name: str = "bcrf_ner", **settings: Any) -> Language:
+    """A copy of a pipeline with one small tagger, as loading makes it.
+
+    after: factories of components behind it. name: of the copy. settings: in the place of those it was trained with.
+    """
+    copy = spacy.blank("en")
+    tagger: Any = copy.add_pipe("bcrf_ner", name=name, config=SMALL_MODEL)
+    tagger.from_bytes(nlp.get_pipe("bcrf_ner").to_bytes())
+    tagger.cfg.update(settings)
+    for factory in after:
+        copy.add_pipe(factory)
+    return copy
+
+
 @lru_cache(maxsize=1)
 def english_ner() -> str:
     """The folder of an English pipeline whose bcrf_ner has learned the training sentences."""

@@ -7,7 +7,7 @@ import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..sentences import batch_lengths
-from ..tagging.annotation import SOURCE
+from ..known_spans import SOURCE
 
 WEAK = "weak"
 """The label of a sentence in the span group of a router in which it expects a weak label."""

@@ -11,7 +11,9 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..components.configured import ConfiguredComponent
 from ..components.settings import Settings
-from ..tagging.annotation import DocPrediction, own_entities, register_extensions, write_prediction
+from ..files import fingerprint
+from ..known_spans import OWNER, spans_on_tokens
+from ..tagging.annotation import DocPrediction, entities_of_others, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
 from .annotation import RoutedSentence, is_of_router, routed_sentences
 from .merging import ScoredSpan, TagProbabilities, best_spans, best_words
@@ -42,24 +44,26 @@ class NERVote(ConfiguredComponent, Pipe):
         gate = Gate(routed_sentences(doc, cfg["router"]), cfg["gates"]) if cfg["gated"] and len(doc) else None
         groups = [self._group(doc, key) for key in cfg["groups"]]
         candidates = [
-            _entities(group, gate if key in cfg["gated"] else None)
+            self._entities(doc, group, gate if key in cfg["gated"] else None)
             for key, group in zip(cfg["groups"], groups, strict=True)
         ]
         if cfg["rule"] == "span":
             merged = best_spans(candidates)
         else:
-            merged = best_words(candidates, [self._probabilities(group) for group in groups], words_of(doc))
+            merged = best_words(candidates, [self._probabilities(doc, group) for group in groups], words_of(doc))
         prediction = DocPrediction(
             spans=[(span.start, span.end, span.label) for span in merged],
             attrs={"scores": np.array([span.score for span in merged], dtype=np.float32)},
         )
-        given = []
-        if not cfg["overwrite_ents"]:
-            own = own_entities(doc, self.name)
-            given = [(e.start, e.end, e.label_) for e in doc.ents if (e.start, e.end, e.label_) not in own]
+        owner = self._signature(groups)
+        given = [] if cfg["overwrite_ents"] else entities_of_others(doc, owner)
         prediction.keep(given, blocked_tokens(doc))
-        write_prediction(doc, prediction, component=self.name, spans_key=None)
+        write_prediction(doc, prediction, component=self.name, owner=owner, spans_key=None)
         return doc
+
+    def _signature(self, groups: Sequence[SpanGroup]) -> str:
+        """Make what its entities are known by: its name, and whose entities it merges."""
+        return f"{self.name}/{fingerprint([str(group.attrs.get(OWNER)) for group in groups])[:16]}"
 
     def initialize(self, get_examples: Callable, *, nlp: Optional[Language] = None) -> None:
         """Check that the taggers of the pipeline write what is merged, and annotate what the rule needs.
@@ -137,12 +141,31 @@ class NERVote(ConfiguredComponent, Pipe):
             )
         return group
 
-    def _probabilities(self, group: SpanGroup) -> TagProbabilities:
+    def _entities(self, doc: Doc, group: SpanGroup, gate: "Optional[Gate]") -> List[ScoredSpan]:
+        """List the entities of a group; with a gate, those that it lets through."""
+        spans = spans_on_tokens(doc, group)
+        if spans is None:
+            raise self._stale(doc, group)
+        return [
+            ScoredSpan(span.start, span.end, span.label_, float(score))
+            for span, score in zip(spans, group.attrs["scores"], strict=True)
+            if gate is None or gate.passes(span)
+        ]
+
+    def _stale(self, doc: Doc, group: SpanGroup) -> ValueError:
+        return ValueError(
+            f"{self.name!r} cannot read doc.spans[{group.name!r}], which does not fit the Doc {doc.text[:40]!r} any "
+            "more: merge or split tokens after the vote."
+        )
+
+    def _probabilities(self, doc: Doc, group: SpanGroup) -> TagProbabilities:
         if "marginals" not in group.attrs:
             raise ValueError(
                 f"{self.name!r} merges words, for which it needs the marginals of {group.name!r}: set annotate = "
                 '["confidence", "marginals"] in that tagger, or rule = "span" here.'
             )
+        if len(group.attrs["marginals"]) != len(doc):
+            raise self._stale(doc, group)
         return TagProbabilities(group.attrs["marginals"], group.attrs["tags"])
 
 
@@ -169,12 +192,3 @@ class Gate:
             return False
         least = self.gates.get(span.label_)
         return sentence.flagged if least is None else sentence.probability >= least
-
-
-def _entities(group: SpanGroup, gate: Optional[Gate]) -> List[ScoredSpan]:
-    """List the entities of a group; with a gate, those that it lets through."""
-    return [
-        ScoredSpan(span.start, span.end, span.label_, float(score))
-        for span, score in zip(group, group.attrs["scores"], strict=True)
-        if gate is None or gate.passes(span)
-    ]

@@ -1,16 +1,23 @@
 """What `bcrf_ner` writes into a Doc, and how its confidence is read back."""
 
 import warnings
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Set, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span
 
+from ..known_spans import (
+    KnownSpan,
+    carry,
+    find_score,
+    known_spans,
+    owned_places,
+    spans_of_group,
+    write_known_spans,
+)
 from ..tags import LabelledSpan
 
 ANNOTATIONS = ("confidence", "marginals", "n_best")
-SOURCE = "component"
-"""The key of a span group's attrs that names the component of this package which wrote it."""
 
 
 @dataclass(eq=False)
@@ -41,73 +48,95 @@ class DocPrediction:
             self.attrs["scores"] = self.attrs["scores"][free]
 
 
-def write_prediction(doc: Doc, prediction: DocPrediction, *, component: str, spans_key: Optional[str]) -> None:
+def write_prediction(
+    doc: Doc, prediction: DocPrediction, *, component: str, owner: str, spans_key: Optional[str]
+) -> None:
     """Set doc.ents, or the span group `spans_key`, and with it what the component has to say about its entities.
 
-    Without `spans_key` the entities stand once more in the group `component`, if there is anything to say.
+    component: its name, which the group has without `spans_key`. owner: the same, as in KnownSpan. The entities in
+    doc.ents that stay keep what others have said of them.
     """
     spans = [Span(doc, start, end, label=label) for start, end, label in prediction.spans]
+    scores = prediction.attrs.get("scores")
+    values = [None] * len(spans) if scores is None else scores.tolist()
+    known = [KnownSpan.of(span, score, owner) for span, score in zip(spans, values, strict=True)]
+    group = spans_key or component
     if spans_key is None:
         given = set(prediction.kept)
         kept = [span for span in doc.ents if (span.start, span.end, span.label_) in given]
         doc.set_ents(kept + spans, blocked=[doc[start:end] for start, end in prediction.blocked])
-        if not prediction.attrs:
-            doc.spans.pop(component, None)
-            return
-    group = spans_key or component
-    doc.spans[group] = SpanGroup(doc, name=group, spans=spans, attrs={**prediction.attrs, SOURCE: component})
+        if kept and group in doc.spans:
+            places = {(span.start_char, span.end_char, span.label_) for span in kept}
+            said = spans_of_group(doc.spans[group])
+            known += [one for one in said if one.place in places and one.owner != owner]
+    attrs = dict(prediction.attrs)
+    if "n_best" in attrs:
+        attrs["n_best"] = [[_with_characters(path, doc) for path in paths] for paths in attrs["n_best"]]
+    own_spans = () if spans_key is None else spans
+    write_known_spans(doc, group, known, component=component, owner=owner, spans=own_spans, attrs=attrs)
 
 
-def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
-    """Collect the entities that a component has found in this Doc before, as far as its span group tells."""
-    group = doc.spans.get(component)
-    if group is None or group.attrs.get(SOURCE) != component:
-        return set()
-    try:
-        return {(span.start, span.end, span.label_) for span in group}
-    except IndexError:
-        # Stale after retokenization: the group's spans do not fit into the Doc any more.
-        return set()
+def _with_characters(path: Dict[str, Any], doc: Doc) -> Dict[str, Any]:
+    """Give the entities of a tag sequence as spaCy's annotation does, by characters."""
+    spans = [doc[start:end] for start, end, _ in path["ents"]]
+    labels = [label for *_, label in path["ents"]]
+    ents = [[span.start_char, span.end_char, label] for span, label in zip(spans, labels, strict=True)]
+    return {**path, "ents": ents}
 
 
-def copy_own_entities(doc: Doc, piece: Doc, start: int, component: str) -> None:
-    """Let a piece of a Doc, which begins at a token of it, say which of its entities a component has found before."""
-    inside = [span for span in own_entities(doc, component) if start <= span[0] and span[1] <= start + len(piece)]
-    if inside:
-        spans = [Span(piece, first - start, end - start, label=label) for first, end, label in inside]
-        piece.spans[component] = SpanGroup(piece, name=component, spans=spans, attrs={SOURCE: component})
+def entities_of_others(doc: Doc, owner: str) -> List[LabelledSpan]:
+    """List the entities in doc.ents that another one than this component has found."""
+    if not doc.ents:
+        return []
+    own = owned_places(doc, owner)
+    return [
+        (ent.start, ent.end, ent.label_)
+        for ent in doc.ents
+        if (ent.start_char, ent.end_char, ent.label_) not in own
+    ]
+
+
+def copy_owners(doc: Doc, piece: Doc, start: int, owners: Sequence[str]) -> None:
+    """Let a piece of a Doc, which begins at a token of it, say which of its entities components have found before."""
+    if not len(piece) or not piece.ents:
+        return
+    first = doc[start].idx
+    end = first + len(piece.text)
+    for one in known_spans(doc):
+        if one.owner in owners and first <= one.start and one.end <= end:
+            carry(piece, replace(one, start=one.start - first, end=one.end - first))
 
 
 def span_confidence(span: Span) -> Optional[float]:
-    """Read the posterior of a span in the first span group of a component of this package that holds it.
+    """Read the probability that the first component of this package which found a span gives it.
 
-    None if none does, or if the Doc's tokens have been merged or split since.
+    The span is known by its characters and label. None if no component has found it.
     """
-    for group in span.doc.spans.values():
-        scores = group.attrs.get("scores")
-        if scores is None or SOURCE not in group.attrs or len(scores) != len(group):
-            continue
-        try:
-            index = _first_from(group, span.start)
-            scored = group[index] if index < len(group) else None
-        except IndexError:
-            continue  # stale, as above
-        if scored is not None and (scored.start, scored.end, scored.label) == (span.start, span.end, span.label):
-            return float(scores[index])
-    return None
+    return find_score(span)
 
 
-def _first_from(group: SpanGroup, start: int) -> int:
-    """Find the index of the first span of a group, which is in order, that does not begin before a token."""
-    low, high = 0, len(group)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if group[middle].start < start else (low, middle)
-    return low
+def doc_confidences(doc: Doc) -> List[Dict[str, Any]]:
+    """List the spans of a Doc that have a probability, in order, in the form of JSON; see `register_extensions`."""
+    found = sorted({one for one in known_spans(doc) if one.score is not None}, key=lambda one: (one.start, one.end))
+    return [
+        {"start": one.start, "end": one.end, "label": one.label, "confidence": one.score, "owner": one.owner}
+        for one in found
+    ]
+
+
+def set_doc_confidences(doc: Doc, values: Iterable[Dict[str, Any]]) -> None:
+    """Give a Doc what `doc_confidences` read of another one of this text, such as before it became JSON."""
+    for value in values:
+        carry(doc, KnownSpan(value["start"], value["end"], value["label"], value["confidence"], value["owner"]))
 
 
 def register_extensions() -> None:
-    """Register `span._.confidence`: the probability of an entity, read from doc.spans; None where there is none."""
+    """Register `span._.confidence`, the probability of an entity, and `doc._.confidences`, all of those of a Doc.
+
+    The second is for `doc.to_json(underscore=["confidences"])`, from which `Doc.from_json` brings them back.
+    """
+    if not Doc.has_extension("confidences"):
+        Doc.set_extension("confidences", getter=doc_confidences, setter=set_doc_confidences)
     if not Span.has_extension("confidence"):
         Span.set_extension("confidence", getter=span_confidence)
     elif Span.get_extension("confidence")[2] is not span_confidence:

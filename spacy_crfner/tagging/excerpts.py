@@ -6,19 +6,19 @@ import numpy as np
 from spacy.tokens import Doc
 
 from ..sentences import batch_lengths
-from .annotation import DocPrediction, copy_own_entities
+from .annotation import DocPrediction, copy_owners
 
 Excerpt = Tuple[int, int, Doc]
 """The index of a Doc in its batch, the token of it that an excerpt begins with, and the excerpt as a Doc of its own."""
 
 
 def cut_out(
-    docs: Sequence[Doc], chosen: Sequence[np.ndarray], per_sentence: bool, components: Sequence[str]
+    docs: Sequence[Doc], chosen: Sequence[np.ndarray], per_sentence: bool, owners: Sequence[str]
 ) -> List[Excerpt]:
     """Make Docs of the chosen sentences; a Doc of one sentence stays as it is.
 
     What is found in a sentence thus never depends on whether its neighbours are chosen.
-    components: the names under which what reads them has written entities; those are still known to be its own.
+    owners: what reads them, as in KnownSpan; which entities it has found before is still known in the pieces.
     """
     excerpts: List[Excerpt] = []
     for number, (doc, wanted) in enumerate(zip(docs, chosen, strict=True)):
@@ -30,8 +30,7 @@ def cut_out(
         for sentence in np.flatnonzero(wanted).tolist():
             start = int(starts[sentence])
             excerpt = doc[start : start + lengths[sentence]].as_doc()
-            for component in components:
-                copy_own_entities(doc, excerpt, start, component)
+            copy_owners(doc, excerpt, start, owners)
             excerpts.append((number, start, excerpt))
     return excerpts
 

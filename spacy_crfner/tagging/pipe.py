@@ -14,6 +14,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..components.settings import check_label_list
 from ..components.trainable import TrainableComponent
 from ..components.weights import doc_weights
+from ..files import fingerprint
 from .annotation import DocPrediction, register_extensions
 from .excerpts import cut_out, put_together
 from .head import CRFScores, clear_head, is_initialized
@@ -48,7 +49,7 @@ class CRFPipe(TrainableComponent):
         if HEADS not in model.attrs:
             raise ValueError(f"The model of {name!r} is not one of a tagger: choose spacy_crfner.CRFTagger.v1.")
         check_selection(sentences, name)
-        super().__init__(vocab, model, name, settings, state or {})
+        super().__init__(vocab, model, name, settings, {**(state or {}), "identity": None})
         self.sentences = sentences
         self._skipped = 0
         self._unlisted: set = set()
@@ -131,6 +132,16 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
+        labelled = [sorted(sample.labels.items()), sample.n_examples, [doc.text for doc in sample.docs]]
+        self._identify(self.labels, self.cfg["configured"], labelled)
+
+    def _identify(self, *facts: Any) -> None:
+        """Choose what tells the component from others of its name: a digest of its first weights and these facts.
+
+        A copy is the same component, also when it learns more.
+        """
+        parts = [self.model.ops.to_numpy(head.get_ref("output_layer").get_param("W")) for head in heads_of(self.model)]
+        self.cfg["identity"] = fingerprint(*(part.tobytes() for part in parts), list(facts))[:16]
 
     def _labels_of(self, task: CRFTask, labels: Any) -> Any:
         if not isinstance(labels, dict):
@@ -198,8 +209,8 @@ class CRFPipe(TrainableComponent):
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Compute the mean loss a sentence, and its gradient by the scores. Nothing is changed.
 
-        Sentences whose gold tags are impossible (an entity across a sentence border, or across an entity that
-        was given) are left out; `update` counts them and warns. A sentence counts as much as its weight says, see
+        Sentences whose gold tags are impossible (an entity across a sentence border) are left out; `update` counts them
+        and warns. A sentence counts as much as its weight says, see
         `spacy_crfner.user_data_keys`.
         Raises ValueError where the scores are not finite numbers.
         """
@@ -236,7 +247,7 @@ class CRFPipe(TrainableComponent):
         if skipped and not self._skipped:
             warnings.warn(
                 f"{self.name!r} left {skipped} sentence(s) of a batch out of training: their gold entities cross a "
-                "sentence border or an entity that was given. The total is in `component.skipped_sentences`.",
+                "sentence border. The total is in `component.skipped_sentences`.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -289,7 +300,7 @@ class CRFPipe(TrainableComponent):
                 for number, prediction in zip(numbers, of_docs, strict=True):
                     whole[number] = prediction
             return predictions
-        excerpts = cut_out(docs, chosen, per_sentence, [task.name for task in self.tasks])
+        excerpts = cut_out(docs, chosen, per_sentence, [task.signature for task in self.tasks])
         parts = self._decode([excerpt for _, _, excerpt in excerpts])
         for whole, of_excerpts in zip(predictions, parts, strict=True):
             put_together(whole, excerpts, of_excerpts)
@@ -323,6 +334,8 @@ class CRFPipe(TrainableComponent):
 
     def before_loading(self, exclude: Iterable[str]) -> None:
         """See ConfiguredComponent."""
+        if "cfg" not in exclude:
+            self.cfg["identity"] = None
         # The model that comes may have another number of tags.
         if "model" not in exclude:
             for head in heads_of(self.model):
@@ -338,6 +351,8 @@ class CRFPipe(TrainableComponent):
         for task, head in zip(self.tasks, heads_of(self.model), strict=True):
             task.check_head(head)
             task.intern_labels()
+        if self.cfg["identity"] is None and all(is_initialized(head) for head in heads_of(self.model)):
+            self._identify(self.labels)
 
     def _require_weights(self) -> None:
         if not all(is_initialized(head) for head in heads_of(self.model)):

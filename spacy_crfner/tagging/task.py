@@ -18,7 +18,7 @@ from ..components.trainable import DIVERGED
 from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
-from .annotation import DocPrediction, own_entities, write_prediction
+from .annotation import DocPrediction, entities_of_others, write_prediction
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_numbers, runs_to_tags
 from .head import CRFScores, Head, head_size, is_initialized, resize_head
@@ -98,6 +98,11 @@ class CRFTask(KeptSettings):
     def name(self) -> str:  # type: ignore[override]
         """The span group of its confidences, and what messages call it."""
         return self.owner.name if self.key is None else f"{self.owner.name}.{self.key}"
+
+    @property
+    def signature(self) -> str:
+        """What its entities are known by: its name, and which training made the component."""
+        return f"{self.name}/{self.owner.cfg['identity']}"
 
     # Labels
 
@@ -204,13 +209,14 @@ class CRFTask(KeptSettings):
         chosen: the sentences of each example that count; None takes all.
         r_drop: above 0, the second half of the examples is the first again, under other dropout, and this is the weight
             of the divergence between the two predictions for a sentence.
+        The gold entities are those of the references, whatever entities the predicted Docs hold.
         Raises ValueError where the scores are not finite numbers.
         """
         docs = [example.predicted for example in examples]
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)
         if not sequences.lengths:
             return TaskLoss(0.0, no_gradient(scores))
-        potentials = self.potentials(docs, scores, sequences)
+        potentials = self.potentials(scores, sequences)
         packing = potentials.packing
         gold, cut = self._gold_tags(examples, sequences)
         gold[cut[sequences.owners]] = -1
@@ -226,7 +232,7 @@ class CRFTask(KeptSettings):
         if r_drop:
             half = len(docs) // 2
             swapped = replace(scores, emissions=[*scores.emissions[half:], *scores.emissions[:half]])
-            disagreement = distillation(potentials, self.potentials(docs, swapped, sequences), weights)
+            disagreement = distillation(potentials, self.potentials(swapped, sequences), weights)
             result = result + disagreement.times(r_drop)
         return self._mean(result, weights, scores, sequences, potentials, skipped)
 
@@ -235,7 +241,7 @@ class CRFTask(KeptSettings):
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"])
         if not sequences.lengths:
             return TaskLoss(0.0, no_gradient(scores))
-        student, teacher = (self.potentials(docs, own, sequences) for own in (scores, taught))
+        student, teacher = (self.potentials(own, sequences) for own in (scores, taught))
         return self._mean(distillation(student, teacher), None, scores, sequences, student)
 
     def _mean(
@@ -253,13 +259,14 @@ class CRFTask(KeptSettings):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {DIVERGED}")
         return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped)
 
-    def potentials(self, docs: Sequence[Doc], scores: CRFScores, sequences: TokenSequences) -> Potentials:
+    def potentials(
+        self, scores: CRFScores, sequences: TokenSequences, allowed: Optional[np.ndarray] = None
+    ) -> Potentials:
         """Build the CRF of the sequences.
 
+        allowed: (N, K) booleans, the tags that each token may have; None where nothing is given.
         Raises ValueError where the scores are not finite numbers.
         """
-        given = [self.given_entities(doc) for doc in docs]
-        allowed = allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
         try:
             return build_potentials(scores, sequences, self.tag_set, allowed)
         except FloatingPointError:
@@ -269,9 +276,7 @@ class CRFTask(KeptSettings):
         """List the entities of a Doc that stay: those of others, unless they are to be overwritten or do not matter."""
         if self.cfg["overwrite_ents"] or self.cfg["spans_key"] is not None or not doc.ents:
             return []
-        own = own_entities(doc, self.name)
-        spans = [(span.start, span.end, span.label_) for span in doc.ents]
-        return [span for span in spans if span not in own]
+        return entities_of_others(doc, self.signature)
 
     def _gold_tags(self, examples: Sequence[Example], sequences: TokenSequences) -> Tuple[np.ndarray, np.ndarray]:
         unlisted = UNKNOWN if self.label_filter is None else NO_ENTITY
@@ -302,8 +307,10 @@ class CRFTask(KeptSettings):
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)
         if not sequences.lengths:
             return self.find_nothing(docs)
+        given = [self.given_entities(doc) for doc in docs]
+        allowed = allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
         return read_predictions(
-            self.decoder(self.potentials(docs, scores, sequences), self.tag_set),
+            self.decoder(self.potentials(scores, sequences, allowed), self.tag_set),
             self.tag_set,
             sequences,
             annotate=self.cfg["annotate"],
@@ -321,4 +328,6 @@ class CRFTask(KeptSettings):
 
     def annotate(self, doc: Doc, prediction: DocPrediction) -> None:
         """Write doc.ents, or doc.spans[spans_key], and the confidence of every entity."""
-        write_prediction(doc, prediction, component=self.name, spans_key=self.cfg["spans_key"])
+        write_prediction(
+            doc, prediction, component=self.name, owner=self.signature, spans_key=self.cfg["spans_key"]
+        )

@@ -16,6 +16,7 @@ from spacy.training.pretrain import pretrain
 from spacy.util import fix_random_seed, load_config, load_model_from_config
 from thinc.api import Adam, Config
 
+from spacy_crfner.known_spans import KnownSpan, write_known_spans
 from spacy_crfner.wrapping import shim_of
 
 TEXT = TRAIN[0][0]
@@ -60,10 +61,10 @@ def test_default_pipe_learns_twenty_sentences_in_sixty_updates(examples):
 
 def test_every_entity_has_its_exact_probability(small_nlp):
     doc = small_nlp(TEXT)
-    group = doc.spans["bcrf_ner"]
-    assert [(s.start_char, s.end_char, s.label_) for s in group] == found(doc)
-    assert len(group.attrs["scores"]) == len(doc.ents) == 3
-    assert [ent._.confidence for ent in doc.ents] == pytest.approx(group.attrs["scores"].tolist())
+    attrs = doc.spans["bcrf_ner"].attrs
+    places = [(start, end, label) for (start, end), label in zip(attrs["offsets"].tolist(), attrs["labels"])]
+    assert places == found(doc) and len(attrs["scores"]) == len(doc.ents) == 3
+    assert [ent._.confidence for ent in doc.ents] == pytest.approx(attrs["scores"].tolist())
     assert all(0.3 < ent._.confidence <= 1.0 for ent in doc.ents)
     assert doc[0:1]._.confidence is None
 
@@ -78,14 +79,14 @@ def test_marginals_and_n_best(small_nlp):
     (paths,) = attrs["n_best"]
     probabilities = [path["probability"] for path in paths]
     assert len(paths) == 3 and probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1.0001
-    assert [tuple(ent) for ent in paths[0]["ents"]] == [(e.start, e.end, e.label_) for e in doc.ents]
+    assert [tuple(ent) for ent in paths[0]["ents"]] == found(doc)
     again = next(iter(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab)))
     assert again.spans["bcrf_ner"].attrs["n_best"] == attrs["n_best"]
 
 
 def test_nothing_but_entities_on_request(small_nlp):
     doc = with_config(small_nlp, annotate=[])(TEXT)
-    assert len(doc.ents) == 3 and "bcrf_ner" not in doc.spans
+    assert len(doc.ents) == 3 and "scores" not in doc.spans["bcrf_ner"].attrs
     assert doc.ents[0]._.confidence is None
 
 
@@ -118,9 +119,9 @@ def test_entities_that_were_there_stay_unless_overwritten(small_nlp):
             continue
         assert (14, 20, "TEAM") in found(doc) and (0, 4, "LOC") in found(doc)
         assert (21, 26, "LOC") in found(doc) and (0, 9, "PER") not in found(doc)
-        # Only what the component found itself is in its group.
-        assert all(span.label_ != "TEAM" for span in doc.spans["bcrf_ner"])
-        assert len(doc.spans["bcrf_ner"]) == len(doc.spans["bcrf_ner"].attrs["scores"])
+        # It has something to say of what it found itself alone.
+        attrs = doc.spans["bcrf_ner"].attrs
+        assert len(attrs["labels"]) == len(attrs["scores"]) > 0 and "TEAM" not in attrs["labels"]
 
 
 def test_running_twice_changes_nothing(small_nlp):
@@ -144,21 +145,6 @@ def test_blocked_tokens_stay_blocked(small_nlp):
     doc = small_nlp(doc)
     assert found(doc) == TRAIN[0][1][1:]
     assert [(token.ent_iob, token.ent_type) for token in doc[0:2]] == [(3, 0), (3, 0)]
-
-
-def test_merged_entities_lose_their_confidence_and_nothing_else(small_nlp):
-    nlp = with_config(small_nlp)
-    nlp.add_pipe("merge_entities")
-    doc = nlp(TEXT)
-    assert [ent.text for ent in doc.ents] == ["Anna Kell", "Bob", "Paris"]
-    assert all(ent._.confidence is None or 0.0 <= ent._.confidence <= 1.0 for ent in doc.ents)
-
-
-def test_annotate_nothing_and_merged_docs_are_saved(small_nlp):
-    nlp = with_config(small_nlp, annotate=[])
-    nlp.add_pipe("merge_entities")
-    doc = nlp(TEXT)
-    assert [e.text for e in next(iter(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab))).ents]
 
 
 def test_confidence_ignores_the_scores_of_other_components(small_nlp):
@@ -226,8 +212,8 @@ def test_labels_with_blanks():
 def test_confidence_of_many_entities(small_nlp):
     doc = Doc(small_nlp.vocab, words=["Bob", "met"] * 5000)
     doc.ents = [Span(doc, i, i + 1, label="PER") for i in range(0, 10000, 2)]
-    doc.spans["bcrf_ner"] = list(doc.ents)
-    doc.spans["bcrf_ner"].attrs.update(scores=np.linspace(0, 1, 5000), component="bcrf_ner")
+    found = [KnownSpan.of(ent, score, "me") for ent, score in zip(doc.ents, np.linspace(0, 1, 5000).tolist())]
+    write_known_spans(doc, "bcrf_ner", found, component="bcrf_ner", owner="me", attrs={"scores": None})
     reads = [ent._.confidence for ent in doc.ents]
     assert reads == pytest.approx(np.linspace(0, 1, 5000).tolist())
 
@@ -256,7 +242,7 @@ def test_docs_without_words_get_the_same_annotation(small_nlp):
     nlp = with_config(small_nlp, annotate=["confidence", "marginals", "n_best"])
     for doc in [nlp(""), nlp(" \n"), *nlp.pipe(["", " \n", TEXT])]:
         attrs = doc.spans["bcrf_ner"].attrs
-        assert set(attrs) == {"scores", "marginals", "tags", "n_best", "component"}
+        assert {"scores", "marginals", "tags", "n_best"} <= set(attrs)
         assert attrs["marginals"].shape == (len(doc), 13)
 
 
