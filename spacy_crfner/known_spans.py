@@ -9,7 +9,7 @@ kind of key by which spaCy moves what belongs to characters along (`Doc.from_doc
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
@@ -93,27 +93,28 @@ def write_known_spans(
 
 def carry(doc: Doc, one: KnownSpan) -> None:
     """Note a span in doc.user_data, in the place of what its owner said of it before."""
-    carried = doc.user_data.get(_carried_key(one.start, one.end), [])
-    others = [entry for entry in carried if (entry[0], entry[2]) != (one.label, one.owner)]
-    doc.user_data[_carried_key(one.start, one.end)] = [*others, [one.label, one.score, one.owner]]
+    carried, key = _user_data(doc), _carried_key(one.start, one.end)
+    others = [entry for entry in carried.get(key, []) if (entry[0], entry[2]) != (one.label, one.owner)]
+    carried[key] = [*others, [one.label, one.score, one.owner]]
 
 
 def _forget(doc: Doc, owner: str) -> None:
-    for key in [key for key in doc.user_data if _is_carried(key)]:
-        others = [entry for entry in doc.user_data[key] if entry[2] != owner]
+    carried = _user_data(doc)
+    for key in [key for key in carried if _is_carried(key)]:
+        others = [entry for entry in carried[key] if entry[2] != owner]
         if others:
-            doc.user_data[key] = others
+            carried[key] = others
         else:
-            del doc.user_data[key]
+            del carried[key]
 
 
 def known_spans(doc: Doc) -> Iterator[KnownSpan]:
     """Give all that is known of spans of a Doc; what stands twice comes twice."""
     for group in doc.spans.values():
         yield from spans_of_group(group)
-    for key in doc.user_data:
+    for key, entries in _user_data(doc).items():
         if _is_carried(key):
-            for label, score, owner in doc.user_data[key]:
+            for label, score, owner in entries:
                 yield KnownSpan(key[2], key[3], label, score, owner)
 
 
@@ -144,7 +145,8 @@ def spans_on_tokens(doc: Doc, group: SpanGroup) -> Optional[List[Span]]:
     places = np.asarray(group.attrs[OFFSETS]).tolist()
     names = [span.label_ for span in group] if labels is None else labels
     spans = [doc.char_span(start, end, label=name) for (start, end), name in zip(places, names, strict=True)]
-    return None if any(span is None for span in spans) else spans
+    found = [span for span in spans if span is not None]
+    return found if len(found) == len(spans) else None
 
 
 def find_score(span: Span) -> Optional[float]:
@@ -162,7 +164,7 @@ def find_score(span: Span) -> Optional[float]:
                 if score is not None:
                     return score
             row += 1
-    for name, score, _ in span.doc.user_data.get(_carried_key(start, end), ()):
+    for name, score, _ in _user_data(span.doc).get(_carried_key(start, end), ()):
         if name == label and score is not None:
             return float(score)
     return None
@@ -175,6 +177,10 @@ def owned_places(doc: Doc, owner: str) -> Set[Place]:
 
 def _number(score: Any) -> Optional[float]:
     return None if score is None or math.isnan(score) else float(score)
+
+
+def _user_data(doc: Doc) -> Dict[Any, Any]:
+    return cast(Dict[Any, Any], doc.user_data)
 
 
 def _carried_key(start: int, end: int) -> Tuple[str, str, int, int]:

@@ -7,7 +7,7 @@ from samples import TRAIN, copy_of
 from spacy import displacy
 from spacy.tokens import Doc, DocBin, Span
 
-WORDS = "Dr. Anna Kell , 44 , met Bob , Tom and Ann in New York .".split()
+WORDS = ["Dr.", "Anna", "Kell", ",", "44", ",", "met", "Bob", ",", "Tom", "and", "Ann", "in", "New", "York", "."]
 
 
 @pytest.fixture

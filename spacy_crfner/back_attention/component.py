@@ -15,6 +15,7 @@ from thinc.api import Model
 from ..components.configured import ConfiguredComponent, SavedPart
 from ..components.kept_settings import EarlierVersion
 from ..components.settings import Settings
+from ..components.span_groups import check_span_groups
 from ..feature_cache import FeatureCache, content_key
 from ..files import fingerprint, read_files, replacing, write_files
 from ..sentences import batch_lengths
@@ -47,6 +48,11 @@ class BackAttention(ConfiguredComponent, Pipe):
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
         self.cache = FeatureCache(None, self.cfg["memory_mb"])
+
+    @property
+    def span_groups(self) -> List[str]:
+        """See ConfiguredComponent."""
+        return [self.name]
 
     @property
     def width(self) -> int:
@@ -181,6 +187,8 @@ class BackAttention(ConfiguredComponent, Pipe):
         cache: a folder for features, which any number of processes and pipelines may share.
         Raises ValueError where one is missing or cannot be used.
         """
+        if nlp is not None:
+            check_span_groups(nlp, self.name)
         if english is not None:
             self.english = EnglishNER.load(english, self.cfg["representation"])
         if translator is not None:

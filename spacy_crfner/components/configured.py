@@ -2,8 +2,9 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, TypeVar, Union
 
 import srsly
 from spacy import util
@@ -37,6 +38,37 @@ class SavedPart:
 
 class ConfiguredComponent(KeptSettings):
     """A component whose settings are declared, checked and saved with it; to be named before a class of spaCy."""
+
+    @property
+    def span_groups(self) -> List[str]:
+        """The keys of doc.spans that the component writes."""
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        """Read a setting, such as `ner.threshold`."""
+        if name in type(self).declared:
+            return self.cfg[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Change a setting, as in `ner.threshold = 0.9`.
+
+        Raises ValueError for a value that it cannot have, AttributeError for a name that is nearly that of a setting.
+        """
+        declared = type(self).declared
+        if name in declared:
+            before = self.cfg[name]
+            self.cfg[name] = value
+            try:
+                self.check()
+            except ValueError:
+                self.cfg[name] = before
+                raise
+            return
+        meant = [] if name.startswith("_") or hasattr(self, name) else get_close_matches(name, declared, 1, 0.85)
+        if meant:
+            raise AttributeError(f"{self.name!r} has no setting {name!r}: do you mean {meant[0]!r}?")
+        super().__setattr__(name, value)
 
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
         """Say what is saved beside `cfg`, in the order in which it is loaded."""

@@ -74,6 +74,22 @@ def whole_number(low: int) -> Check:
     return lambda value: None if isinstance(value, Integral) and is_number(value, low) else f"a whole number from {low}"
 
 
+def a_name(value: Any) -> Optional[str]:
+    """Check that a value is a name: not empty, and more than white space."""
+    return None if isinstance(value, str) and value.strip() else "a name"
+
+
+def name_or_null(value: Any) -> Optional[str]:
+    """Check that a value is None or a name."""
+    return None if value is None or a_name(value) is None else "a name, or null"
+
+
+def names(value: Any) -> Optional[str]:
+    """Check that a value is a list of names."""
+    right = not isinstance(value, str) and all(a_name(name) is None for name in value)
+    return None if right else "a list of names"
+
+
 def labels_or_null(value: Any) -> Optional[str]:
     """Check that a value is None or a list of labels.
 

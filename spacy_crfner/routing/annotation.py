@@ -6,8 +6,8 @@ from typing import List, Optional, Tuple
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
-from ..sentences import batch_lengths
 from ..known_spans import SOURCE
+from ..sentences import batch_lengths
 
 WEAK = "weak"
 """The label of a sentence in the span group of a router in which it expects a weak label."""

@@ -14,6 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from ..components.settings import Settings, check_function, check_label_list, is_number
+from ..components.span_groups import check_span_groups
 from ..components.trainable import DIVERGED, Sample, TrainableComponent
 from ..components.weights import doc_weights
 from ..corpora.sampling import rare_labels
@@ -84,6 +85,11 @@ class WeakClassRouter(TrainableComponent):
         """Whether there is one probability for each sentence, or for each Doc."""
         return self.model.attrs["per_sentence"]
 
+    @property
+    def span_groups(self) -> List[str]:
+        """See ConfiguredComponent."""
+        return [self.cfg["spans_key"]]
+
     def add_label(self, label: str) -> int:
         """Count one more label as weak; the model's weights stay. Returns 1, or 0 if the label was there.
 
@@ -113,6 +119,8 @@ class WeakClassRouter(TrainableComponent):
         Raises ValueError where there are no examples, or where no label is weak.
         """
         check_label_list(labels, self.name, "['ART', 'EVE']")
+        if nlp is not None:
+            check_span_groups(nlp, self.name)
         given = self._read_label_data(labels) if isinstance(labels, dict) else None
         seen = self.look_at(get_examples, count=given is None)
         wanted = given["labels"] if given is not None else labels

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Optional
 
-from ..components.settings import Setting, is_number, labels_or_null, number, one_of
+from ..components.settings import Setting, a_name, is_number, labels_or_null, name_or_null, names, number, one_of
 
 ROUTER_SETTINGS: Dict[str, Setting] = {
     "weak_labels": Setting(
@@ -27,7 +27,7 @@ ROUTER_SETTINGS: Dict[str, Setting] = {
         "goes without at 0",
         number(0.0),
     ),
-    "spans_key": Setting(str, "weak_class_router", "the span group that is written"),
+    "spans_key": Setting(str, "weak_class_router", "the span group that is written", a_name),
 }
 
 RULES = ("span", "word")
@@ -40,7 +40,7 @@ def _gates(value: Any) -> Optional[str]:
 
 
 VOTE_SETTINGS: Dict[str, Setting] = {
-    "groups": Setting(List[str], ["strong", "weak"], "the span groups of the taggers, of any number"),
+    "groups": Setting(List[str], ["strong", "weak"], "the span groups of the taggers, of any number", names),
     "rule": Setting(
         str,
         "span",
@@ -48,7 +48,7 @@ VOTE_SETTINGS: Dict[str, Setting] = {
         "wins (Saarland report 2020, eqs. 8-9), for which the taggers annotate `marginals`",
         one_of(*RULES),
     ),
-    "router": Setting(Optional[str], None, "the span group of a router"),
+    "router": Setting(Optional[str], None, "the span group of a router", name_or_null),
     "gated": Setting(List[str], [], "groups that have a vote only in sentences which the router flags"),
     "gates": Setting(
         Dict[str, float],

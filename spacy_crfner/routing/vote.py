@@ -11,6 +11,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..components.configured import ConfiguredComponent
 from ..components.settings import Settings
+from ..components.span_groups import check_span_groups
 from ..files import fingerprint
 from ..known_spans import OWNER, spans_on_tokens
 from ..tagging.annotation import DocPrediction, entities_of_others, register_extensions, write_prediction
@@ -65,12 +66,19 @@ class NERVote(ConfiguredComponent, Pipe):
         """Make what its entities are known by: its name, and whose entities it merges."""
         return f"{self.name}/{fingerprint([str(group.attrs.get(OWNER)) for group in groups])[:16]}"
 
+    @property
+    def span_groups(self) -> List[str]:
+        """See ConfiguredComponent."""
+        return [self.name]
+
     def initialize(self, get_examples: Callable, *, nlp: Optional[Language] = None) -> None:
         """Check that the taggers of the pipeline write what is merged, and annotate what the rule needs.
 
         Raises ValueError where one does not, and warns of groups that none writes and of gates for labels that none
         has.
         """
+        if nlp is not None:
+            check_span_groups(nlp, self.name)
         needed = {"confidence", "marginals"} if self.cfg["rule"] == "word" else {"confidence"}
         pipeline: Sequence[Tuple[str, Any]] = () if nlp is None else nlp.pipeline
         labels: Set[str] = set()

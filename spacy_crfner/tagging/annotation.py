@@ -90,9 +90,7 @@ def entities_of_others(doc: Doc, owner: str) -> List[LabelledSpan]:
         return []
     own = owned_places(doc, owner)
     return [
-        (ent.start, ent.end, ent.label_)
-        for ent in doc.ents
-        if (ent.start_char, ent.end_char, ent.label_) not in own
+        (ent.start, ent.end, ent.label_) for ent in doc.ents if (ent.start_char, ent.end_char, ent.label_) not in own
     ]
 
 

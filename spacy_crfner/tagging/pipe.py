@@ -12,14 +12,15 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..components.settings import check_label_list
+from ..components.span_groups import check_span_groups
 from ..components.trainable import TrainableComponent
 from ..components.weights import doc_weights
 from ..files import fingerprint
 from .annotation import DocPrediction, register_extensions
 from .excerpts import cut_out, put_together
-from .head import CRFScores, clear_head, is_initialized
+from .head import CRFScores, clear_head, head_size, is_initialized
 from .model import HEADS, heads_of
-from .score_weights import check_score_weights
+from .score_weights import choose_score_weights
 from .sentence_selection import Chosen, SentenceSelection, check_selection
 from .task import CRFTask, TaskLoss
 
@@ -122,7 +123,8 @@ class CRFPipe(TrainableComponent):
                 )
         self._check_tasks()
         if nlp is not None:
-            check_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
+            check_span_groups(nlp, self.name)
+            choose_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
         if self.cfg.get("r_drop") and self.listens:
             warnings.warn(
                 f"{self.name!r} listens to a shared tok2vec, for which R-Drop is left out: set r_drop = 0.0 in its "
@@ -159,6 +161,11 @@ class CRFPipe(TrainableComponent):
             if task.key is not None:
                 task.check()
 
+    @property
+    def span_groups(self) -> List[str]:
+        """See ConfiguredComponent."""
+        return [task.cfg["spans_key"] or task.name for task in self.tasks]
+
     def _check_tasks(self) -> None:
         """Check that only one task writes doc.ents: two would erase each other's entities. Raises ValueError."""
         writing = [task.name for task in self.tasks if task.cfg["spans_key"] is None]
@@ -188,7 +195,7 @@ class CRFPipe(TrainableComponent):
             return self.add_loss(losses)
         self._require_weights()
         self.check()
-        self._warn_of_unlisted(examples)
+        self._meet_labels(examples)
         chosen = self._choose_for_training(examples)
         if not self.listens:
             # A listener must see the whole batch; an encoder of its own need not run for nothing.
@@ -258,16 +265,26 @@ class CRFPipe(TrainableComponent):
         """Sentences that training has left out so far because their gold tags were impossible."""
         return self._skipped
 
-    def _warn_of_unlisted(self, examples: Sequence[Example]) -> None:
-        new = set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted
-        if new:
-            warnings.warn(
-                f"{self.name!r} does not have the label(s) {', '.join(sorted(new))} of the training data: these "
-                "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
-                UserWarning,
-                stacklevel=4,
+    def _meet_labels(self, examples: Sequence[Example]) -> None:
+        """Take up the labels that training data bring later: a stream, or those of a pipeline that is trained on.
+
+        With several tasks, whose they are is not known: they are named, and count as missing annotation.
+        """
+        new = sorted(set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted)
+        if not new:
+            return
+        names = f"the label(s) {', '.join(new)} of the training data"
+        if len(self.tasks) == 1:
+            for label in new:
+                self.add_label(label)
+            message = f"{self.name!r} learns {names} from now on, which it did not have before."
+        else:
+            self._unlisted.update(new)
+            message = (
+                f"No task of {self.name!r} has {names}: these entities count as missing annotation. Name them in the "
+                "labels of [initialize]."
             )
-            self._unlisted |= new
+        warnings.warn(message, UserWarning, stacklevel=4)
 
     # Prediction
 
@@ -355,5 +372,12 @@ class CRFPipe(TrainableComponent):
             self._identify(self.labels)
 
     def _require_weights(self) -> None:
-        if not all(is_initialized(head) for head in heads_of(self.model)):
-            raise ValueError(Errors.E109.format(name=self.name))
+        for task, head in zip(self.tasks, heads_of(self.model), strict=True):
+            if not is_initialized(head):
+                raise ValueError(Errors.E109.format(name=self.name))
+            if head_size(head) != len(task.tag_set):
+                raise ValueError(
+                    f"{task.name!r} was trained with another scheme or other labels than its cfg has now "
+                    f"({task.cfg['scheme']}; {', '.join(task.labels)}): change labels with add_label(), and train it "
+                    "again for another scheme."
+                )

@@ -2,7 +2,7 @@
 
 from typing import Dict, List, Optional
 
-from ..components.settings import Setting, labels_or_null, number, one_of, some_of, whole_number
+from ..components.settings import Setting, labels_or_null, name_or_null, number, one_of, some_of, whole_number
 from ..tags import SCHEMES
 from .annotation import ANNOTATIONS
 
@@ -20,7 +20,7 @@ TASK_SETTINGS: Dict[str, Setting] = {
         "the only labels that are learned and found; entities of others count as none",
         labels_or_null,
     ),
-    "spans_key": Setting(Optional[str], None, "write `doc.spans[spans_key]` and leave `doc.ents` alone"),
+    "spans_key": Setting(Optional[str], None, "write `doc.spans[spans_key]` and leave `doc.ents` alone", name_or_null),
     "threshold": Setting(
         float,
         0.0,
@@ -39,6 +39,7 @@ TASK_SETTINGS: Dict[str, Setting] = {
         None,
         "span group of the training Docs with spans that are known to be no entities; one without a label is no "
         "entity of any label",
+        name_or_null,
     ),
     "overwrite_ents": Setting(
         bool,

@@ -328,6 +328,4 @@ class CRFTask(KeptSettings):
 
     def annotate(self, doc: Doc, prediction: DocPrediction) -> None:
         """Write doc.ents, or doc.spans[spans_key], and the confidence of every entity."""
-        write_prediction(
-            doc, prediction, component=self.name, owner=self.signature, spans_key=self.cfg["spans_key"]
-        )
+        write_prediction(doc, prediction, component=self.name, owner=self.signature, spans_key=self.cfg["spans_key"])

@@ -23,6 +23,7 @@ from samples import ROOT, TRAIN
 
 from spacy_crfner import __version__
 from spacy_crfner.files import replacing, write_file
+from spacy_crfner.known_spans import LABELS, OFFSETS, OWNER, OWNERS, spans_on_tokens
 
 GOLDEN = Path(__file__).parent
 
@@ -174,12 +175,18 @@ def plain(value: Any) -> Any:
 
 
 def written(doc: Doc) -> Dict[str, Any]:
-    """Read all that components have written: entities, and the spans and attrs of each group."""
-    groups = {
+    """Read all that components have written: entities, and the spans and attrs of each group.
+
+    By tokens, and without how spans are found again.
+    """
+    groups = {}
+    for key, group in sorted(doc.spans.items()):
+        known = spans_on_tokens(doc, group) or []
         # The features of back attention are many, and what they are good for shows in the tagger.
-        key: {"spans": spans_of(group), **{k: plain(v) for k, v in group.attrs.items() if k != "features"}}
-        for key, group in sorted(doc.spans.items())
-    }
+        attrs = {k: plain(v) for k, v in group.attrs.items() if k not in (OFFSETS, LABELS, OWNER, OWNERS, "features")}
+        for path in (path for paths in attrs.get("n_best", ()) for path in paths):
+            path["ents"] = spans_of(doc.char_span(start, end, label=label) for start, end, label in path["ents"])
+        groups[key] = {"spans": spans_of(known), **attrs}
     return {"ents": spans_of(doc.ents), "spans": groups}
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import spacy
-from samples import SMALL_MODEL, TRAIN, trained
+from samples import SMALL_MODEL, TRAIN, copy_of, trained
 from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -62,7 +62,8 @@ def test_default_pipe_learns_twenty_sentences_in_sixty_updates(examples):
 def test_every_entity_has_its_exact_probability(small_nlp):
     doc = small_nlp(TEXT)
     attrs = doc.spans["bcrf_ner"].attrs
-    places = [(start, end, label) for (start, end), label in zip(attrs["offsets"].tolist(), attrs["labels"])]
+    found_at = zip(attrs["offsets"].tolist(), attrs["labels"], strict=True)
+    places = [(start, end, label) for (start, end), label in found_at]
     assert places == found(doc) and len(attrs["scores"]) == len(doc.ents) == 3
     assert [ent._.confidence for ent in doc.ents] == pytest.approx(attrs["scores"].tolist())
     assert all(0.3 < ent._.confidence <= 1.0 for ent in doc.ents)
@@ -212,7 +213,8 @@ def test_labels_with_blanks():
 def test_confidence_of_many_entities(small_nlp):
     doc = Doc(small_nlp.vocab, words=["Bob", "met"] * 5000)
     doc.ents = [Span(doc, i, i + 1, label="PER") for i in range(0, 10000, 2)]
-    found = [KnownSpan.of(ent, score, "me") for ent, score in zip(doc.ents, np.linspace(0, 1, 5000).tolist())]
+    scores = np.linspace(0, 1, 5000).tolist()
+    found = [KnownSpan.of(ent, score, "me") for ent, score in zip(doc.ents, scores, strict=True)]
     write_known_spans(doc, "bcrf_ner", found, component="bcrf_ner", owner="me", attrs={"scores": None})
     reads = [ent._.confidence for ent in doc.ents]
     assert reads == pytest.approx(np.linspace(0, 1, 5000).tolist())
@@ -283,13 +285,33 @@ def test_get_loss_changes_nothing(small_nlp, examples):
     assert gradient.transitions.shape == scores.transitions.shape
 
 
-def test_span_group_that_no_score_weight_knows(small_nlp):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, "spans_key": "crf"})
-    example = Example.from_dict(nlp.make_doc("Bob left ."), {"entities": [(0, 3, "PER")]})
-    nlp.config["training"]["score_weights"] = {"ents_f": 1.0}
-    with pytest.warns(UserWarning, match="spans_crf_f"):
-        nlp.initialize(lambda: [example])
+def test_the_best_model_is_chosen_by_the_span_group_that_is_written(small_nlp):
+    """Where nothing writes doc.ents, its F1 is 0 at every evaluation."""
+    weights = {}
+    for settings, given in [({}, {}), ({"spans_key": "crf"}, {}), ({"spans_key": "crf"}, {"spans_crf_per_type": 0.5})]:
+        nlp = spacy.blank("en")
+        nlp.add_pipe("bcrf_ner", config={**SMALL_MODEL, **settings})
+        nlp.config["training"]["score_weights"] = given
+        example = Example.from_dict(nlp.make_doc("Bob left ."), {"entities": [(0, 3, "PER")]})
+        nlp.initialize(lambda example=example: [example])
+        found = Config().from_str(nlp.config.to_str())["training"]["score_weights"]
+        weights[len(weights)] = {name: weight for name, weight in found.items() if weight}
+    assert weights[0] == {"ents_f": 1.0} and weights[1] == {"spans_crf_f": 1.0}
+    assert "ents_f" not in weights[2] and weights[2]["spans_crf_f"] > 0
+
+
+def test_settings_are_attributes(small_nlp):
+    nlp = copy_of(small_nlp)
+    ner = nlp.get_pipe("bcrf_ner")
+    ner.threshold = 1.0
+    assert ner.cfg["threshold"] == ner.threshold == 1.0 and not nlp(TEXT).ents
+    with pytest.raises(ValueError, match="threshold of 'bcrf_ner' must be a number from 0 to 1, not 2"):
+        ner.threshold = 2.0
+    assert ner.threshold == 1.0
+    with pytest.raises(AttributeError, match="no setting 'treshold': do you mean 'threshold'"):
+        ner.treshold = 0.9
+    ner.of_mine = 1
+    assert ner.of_mine == 1
 
 
 def test_label_filter_is_scored_on_its_own_labels():

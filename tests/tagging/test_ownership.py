@@ -1,11 +1,13 @@
-"""Whose entities are whose: two pipelines on one Doc, gold on both sides of an Example, Docs that are copied and cut."""
+"""Whose entities are whose: two pipelines on a Doc, gold on both sides of an Example, Docs that are copied and cut."""
 
 import pytest
 import spacy
-from samples import SMALL_MODEL, TRAIN, copy_of, trained
+from samples import ROOT, SMALL_MODEL, TRAIN, copy_of, trained
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
-from spacy.util import fix_random_seed
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import fix_random_seed, load_config
 
 TEXT = TRAIN[0][0]
 DAYS = [("Anna Kell met Bob in Paris .", [(0, 4, "FIRST"), (18, 20, "PLACE")]), ("Bob left .", [])]
@@ -55,7 +57,9 @@ def test_learns_from_the_reference_whatever_the_predicted_doc_holds(side):
         if side == "both":
             examples[number] = Example(example.reference, example.reference)
         elif side == "predicted too":
-            example.predicted.set_ents([Span(example.predicted, e.start, e.end, e.label) for e in example.reference.ents])
+            example.predicted.set_ents(
+                [Span(example.predicted, e.start, e.end, e.label) for e in example.reference.ents]
+            )
         else:
             example.predicted.set_ents([Span(example.predicted, 0, 1, "ORG")])
     nlp = trained(nlp, examples, 60)
@@ -150,3 +154,42 @@ def test_entities_that_a_user_made_are_not_the_components(small_nlp):
     doc.ents = [Span(doc, 0, 2, "ORG"), *doc.ents[1:]]
     assert doc.ents[0]._.confidence is None
     assert (0, 9, "ORG") in found(small_nlp(doc))
+
+
+# Labels that come later
+
+
+def test_a_trained_component_learns_a_label_of_later_data(small_nlp):
+    nlp = copy_of(small_nlp)
+    later = made(nlp, [*TRAIN[:6], ("It rained on Sunday .", [(13, 19, "DAY")])])
+    optimizer = nlp.resume_training()
+    with pytest.warns(UserWarning, match=r"'bcrf_ner' learns the label\(s\) DAY") as caught:
+        for _ in range(60):
+            nlp.update(later, sgd=optimizer, drop=0.1)
+    assert len([one for one in caught if "learns" in str(one.message)]) == 1
+    assert nlp.get_pipe("bcrf_ner").labels == ("LOC", "ORG", "PER", "DAY")
+    assert [found(nlp(example.text)) for example in later] == [found(example.reference) for example in later]
+
+
+def test_a_sourced_component_learns_a_label_by_config_alone(small_nlp, tmp_path):
+    """As `spacy train` does it, from a stream whose label comes after what initialization has seen."""
+    copy_of(small_nlp).to_disk(tmp_path / "old")
+    nlp = spacy.blank("en")
+    examples = made(nlp, [("Bob left .", [(0, 3, "PER")])] * 100 + [("On Sunday .", [(3, 9, "DAY")])] * 60)
+    DocBin(docs=[example.reference for example in examples]).to_disk(tmp_path / "train.spacy")
+    overrides = {
+        "paths.train": str(tmp_path / "train.spacy"),
+        "paths.dev": str(tmp_path / "train.spacy"),
+        "training.max_epochs": -1,
+        "training.max_steps": 60,
+        "training.eval_frequency": 60,
+        "training.batcher.size": 160,
+        "training.dropout": 0.1,
+    }
+    for component in ({"factory": "bcrf_ner", **SMALL_MODEL}, {"source": str(tmp_path / "old")}):
+        config = load_config(ROOT / "configs" / "bcrf_ner.cfg")
+        config["components"]["bcrf_ner"] = component
+        config = config.merge({}).from_str(config.to_str(), overrides=overrides)
+        with pytest.warns(UserWarning, match="DAY"):
+            trained_nlp, _ = train(init_nlp(config), None)
+        assert found(trained_nlp("On Sunday .")) == [(3, 9, "DAY")]

@@ -27,7 +27,7 @@ def disagreement(pipe, docs):
     """The mean divergence between predictions under dropout."""
     one, other = (pipe.model.begin_update(docs)[0] for _ in range(2))
     sequences = TokenSequences.build(docs, True)
-    p, q = (pipe.task.potentials(docs, scores, sequences) for scores in (one, other))
+    p, q = (pipe.task.potentials(scores, sequences) for scores in (one, other))
     return float(distillation(p, q).loss.mean())
 
 
@@ -57,7 +57,7 @@ def test_both_divergences_are_added():
     loss, gradient = dropped.loss, dropped.gradient
     plain, plain_gradient = pipe.get_loss(data * 2, both)
     sequences = TokenSequences.build([example.predicted for example in data], True)
-    p, q = (pipe.task.potentials([example.predicted for example in data], scores, sequences) for scores in (one, other))
+    p, q = (pipe.task.potentials(scores, sequences) for scores in (one, other))
     divergences = [distillation(p, q), distillation(q, p)]
     expected = sum(float(found.loss.sum()) for found in divergences)
     assert expected > 0
