@@ -7,7 +7,7 @@ import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..sentences import batch_lengths
-from ..tagging.annotation import SOURCE
+from ..tagging.annotation import SOURCE, first_from
 
 WEAK = "weak"
 """The label of a sentence in the span group of a router in which it expects a weak label."""
@@ -98,11 +98,12 @@ def weak_probability(span: Span) -> Optional[float]:
         if scores is None or not is_of_router(group) or len(scores) != len(group):
             continue
         try:
-            for sentence, score in zip(group, scores, strict=True):
-                if sentence.start <= span.start and span.end <= sentence.end:
-                    return float(score)
+            index = first_from(group, span.start + 1) - 1
+            sentence = group[index] if index >= 0 else None
         except IndexError:
             continue  # stale after retokenization, as in span_confidence
+        if sentence is not None and span.end <= sentence.end:
+            return float(scores[index])
     return None
 
 

@@ -70,12 +70,10 @@ def own_entities(doc: Doc, component: str) -> Set[LabelledSpan]:
         return set()
 
 
-def copy_own_entities(doc: Doc, piece: Doc, start: int, component: str) -> None:
-    """Let a piece of a Doc, which begins at a token of it, say which of its entities a component has found before."""
-    inside = [span for span in own_entities(doc, component) if start <= span[0] and span[1] <= start + len(piece)]
-    if inside:
-        spans = [Span(piece, first - start, end - start, label=label) for first, end, label in inside]
-        piece.spans[component] = SpanGroup(piece, name=component, spans=spans, attrs={SOURCE: component})
+def write_own_entities(doc: Doc, entities: List[LabelledSpan], component: str) -> None:
+    """Let a Doc say which of its entities a component has found before."""
+    spans = [Span(doc, start, end, label=label) for start, end, label in entities]
+    doc.spans[component] = SpanGroup(doc, name=component, spans=spans, attrs={SOURCE: component})
 
 
 def span_confidence(span: Span) -> Optional[float]:
@@ -88,7 +86,7 @@ def span_confidence(span: Span) -> Optional[float]:
         if scores is None or SOURCE not in group.attrs or len(scores) != len(group):
             continue
         try:
-            index = _first_from(group, span.start)
+            index = first_from(group, span.start)
             scored = group[index] if index < len(group) else None
         except IndexError:
             continue  # stale, as above
@@ -97,7 +95,7 @@ def span_confidence(span: Span) -> Optional[float]:
     return None
 
 
-def _first_from(group: SpanGroup, start: int) -> int:
+def first_from(group: SpanGroup, start: int) -> int:
     """Find the index of the first span of a group, which is in order, that does not begin before a token."""
     low, high = 0, len(group)
     while low < high:
