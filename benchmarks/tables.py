@@ -105,6 +105,15 @@ def memory_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     return pivot("Documents", ((f"{int(docs):,}", name, f"{mb:,.0f}") for name, docs, mb in cells))
 
 
+def long_texts_rows(results: List[Row]) -> List[Row]:
+    """One row for each case, with what twice as many tokens cost."""
+    rows = rows_of("cases")(results)
+    for row in rows:
+        half, whole = row["half"], row["whole"]
+        row["growth"] = {key: whole[key] / max(half[key], 1e-9) for key in ("added_mb", "seconds")}
+    return rows
+
+
 def recipe_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     """One row for each variant, one column for each corpus: dev F1, and what the variant changes in it."""
     cells = []
@@ -240,6 +249,12 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
         "Ours / theirs={name} | ratio={ratio:.2f}",
     ),
     ("docs/measurements.md", "memory"): ("memory", memory_table, ""),
+    ("docs/measurements.md", "long texts"): (
+        "long_texts",
+        long_texts_rows,
+        "Case={entry} | Tokens={whole[tokens]:,} | MB={whole[added_mb]:,.0f} | times half's={growth[added_mb]:.1f}"
+        " | s={whole[seconds]:.1f} | times half's={growth[seconds]:.1f}",
+    ),
     ("docs/measurements.md", "recipe"): ("recipe", recipe_table, ""),
     ("docs/measurements.md", "methods"): ("routing", methods_table, ""),
     ("docs/measurements.md", "routers"): (

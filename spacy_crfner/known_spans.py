@@ -121,7 +121,7 @@ def known_spans(doc: Doc) -> Iterator[KnownSpan]:
 def spans_of_group(group: SpanGroup) -> List[KnownSpan]:
     """Read what the attrs of a group say of spans, in order of the text; nothing where they are not of this package."""
     attrs = group.attrs
-    if SOURCE not in attrs or LABELS not in attrs:
+    if OWNERS not in attrs:
         return []
     scores = attrs.get(SCORES)
     values = [None] * len(attrs[LABELS]) if scores is None else [_number(score) for score in scores]
@@ -154,7 +154,7 @@ def find_score(span: Span) -> Optional[float]:
     start, end, label = span.start_char, span.end_char, span.label_
     for group in span.doc.spans.values():
         attrs = group.attrs
-        if SOURCE not in attrs or LABELS not in attrs or SCORES not in attrs:
+        if OWNERS not in attrs or SCORES not in attrs:
             continue
         offsets = attrs[OFFSETS]
         row = int(np.searchsorted(offsets[:, 0], start))

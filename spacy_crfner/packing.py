@@ -45,9 +45,11 @@ class Packing:
             raise ValueError(f"A batch needs one or more sequences of one or more rows, but the lengths are {sizes}.")
         order = np.argsort(-sizes, kind="stable")
         ordered = sizes[order]
-        steps, sequences = np.nonzero(np.arange(ordered[0])[:, None] < ordered[None, :])
-        batch_sizes = np.bincount(steps, minlength=ordered[0])
+        # Counted, not compared: a table of steps by sequences would be as large as the batch were it padded.
+        batch_sizes = len(sizes) - np.cumsum(np.bincount(ordered))[: ordered[0]]
         offsets = np.cumsum(batch_sizes) - batch_sizes
+        sequences = np.arange(sizes.sum()) - np.repeat(offsets, batch_sizes)
+        steps = np.repeat(np.arange(ordered[0]), batch_sizes)
         starts = (np.cumsum(sizes) - sizes)[order]
 
         def tensor(array: np.ndarray) -> Tensor:
@@ -111,11 +113,13 @@ class Packing:
         return [slice(start, start + size) for start, size in zip(self.offsets, self.batch_sizes, strict=True)]
 
     def pack(self, rows: Tensor) -> Tensor:
-        """Put concatenated rows (N, ...) into packed order."""
-        return rows.index_select(0, self.rows)
+        """Put concatenated rows (N, ...) into packed order; those of one sequence are in it already."""
+        return rows if self.n_sequences == 1 else rows.index_select(0, self.rows)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Put packed rows (N, ...) into the order of the concatenated batch."""
+        if self.n_sequences == 1:
+            return packed
         rows = torch.empty_like(packed)
         rows[self.rows] = packed
         return rows

@@ -1,5 +1,7 @@
 """The order of the rows of a ragged batch against plain loops over its sequences."""
 
+import tracemalloc
+
 import pytest
 import torch
 from hypothesis import example, given
@@ -108,3 +110,17 @@ def test_packed_sequences_are_where_the_order_says():
     packing = Packing.from_lengths([2, 5, 1, 5])
     places = torch.tensor([0, 1, 2, 3, 1])
     assert packing.order[packing.packed_sequences(places)].tolist() == places.tolist()
+
+
+def test_memory_does_not_depend_on_how_lengths_are_spread():
+    """One long sequence among short ones takes what as many rows take in equal ones, not what padding would."""
+    rows = 10_000
+
+    def peak(lengths):
+        tracemalloc.start()
+        Packing.from_lengths(lengths)
+        needed = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return needed
+
+    assert peak([rows] + [1] * rows) < 4 * peak([20] * (rows // 10))

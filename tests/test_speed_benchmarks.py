@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import spacy
 import torch
 from spacy.vocab import Vocab
 
@@ -14,10 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import crf  # noqa: E402
+import long_texts  # noqa: E402
 import memory  # noqa: E402
 import pipelines  # noqa: E402
 import recipe  # noqa: E402
 import speed  # noqa: E402
+import tables  # noqa: E402
 from experiments import workers  # noqa: E402
 from experiments.corpora import open_corpus, read_docs  # noqa: E402
 from experiments.errors import BenchmarkError  # noqa: E402
@@ -184,6 +187,42 @@ def test_memory_is_read_after_each_tenth_of_the_documents(small_nlp, tmp_path, c
     with pytest.raises(SystemExit):
         memory.main([*command, "--without", "tagger"])
     assert "has no component 'tagger': it has bcrf_ner" in capsys.readouterr().err
+
+
+def test_long_texts_are_measured_at_half_and_at_their_whole_size(tmp_path, capsys, monkeypatch):
+    def call(task, job, folder, threads):
+        return {**getattr(long_texts, task.removeprefix("long_texts."))(job), "peak_memory_mb": 1.0}
+
+    monkeypatch.setattr(long_texts, "call", call)
+    monkeypatch.setattr(long_texts, "UPDATES", 1)
+    names = [
+        "150 labels, sentences of 5",
+        "probabilities of the sentences of 1,000 entities",
+        "training, sentences of 20",
+    ]
+    long_texts.main(
+        ["benchmarks/long_texts.py", "--to", str(tmp_path), "--scale", "0.008", "--only", *names],
+    )
+    result = json.loads((tmp_path / "long-texts.json").read_text(encoding="utf8"))
+    assert published("long_texts") <= set(result) and list(result["cases"]) == names
+    for name, case in result["cases"].items():
+        half, whole = case["half"], case["whole"]
+        assert half["tokens"] == whole["tokens"] // 2 == round(0.004 * long_texts.CASES[name].tokens)
+        assert all(size["seconds"] > 0 and 0 <= size["added_mb"] < 20_000 for size in (half, whole))
+    (table,) = (tables.make_table(*key, tmp_path) for key in tables.TABLES if key[1] == "long texts")
+    assert [line.split(" | ")[0].strip("| ") for line in table.splitlines()[2:]] == names
+
+
+def test_long_texts_are_as_their_case_says():
+    nlp = spacy.blank("en")
+    case = long_texts.Case(40, 5, docs=2, long=True, task="update")
+    docs = long_texts.make_docs(nlp, case, 40)
+    assert [len(doc) for doc in docs] == [20, 20]
+    for doc in docs:
+        assert [len(sentence) for sentence in doc.sents] == [10, 5, 5]
+        assert doc.ents and all(ent.sent.start <= ent.start and ent.end <= ent.sent.end for ent in doc.ents)
+    (whole,) = long_texts.make_docs(nlp, long_texts.Case(40), 40)
+    assert len(whole) == 40 and not whole.has_annotation("SENT_START")
 
 
 def test_pipelines_are_measured_beside_the_first(small_nlp, tmp_path, capsys, monkeypatch):

@@ -1,21 +1,22 @@
 """Log-partition, marginals and expected transitions of a linear-chain CRF in two sweeps.
 
 The sweeps run in probability space, rescaled at every step, where the potentials are close enough together
-that nothing which matters can underflow; in double precision where they are further apart; and beyond
-that in log space, in double precision. The choice depends on the potentials alone, so that equal inputs
-give equal results.
+that nothing which matters can underflow; in double precision where they are further apart, or where a sequence is
+long; and beyond that in log space, in double precision. The choice depends on the potentials alone, so that equal
+inputs give equal results.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from .potentials import NEVER, Potentials
+from .viterbi import sequences_at_once
 
 # How far apart two prefixes may lie in a rescaled sweep without underflow of what still matters in the end:
 # exp(-87) and exp(-708) are the smallest normal numbers, and what is exp(-16) or exp(-37) of a sum is lost anyway.
@@ -142,13 +143,13 @@ class _LogPosteriors(Posteriors):
         right = self.exact.masked_emissions + self.suffixes
         total = torch.zeros_like(transitions)
         for before, now in pairwise(self.exact.packing.steps()):
-            size = now.stop - now.start
-            pairs = self.prefixes[before][:size, :, None] + transitions + right[now][:, None, :]
-            pairs = (pairs - self.exact_log_partition[:size, None, None]).exp()
-            pairs = pairs.masked_fill(~self.possible[:size, None, None], 0.0)
-            if weights is not None:
-                pairs = pairs * weights[:size, None, None]
-            total += pairs.sum(0)
+            for own in _pieces(now.stop - now.start, transitions):
+                pairs = self.prefixes[before][own, :, None] + transitions + right[now][own, None, :]
+                pairs = (pairs - self.exact_log_partition[own, None, None]).exp()
+                pairs = pairs.masked_fill(~self.possible[own, None, None], 0.0)
+                if weights is not None:
+                    pairs = pairs * weights[own, None, None]
+                total += pairs.sum(0)
         return total.to(self.potentials.emissions.dtype)
 
     def log_alpha(self, rows: Tensor, tags: Tensor) -> Tensor:
@@ -168,7 +169,8 @@ def forward_backward(potentials: Potentials) -> Posteriors:
     emissions = potentials.emissions
     shift, shifted = _shift_rows(emissions)
     spread = _spread(potentials, shifted)
-    if spread < SAFE_SPREAD.get(emissions.dtype, 0.0):
+    loses_digits = potentials.is_long and emissions.dtype != torch.float64
+    if spread < SAFE_SPREAD.get(emissions.dtype, 0.0) and not loses_digits:
         return _scaled_sweeps(potentials, potentials, shift, shifted)
     exact = potentials.to(torch.float64)
     if spread < SAFE_SPREAD[torch.float64]:
@@ -290,13 +292,21 @@ def _log_sweeps(given: Potentials, potentials: Potentials) -> Posteriors:
     log_alpha = torch.empty_like(emissions)
     log_alpha[steps[0]] = potentials.start + emissions[steps[0]]
     for before, now in pairwise(steps):
-        prefix = log_alpha[before][: now.stop - now.start]
-        log_alpha[now] = torch.logsumexp(prefix[:, :, None] + transitions, dim=1) + emissions[now]
+        for own in _pieces(now.stop - now.start, transitions):
+            reached = torch.logsumexp(log_alpha[before][own, :, None] + transitions, dim=1)
+            log_alpha[now][own] = reached + emissions[now][own]
     log_partition = torch.logsumexp(log_alpha[packing.last] + potentials.end, dim=1)
 
     log_beta = torch.empty_like(emissions)
     log_beta[packing.last] = potentials.end.expand(packing.n_sequences, -1)
     for before, now in zip(reversed(steps[:-1]), reversed(steps[1:]), strict=True):
-        suffix = (emissions[now] + log_beta[now])[:, None, :] + transitions
-        log_beta[before][: now.stop - now.start] = torch.logsumexp(suffix, dim=2)
+        suffix = emissions[now] + log_beta[now]
+        for own in _pieces(now.stop - now.start, transitions):
+            log_beta[before][own] = torch.logsumexp(suffix[own, None, :] + transitions, dim=2)
     return _LogPosteriors(given, log_partition, potentials, log_alpha, log_beta)
+
+
+def _pieces(n_sequences: int, transitions: Tensor) -> List[slice]:
+    """Cut a step into pieces of so many sequences as are handled at once, each with every (K from, K to) transition."""
+    room = sequences_at_once(transitions.numel())
+    return [slice(first, min(first + room, n_sequences)) for first in range(0, n_sequences, room)]

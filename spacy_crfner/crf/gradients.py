@@ -12,8 +12,9 @@ from .potentials import Potentials
 MISSING = -1
 """The gold tag of a row whose tag is not known."""
 
-# Rows that one pass of conditioned copies may hold, which bounds the memory of the losses that need them.
-COPY_ROWS = 65536
+# Scores (rows times tags) that one pass of conditioned copies may hold, which bounds the memory of the losses that
+# need them.
+COPY_SCORES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +117,13 @@ def zero_gradient(potentials: Potentials) -> LossGradient:
 
 def agreeing(potentials: Potentials, gold: Tensor) -> Tensor:
     """Mark the tags (N, K) that do not contradict the gold tags (N,)."""
-    agreeing = torch.nn.functional.one_hot(gold.clamp(min=0), potentials.n_tags).bool()
-    return agreeing | (gold == MISSING)[:, None]
+    agreeing = (gold == MISSING)[:, None].repeat(1, potentials.n_tags)
+    return agreeing.scatter_(1, gold.clamp(min=0)[:, None], True)
 
 
-def chunks(items: Tensor, lengths: Tensor) -> List[Tensor]:
-    """Cut items (M,) into consecutive pieces whose lengths (M,) sum to about COPY_ROWS."""
+def chunks(items: Tensor, scores: Tensor) -> List[Tensor]:
+    """Cut items (M,) into consecutive pieces whose numbers of scores (M,) sum to about COPY_SCORES."""
     if not len(items):
         return []
-    group = torch.cumsum(lengths, 0) // COPY_ROWS
+    group = torch.cumsum(scores, 0) // COPY_SCORES
     return list(torch.split(items, torch.unique_consecutive(group, return_counts=True)[1].tolist()))

@@ -54,12 +54,12 @@ def incorrect_spans(
         return _Spans([conditions[number] for number in chunk.tolist()], owners, of_sequence[owners])
 
     total, certain = zero_gradient(potentials.to(torch.float64)), [order[:0]]
-    for chunk in chunks(order, lengths[order]):
+    for chunk in chunks(order, lengths[order] * len(tag_set)):
         loss, nearly_certain = _charge(clamped, base, take(chunk))
         total = total + loss
         certain.append(chunk[nearly_certain])
     rest = torch.cat(certain)
-    for chunk in chunks(rest, lengths[rest] * counts[rest]):
+    for chunk in chunks(rest, lengths[rest] * counts[rest] * len(tag_set)):
         total = total + _charge_certain(clamped, base, take(chunk))
     return total.as_loss(total.loss, total.possible, potentials.emissions.dtype)
 

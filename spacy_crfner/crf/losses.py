@@ -281,7 +281,7 @@ def _conditioned(
         return total
     base = forward_backward(potentials)
     rows = rows[torch.argsort(packing.sequences[rows], stable=True)]
-    for chunk in chunks(rows, packing.lengths[packing.sequences[rows]]):
+    for chunk in chunks(rows, packing.lengths[packing.sequences[rows]] * potentials.n_tags):
         owner = packing.sequences[chunk]
         steps = torch.searchsorted(packing.offset_tensor, chunk, right=True) - 1
         copies, source = potentials.repeat(owner)

@@ -10,6 +10,9 @@ from ..packing import Packing
 
 NEVER = float("-inf")
 
+LONG = 1000
+"""Rows of a sequence above which single precision would lose digits that count: rounding adds up along it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Potentials:
@@ -94,6 +97,15 @@ class Potentials:
             transitions=self.transitions.to(dtype),
             end=self.end.to(dtype),
         )
+
+    @property
+    def is_long(self) -> bool:
+        """Whether any sequence has more than LONG rows."""
+        return len(self.packing.batch_sizes) > LONG
+
+    def exact_if_long(self) -> "Potentials":
+        """Make the same CRF in double precision where a sequence is long."""
+        return self.to(torch.float64) if self.is_long else self
 
     def repeat(self, sequences: Tensor) -> Tuple["Potentials", Tensor]:
         """Make a batch of some of the packed sequences, in this order and as often as they are named.

@@ -2,15 +2,17 @@
 
 from typing import Callable, List, Optional, Tuple, cast
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d
 from torch import Tensor
 
 from ..packing import Packing
+from ..portions import portions
 from ..sentences import batch_lengths
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
-from .recurrent import BiLSTM, quantized
+from .recurrent import MOST_ROWS_HELD, BiLSTM, quantized
 
 
 def build_bilstm_v1(
@@ -56,19 +58,39 @@ def forward(
     if not lengths:
         return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
 
+    runs = [] if is_train else portions(lengths, MOST_ROWS_HELD)
+    if len(runs) > 1:
+        outputs = _predict_runs(model, concatenate_rows(model, vectors), lengths, runs)
+        return split_rows(model, outputs, doc_lengths), lambda _: docs
     rows = to_torch(concatenate_rows(model, vectors), requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})
     states, backprop_lstm = built_shim(model)(inputs, is_train)  # (N, width)
 
-    def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+    def backprop_states(d_outputs: List[Floats2d]) -> List[Floats2d]:
         d_states = packing.pack(to_torch(concatenate_rows(model, d_outputs)))
         backprop_lstm(ArgsKwargs(args=((states,),), kwargs={"grad_tensors": d_states}))
-        return backprop_tok2vec(split_rows(model, to_array(cast(Tensor, rows.grad)), doc_lengths))
+        return split_rows(model, to_array(cast(Tensor, rows.grad)), doc_lengths)
+
+    def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+        return backprop_tok2vec(backprop_states(d_outputs))
 
     outputs = to_array(packing.unpack(states))
     return split_rows(model, outputs, doc_lengths), backprop
+
+
+def _predict_runs(model: Model, rows: Floats2d, lengths: List[int], runs: List[slice]) -> Floats2d:
+    """Read the sequences of a large batch run by run, so that only one at a time is there in another order."""
+    ends = np.cumsum(lengths)
+    states = []
+    for run in runs:
+        end = int(ends[run.stop - 1])
+        own = to_torch(rows[end - sum(lengths[run]) : end])
+        packing = Packing.from_lengths(lengths[run], device=own.device)
+        arguments = ArgsKwargs(args=(packing.pack(own), packing, 0.0), kwargs={})
+        states.append(to_array(packing.unpack(built_shim(model).predict(arguments))))
+    return model.ops.xp.concatenate(states)
 
 
 def init(

@@ -1,10 +1,12 @@
 """spaCy's hash-embedded token attributes, with noise that keeps them from learning words by heart."""
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from thinc.api import HashEmbed, Maxout, Model, chain, concatenate
 from thinc.types import Floats2d, Ints2d
+
+from .recurrent import MOST_ROWS_HELD, ROWS_AT_ONCE
 
 
 def hash_features(rows: Sequence[int], width: int, noise: float) -> Model[Ints2d, Floats2d]:
@@ -27,6 +29,34 @@ def hash_features(rows: Sequence[int], width: int, noise: float) -> Model[Ints2d
     )
     model.set_dim("nO", width)
     return model
+
+
+def update_hash_features(
+    layer: Model[Ints2d, Floats2d], values: Ints2d
+) -> Tuple[Floats2d, Callable[[Floats2d], Optional[Ints2d]]]:
+    """Run the layer of `hash_features` for training, and make the function of its backward pass.
+
+    Of each row it holds thousands of numbers until then. Those of a large batch are computed again, portion by portion,
+    with the same random numbers.
+    """
+    if len(values) <= MOST_ROWS_HELD or not isinstance(values, np.ndarray):
+        return layer(values, True)
+    portions = [values[first : first + ROWS_AT_ONCE] for first in range(0, len(values), ROWS_AT_ONCE)]
+    states, features = [], []
+    for portion in portions:
+        states.append(np.random.get_state())
+        features.append(layer(portion, True)[0])
+
+    def backprop(gradient: Floats2d) -> None:
+        after = np.random.get_state()
+        first = 0
+        for state, portion in zip(states, portions, strict=True):
+            np.random.set_state(state)
+            layer(portion, True)[1](gradient[first : first + len(portion)])
+            first += len(portion)
+        np.random.set_state(after)
+
+    return layer.ops.xp.concatenate(features), backprop
 
 
 def add_noise(

@@ -3,17 +3,24 @@
 import copy
 import warnings
 from dataclasses import dataclass
-from typing import Any, List
+from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..packing import Packing
 
 # The backward pass of torch's CPU LSTM is slower a row for more sequences at once than this.
 GROUP_SIZE = 64
 STEP_COST = 8
+
+# Rows of a grid that an LSTM reads at once; it goes on with the next ones from the state that it has reached.
+ROWS_AT_ONCE = 1 << 13
+# In training, an LSTM holds some 20 numbers for each of its states until the backward pass. In a batch of more rows
+# than this they are computed again there, which takes a third more time.
+MOST_ROWS_HELD = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +60,22 @@ class PaddedGroups:
 
     def scatter(self, packed: Tensor, rows: Tensor) -> List[Tensor]:
         """Lay packed rows (N, width) out as (steps, sequences, width) grids, zeros where padded."""
-        buffer = packed.new_zeros((self.size, packed.shape[1])).index_copy(0, rows, packed)
+        if rows is self.forward and self._is_one:
+            return [packed[:, None]]
+        # In place: the copy would be as large once more.
+        buffer = packed.new_zeros((self.size, packed.shape[1])).index_copy_(0, rows, packed)
         pieces = torch.split(buffer, [steps * width for steps, width in self.shapes])
         return [piece.view(*shape, -1) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def gather(self, buffer: Tensor, rows: Tensor) -> Tensor:
+        """Take the packed rows out of a buffer of all grids, as `scatter` has laid them out."""
+        # Unlike indexing, whose backward pass expects rows that are taken twice.
+        return buffer if rows is self.forward and self._is_one else buffer.index_select(0, rows)
+
+    @property
+    def _is_one(self) -> bool:
+        """Whether there is one sequence alone, which needs no other order to be read forwards."""
+        return len(self.shapes) == 1 and self.shapes[0][1] == 1
 
 
 def group_starts(lengths: List[int]) -> np.ndarray:
@@ -76,15 +96,44 @@ def group_starts(lengths: List[int]) -> np.ndarray:
 
 def run_lstm(lstm: nn.Module, grids: List[Tensor]) -> Tensor:
     """Run a one-directional LSTM over every grid: its states, as one (buffer rows, hidden) tensor."""
-    return torch.cat([lstm(grid)[0].flatten(0, 1) for grid in grids])
+    again = torch.is_grad_enabled() and sum(len(grid) * grid.shape[1] for grid in grids) > MOST_ROWS_HELD
+    return torch.cat([states.flatten(0, 1) for grid in grids for states in _states(lstm, grid, again)])
+
+
+def _states(lstm: nn.Module, grid: Tensor, again: bool) -> Iterator[Tensor]:
+    """Run over the steps of a grid in pieces: (steps, sequences, hidden) of each.
+
+    again: let the backward pass compute again what it needs of a piece.
+    """
+    carried = None
+    for piece in grid.split(max(1, ROWS_AT_ONCE // grid.shape[1])):
+        if again:
+            states, carried = checkpoint(lstm, piece, carried, use_reentrant=False, preserve_rng_state=False)
+        else:
+            states, carried = lstm(piece, carried)
+        yield states
+
+
+class _TimesOfSequence(torch.autograd.Function):
+    """Multiplies rows (N, width) by the factors (B, width) of their sequences, of which no row holds a copy."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, factors: Tensor, sequences: Tensor) -> Tensor:
+        ctx.save_for_backward(factors, sequences)
+        return factors[sequences].mul_(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tuple[Tensor, None, None]:  # type: ignore[override]
+        factors, sequences = ctx.saved_tensors
+        return factors[sequences].mul_(gradient), None, None
 
 
 def locked_dropout(rows: Tensor, packing: Packing, rate: float) -> Tensor:
     """Drop the same features at all rows of a sequence (variational dropout); rows: (N, width)."""
     if not rate:
         return rows
-    keep = torch.empty((packing.n_sequences, rows.shape[1]), device=rows.device).bernoulli_(1.0 - rate)
-    return rows * keep.div_(1.0 - rate)[packing.sequences]
+    keep = rows.new_empty((packing.n_sequences, rows.shape[1])).bernoulli_(1.0 - rate)
+    return _TimesOfSequence.apply(rows, keep.div_(1.0 - rate), packing.sequences)
 
 
 class BiLSTM(nn.Module):
@@ -108,9 +157,7 @@ class BiLSTM(nn.Module):
             rows = locked_dropout(rows, packing, dropout)
             ahead = run_lstm(left_to_right, groups.scatter(rows, groups.forward))
             back = run_lstm(right_to_left, groups.scatter(rows, groups.backward))
-            # Unlike indexing, whose backward pass expects rows that are taken twice.
-            states = (ahead.index_select(0, groups.forward), back.index_select(0, groups.backward))
-            rows = torch.cat(states, dim=1)
+            rows = torch.cat([groups.gather(ahead, groups.forward), groups.gather(back, groups.backward)], dim=1)
         return locked_dropout(rows, packing, dropout)
 
 
@@ -121,9 +168,9 @@ class _Quantized(nn.Module):
         super().__init__()
         self.lstm = lstm
 
-    def forward(self, grid: Tensor) -> Any:
+    def forward(self, grid: Tensor, state: Any = None) -> Any:
         """Run the LSTM."""
-        return self.lstm(grid)
+        return self.lstm(grid, state)
 
 
 def quantized(module: BiLSTM) -> BiLSTM:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..packing import Packing
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
-from .hash_features import hash_features
+from .hash_features import hash_features, update_hash_features
 from .layout import Feature, parse_layout
 from .word_cache import CachingShim
 from .word_char import WordChar
@@ -110,7 +110,8 @@ def forward(
     features, backprop_torch = shim(arguments, is_train)  # (N, width)
     rows = to_array(features)
     if model.layers:
-        hashed, backprop_hashed = model.layers[0](_hash_inputs(model, words.extra[words.word_of_token]), is_train)
+        hash_inputs = _hash_inputs(model, words.extra[words.word_of_token])
+        hashed, backprop_hashed = update_hash_features(model.layers[0], hash_inputs)
         rows = model.ops.xp.hstack([rows, hashed])
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:

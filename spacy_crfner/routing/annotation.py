@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
-from ..known_spans import SOURCE
+from ..known_spans import LABELS, OFFSETS, SOURCE, spans_on_tokens
 from ..sentences import batch_lengths
 
 WEAK = "weak"
@@ -42,14 +42,14 @@ def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
             "in training also into [training.annotating_components], with the tok2vec that it listens to."
         )
     group = doc.spans[router]
-    try:
-        labels = [span.label_ for span in group]
-        flags = [label == WEAK for label in labels]
-    except IndexError:
+    sentences = spans_on_tokens(doc, group)
+    if sentences is None:
         raise ValueError(
             f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more: merge or split "
             "tokens after the taggers."
-        ) from None
+        )
+    labels = [span.label_ for span in sentences]
+    flags = [label == WEAK for label in labels]
     if not {WEAK, STRONG}.issuperset(labels):
         raise ValueError(
             f"doc.spans[{router!r}] of the Doc {doc.text[:40]!r} holds no sentences of a weak_class_router: name its "
@@ -59,7 +59,7 @@ def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
     scores = group.attrs.get("scores", flags)
     return [
         RoutedSentence(span.start, span.end, float(score), flagged)
-        for span, score, flagged in zip(group, scores, flags, strict=True)
+        for span, score, flagged in zip(sentences, scores, flags, strict=True)
     ]
 
 
@@ -79,7 +79,13 @@ def write_sentences(
     for length, probability in zip(batch_lengths([doc], per_sentence), probabilities.tolist(), strict=True):
         spans.append(Span(doc, start, start + length, label=WEAK if probability >= threshold else STRONG))
         start += length
-    attrs = {"scores": probabilities, "threshold": threshold, SOURCE: component}
+    attrs = {
+        "scores": probabilities,
+        "threshold": threshold,
+        SOURCE: component,
+        OFFSETS: np.array([(span.start_char, span.end_char) for span in spans], dtype=np.int64).reshape(-1, 2),
+        LABELS: [span.label_ for span in spans],
+    }
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
 
 
@@ -91,18 +97,15 @@ def is_of_router(group: SpanGroup) -> bool:
 def weak_probability(span: Span) -> Optional[float]:
     """Read the probability that a sentence holds a weak label, by the first router that has read it; None if none has.
 
-    None too where the Doc's tokens have been merged or split since. Any span of tokens of the sentence may ask.
+    Any span of tokens of the sentence may ask; sentences are known by their characters.
     """
     for group in span.doc.spans.values():
-        scores = group.attrs.get("scores")
-        if scores is None or not is_of_router(group) or len(scores) != len(group):
+        if not is_of_router(group) or OFFSETS not in group.attrs:
             continue
-        try:
-            for sentence, score in zip(group, scores, strict=True):
-                if sentence.start <= span.start and span.end <= sentence.end:
-                    return float(score)
-        except IndexError:
-            continue  # stale after retokenization, as in span_confidence
+        offsets = group.attrs[OFFSETS]
+        row = int(np.searchsorted(offsets[:, 0], span.start_char, side="right")) - 1
+        if row >= 0 and span.end_char <= offsets[row, 1]:
+            return float(group.attrs["scores"][row])
     return None
 
 

@@ -18,6 +18,7 @@ from ..components.span_groups import check_span_groups
 from ..components.trainable import DIVERGED, Sample, TrainableComponent
 from ..components.weights import doc_weights
 from ..corpora.sampling import rare_labels
+from ..portions import TOKENS_AT_ONCE, portions
 from ..sentences import batch_lengths
 from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
 from ..tags import check_labels
@@ -269,7 +270,8 @@ class WeakClassRouter(TrainableComponent):
         if not sum(sizes):
             return [np.zeros(0, dtype=np.float32) for _ in docs]
         self._require_weights()
-        logits = self.model.ops.to_numpy(self.model.predict(docs).logits)
+        runs = portions([len(doc) for doc in docs], TOKENS_AT_ONCE)
+        logits = np.concatenate([self.model.ops.to_numpy(self.model.predict(docs[run]).logits) for run in runs])
         probabilities = np.exp(log_sigmoid(logits.astype(np.float64))).astype(np.float32)
         return np.split(probabilities, np.cumsum(sizes[:-1]))
 

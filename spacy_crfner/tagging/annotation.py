@@ -1,8 +1,8 @@
 """What `bcrf_ner` writes into a Doc, and how its confidence is read back."""
 
 import warnings
-from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -84,25 +84,28 @@ def _with_characters(path: Dict[str, Any], doc: Doc) -> Dict[str, Any]:
     return {**path, "ents": ents}
 
 
+def own_entities(doc: Doc, owner: str) -> List[LabelledSpan]:
+    """List the entities in doc.ents that a component has found before."""
+    return _entities(doc, owner, own=True)
+
+
 def entities_of_others(doc: Doc, owner: str) -> List[LabelledSpan]:
     """List the entities in doc.ents that another one than this component has found."""
+    return _entities(doc, owner, own=False)
+
+
+def _entities(doc: Doc, owner: str, own: bool) -> List[LabelledSpan]:
     if not doc.ents:
         return []
-    own = owned_places(doc, owner)
-    return [
-        (ent.start, ent.end, ent.label_) for ent in doc.ents if (ent.start_char, ent.end_char, ent.label_) not in own
-    ]
+    places = owned_places(doc, owner)
+    ents = [ent for ent in doc.ents if ((ent.start_char, ent.end_char, ent.label_) in places) is own]
+    return [(ent.start, ent.end, ent.label_) for ent in ents]
 
 
-def copy_owners(doc: Doc, piece: Doc, start: int, owners: Sequence[str]) -> None:
-    """Let a piece of a Doc, which begins at a token of it, say which of its entities components have found before."""
-    if not len(piece) or not piece.ents:
-        return
-    first = doc[start].idx
-    end = first + len(piece.text)
-    for one in known_spans(doc):
-        if one.owner in owners and first <= one.start and one.end <= end:
-            carry(piece, replace(one, start=one.start - first, end=one.end - first))
+def carry_own_entities(doc: Doc, entities: Iterable[LabelledSpan], owner: str) -> None:
+    """Let a Doc say which of its entities a component has found before."""
+    for start, end, label in entities:
+        carry(doc, KnownSpan.of(Span(doc, start, end, label=label), None, owner))
 
 
 def span_confidence(span: Span) -> Optional[float]:

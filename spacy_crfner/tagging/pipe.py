@@ -16,8 +16,9 @@ from ..components.span_groups import check_span_groups
 from ..components.trainable import TrainableComponent
 from ..components.weights import doc_weights
 from ..files import fingerprint
+from ..portions import TOKENS_AT_ONCE, portions
 from .annotation import DocPrediction, register_extensions
-from .excerpts import cut_out, put_together
+from .excerpts import Assembly, cut_out
 from .head import CRFScores, clear_head, head_size, is_initialized
 from .model import HEADS, heads_of
 from .score_weights import choose_score_weights
@@ -320,10 +321,17 @@ class CRFPipe(TrainableComponent):
         excerpts = cut_out(docs, chosen, per_sentence, [task.signature for task in self.tasks])
         parts = self._decode([excerpt for _, _, excerpt in excerpts])
         for whole, of_excerpts in zip(predictions, parts, strict=True):
-            put_together(whole, excerpts, of_excerpts)
+            assembly = Assembly(whole)
+            for (number, first, _), part in zip(excerpts, of_excerpts, strict=True):
+                assembly.add(number, first, part)
+            assembly.finish()
         return predictions
 
     def _decode(self, docs: List[Doc], chosen: Chosen = None) -> List[List[DocPrediction]]:
+        runs = portions([len(doc) for doc in docs], TOKENS_AT_ONCE)
+        if len(runs) > 1:
+            parts = [self._decode(docs[run], None if chosen is None else chosen[run]) for run in runs]
+            return [[found for part in of_task for found in part] for of_task in zip(*parts, strict=True)]
         if not any(len(doc) for doc in docs):
             return [task.find_nothing(docs) for task in self.tasks]
         self._require_weights()

@@ -20,8 +20,10 @@ from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spa
 from ..tags import LabelledSpan, TagSet, check_labels
 from .annotation import DocPrediction, entities_of_others, write_prediction
 from .decoders import Decoder
+from .excerpts import Assembly
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_numbers, runs_to_tags
 from .head import CRFScores, Head, head_size, is_initialized, resize_head
+from .pieces import fits, pieces
 from .potentials import allowed_tags, build_potentials, no_gradient, score_gradient
 from .prediction import empty_predictions, read_predictions
 from .sentence_selection import Chosen, SentenceSelection
@@ -307,10 +309,25 @@ class CRFTask(KeptSettings):
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)
         if not sequences.lengths:
             return self.find_nothing(docs)
+        allowed = self._allowed_tags(docs, sequences)
+        if fits(sequences, len(self.tag_set)):
+            return self._read(self.potentials(scores, sequences, allowed), sequences)
+        predictions = self.find_nothing(docs)
+        assembly = Assembly(predictions)
+        for piece in pieces(scores, sequences, allowed):
+            found = self._read(self.potentials(piece.scores, piece.sequences, piece.allowed), piece.sequences)
+            for (number, first), part in zip(piece.docs, found, strict=True):
+                assembly.add(number, first, part)
+        assembly.finish()
+        return predictions
+
+    def _allowed_tags(self, docs: Sequence[Doc], sequences: TokenSequences) -> Optional[np.ndarray]:
         given = [self.given_entities(doc) for doc in docs]
-        allowed = allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
+        return allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
+
+    def _read(self, potentials: Potentials, sequences: TokenSequences) -> List[DocPrediction]:
         return read_predictions(
-            self.decoder(self.potentials(scores, sequences, allowed), self.tag_set),
+            self.decoder(potentials, self.tag_set),
             self.tag_set,
             sequences,
             annotate=self.cfg["annotate"],

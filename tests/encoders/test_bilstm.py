@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, set_dropout_rate
 
+from spacy_crfner.encoders import bilstm, recurrent
 from spacy_crfner.encoders.bilstm import build_bilstm_v1
 from spacy_crfner.wrapping import shim_of
 
@@ -225,3 +226,24 @@ def test_8_bit_weights_follow_the_weights():
     after = np.concatenate(model.predict(docs))
     assert not np.allclose(before, after, atol=0.1)
     np.testing.assert_allclose(after, np.concatenate(model.begin_update(docs)[0]), atol=0.1)
+
+
+@pytest.mark.parametrize("most", [1, 3, 9])
+def test_a_large_batch_is_read_in_runs(monkeypatch, most):
+    model, docs = (
+        make(depth=2),
+        [*make_docs(5, 0, 1, 9, 2), Doc(VOCAB, words=TWO_SENTENCES, sent_starts=[1, 0, 0, 0, 1, 0, 0])],
+    )
+    expected = model.predict(docs)
+    monkeypatch.setattr(bilstm, "MOST_ROWS_HELD", most)
+    for found, wanted in zip(model.predict(docs), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_a_large_batch_is_read_in_runs_with_8_bit_weights_too(monkeypatch):
+    model, docs = make(int8=True), make_docs(40, 3)
+    expected = model.predict(docs)
+    monkeypatch.setattr(bilstm, "MOST_ROWS_HELD", 10)
+    monkeypatch.setattr(recurrent, "ROWS_AT_ONCE", 7)
+    for found, wanted in zip(model.predict(docs), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=0.02)

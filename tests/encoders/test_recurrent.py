@@ -40,6 +40,17 @@ def oracle_of(module: BiLSTM) -> nn.LSTM:
 
 @given(ragged, st.integers(1, 3), st.sampled_from([1, 2, 3, 64]))
 def test_states_and_gradients_are_those_of_torch(lengths, depth, group_size):
+    check_against_torch(lengths, depth, group_size)
+
+
+@given(ragged, st.integers(1, 2), st.integers(1, 5), st.sampled_from([0, 1000]))
+def test_so_they_are_where_long_grids_are_read_in_pieces(lengths, depth, at_once, held):
+    """Whether the backward pass finds what it needs, or computes it again."""
+    with patch.multiple(recurrent, ROWS_AT_ONCE=at_once, MOST_ROWS_HELD=held):
+        check_against_torch(lengths, depth, 3)
+
+
+def check_against_torch(lengths, depth, group_size):
     module = make(depth=depth)
     oracle = oracle_of(module)
     rows = torch.randn(sum(lengths), 3, dtype=torch.float64, requires_grad=True)

@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from spacy import registry
 from spacy.tokens import Doc
+from spacy.util import fix_random_seed
 from spacy.vectors import Vectors
 from thinc.api import set_dropout_rate
 from torch import nn
 
-from spacy_crfner.encoders import recurrent
+from spacy_crfner.encoders import hash_features, recurrent
 from spacy_crfner.encoders.word_char import CharBiLSTM
 from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
 from spacy_crfner.encoders.words import MAX_CHARS, char_rows
@@ -410,3 +411,46 @@ def test_settings_that_do_not_fit(settings, message):
 
 def test_odd_character_width_does_not_matter_where_blocks_have_their_own():
     assert make(make_vocab(0), "char4", char_width=7).get_dim("nO") == 4
+
+
+def test_noise_and_dropout_of_a_large_batch_are_drawn_once():
+    """The backward pass, which computes hash features again, goes by those of the forward pass."""
+    vocab = make_vocab()
+    values = Doc(vocab, words=[f"word{k % 7}" for k in range(23)]).to_array(["NORM", "SHAPE"]).astype("uint64")
+    gradient = np.random.default_rng(0).normal(size=(23, 6)).astype("f")
+
+    def learn(held):
+        fix_random_seed(0)
+        layer = make(vocab, "word", **{**HASH, "hash_noise": 0.4}).layers[0]
+        set_dropout_rate(layer, 0.3)
+        with patch.multiple(hash_features, ROWS_AT_ONCE=23, MOST_ROWS_HELD=held):
+            features, backprop = hash_features.update_hash_features(layer, values)
+            backprop(gradient)
+        drawn = np.random.random()
+        return drawn, features, [node.get_grad(name) for node in layer.walk() for name in node.param_names]
+
+    (drawn, features, gradients), (expected_draw, expected, expected_gradients) = learn(held=0), learn(held=23)
+    assert drawn == expected_draw
+    np.testing.assert_array_equal(features, expected)
+    for ours, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(ours, wanted, atol=1e-6)
+
+
+def test_portions_of_hash_features_change_nothing():
+    """Without noise and dropout, which are drawn by portion."""
+    vocab = make_vocab()
+    doc = Doc(vocab, words=[f"word{k % 7}" for k in range(23)])
+    gradient = np.random.default_rng(0).normal(size=(23, 6)).astype("f")
+    found = []
+    for at_once, held in ((5, 22), (1, 0), (1, 23)):
+        fix_random_seed(0)
+        layer = make(vocab, "word", **HASH).layers[0]
+        with patch.multiple(hash_features, ROWS_AT_ONCE=at_once, MOST_ROWS_HELD=held):
+            features, backprop = hash_features.update_hash_features(
+                layer, doc.to_array(["NORM", "SHAPE"]).astype("uint64")
+            )
+            backprop(gradient)
+        found.append([features, *(node.get_grad(name) for node in layer.walk() for name in node.param_names)])
+    for portions in found[:2]:
+        for ours, expected in zip(portions, found[2], strict=True):
+            np.testing.assert_allclose(ours, expected, atol=1e-5)

@@ -1,6 +1,7 @@
 """The router, and taggers behind it."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from spacy_crfner.routing.annotation import weak_sentences
+from spacy_crfner.routing import component as router_module
+from spacy_crfner.routing.annotation import weak_probability, weak_sentences
 from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
 from spacy_crfner.user_data_keys import REPEATED, WEIGHT
 
@@ -588,3 +590,61 @@ def test_a_model_for_other_labels_is_damage(nlp, tmp_path):
     shutil.copy(tmp_path / "model" / "strong" / "model", tmp_path / "model" / "weak" / "model")
     with pytest.raises(ValueError, match="its model is not one for the labels ORG"):
         spacy.load(tmp_path / "model")
+
+
+# Long Docs
+
+
+class Counting(list):
+    """A group of sentences that counts how many of them are looked at."""
+
+    def __init__(self, spans, attrs):
+        super().__init__(spans)
+        self.attrs, self.looks = attrs, 0
+
+    def __getitem__(self, index):
+        self.looks += 1
+        return super().__getitem__(index)
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+
+def test_the_probability_of_a_sentence_is_found_by_bisection():
+    sentences = [SimpleNamespace(start=3 * k, end=3 * k + 3) for k in range(1_000)]
+    group = Counting(sentences, {"scores": np.arange(1_000.0), "threshold": 0.5})
+    doc = SimpleNamespace(spans={"weak_class_router": group})
+    for start, end, expected in (
+        (0, 1, 0),
+        (2, 3, 0),
+        (3, 6, 1),
+        (2, 4, None),
+        (2_999, 3_000, 999),
+        (1_500, 1_503, 500),
+    ):
+        group.looks = 0
+        assert weak_probability(SimpleNamespace(doc=doc, start=start, end=end)) == expected
+        assert group.looks <= 12
+
+
+def test_every_span_of_a_sentence_has_its_probability(nlp):
+    doc = nlp.get_pipe("weak_class_router")(three_sentences(nlp))
+    scores = dict(zip([sentence.start for sentence in doc.sents], probabilities(doc).tolist(), strict=True))
+    for token in doc:
+        assert doc[token.i : token.i + 1]._.weak_probability == pytest.approx(scores[token.sent.start])
+    assert doc[7:9]._.weak_probability is None
+
+
+def test_a_router_reads_large_batches_in_portions(nlp, monkeypatch):
+    router = nlp.get_pipe("weak_class_router")
+    docs = [nlp.make_doc(text) for text, _ in TRAIN] + [three_sentences(nlp), nlp.make_doc("")]
+    expected, seen = router.predict(docs), []
+    forward = router.model._func
+    monkeypatch.setattr(router_module, "TOKENS_AT_ONCE", 30)
+    monkeypatch.setattr(
+        router.model, "_func", lambda model, d, is_train: seen.append(sum(map(len, d))) or forward(model, d, False)
+    )
+    found = router.predict(docs)
+    assert max(seen) <= 30 < sum(seen)
+    for own, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, wanted, atol=1e-6)
