@@ -43,6 +43,8 @@ class Packing:
         sizes = np.asarray(lengths, dtype=np.int64)
         if sizes.ndim != 1 or not len(sizes) or sizes.min() < 1:
             raise ValueError(f"A batch needs one or more sequences of one or more rows, but the lengths are {sizes}.")
+        if len(sizes) == 1:
+            return cls._of_one(int(sizes[0]), device)
         order = np.argsort(-sizes, kind="stable")
         ordered = sizes[order]
         steps, sequences = np.nonzero(np.arange(ordered[0])[:, None] < ordered[None, :])
@@ -61,6 +63,14 @@ class Packing:
             rows=tensor(starts[sequences] + steps),
             sequences=tensor(sequences),
         )
+
+    @classmethod
+    def _of_one(cls, length: int, device: "torch.device | str | None") -> "Packing":
+        """Make the packing of one sequence, whose rows stay as they are."""
+        rows = torch.arange(length, device=device)
+        sequences = torch.zeros_like(rows)
+        lengths = torch.tensor([length], device=device)
+        return cls(sequences[:1], lengths, (1,) * length, tuple(range(length)), rows, sequences)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,10 +122,12 @@ class Packing:
 
     def pack(self, rows: Tensor) -> Tensor:
         """Put concatenated rows (N, ...) into packed order."""
-        return rows.index_select(0, self.rows)
+        return rows if self.n_sequences == 1 else rows.index_select(0, self.rows)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Put packed rows (N, ...) into the order of the concatenated batch."""
+        if self.n_sequences == 1:
+            return packed
         rows = torch.empty_like(packed)
         rows[self.rows] = packed
         return rows

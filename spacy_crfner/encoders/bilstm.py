@@ -2,6 +2,7 @@
 
 from typing import Callable, List, Optional, Tuple, cast
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d
@@ -40,7 +41,7 @@ def build_bilstm_v1(
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[TorchShim(BiLSTM, for_prediction=quantized if int8 else None)],
+        shims=[TorchShim(BiLSTM, for_prediction=quantized if int8 else BiLSTM.for_prediction)],
         dims={"nI": None, "nO": width},
         attrs={"dropout_rate": 0.0, "depth": depth, "per_sentence": per_sentence},
     )
@@ -56,7 +57,13 @@ def forward(
     if not lengths:
         return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
 
-    rows = to_torch(concatenate_rows(model, vectors), requires_grad=is_train)
+    joined = concatenate_rows(model, vectors)
+    if len(lengths) == 1 and not is_train and isinstance(joined, np.ndarray):
+        one = built_shim(model).predictor().one
+        if one is not None:
+            return split_rows(model, one.read(joined), doc_lengths), _no_backprop
+
+    rows = to_torch(joined, requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})
@@ -69,6 +76,10 @@ def forward(
 
     outputs = to_array(packing.unpack(states))
     return split_rows(model, outputs, doc_lengths), backprop
+
+
+def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+    raise ValueError("BiLSTM.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
 
 def init(
