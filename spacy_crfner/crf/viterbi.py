@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .potentials import Potentials
+from .single import Chain, best_path
 
 
 @torch.no_grad()
@@ -16,6 +17,8 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     meaningless tags, where no tag sequence is possible).
     """
     packing = potentials.packing
+    if packing.n_sequences == 1 and packing.device.type == "cpu":
+        return _viterbi_of_one(potentials)
     sizes = packing.batch_sizes
     # (K from, K to, sequences): the largest dimension last and the compared one first are what vector units like.
     emissions = potentials.masked_emissions.T.contiguous().split(sizes, dim=1)
@@ -43,6 +46,12 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
             best[running : len(now)], now[running:] = (score[:, running:] + potentials.end[:, None]).max(0)
         following = now
     return tags, best
+
+
+def _viterbi_of_one(potentials: Potentials) -> Tuple[Tensor, Tensor]:
+    parts = potentials.masked_emissions, potentials.start, potentials.transitions, potentials.end
+    best = best_path(Chain(*(part.detach().numpy() for part in parts)))
+    return torch.tensor(best.tags), potentials.emissions.new_tensor([best.score])
 
 
 @torch.no_grad()

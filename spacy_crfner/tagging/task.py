@@ -19,7 +19,7 @@ from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
 from .annotation import DocPrediction, own_entities, write_prediction
-from .decoders import Decoder
+from .decoders import Decoder, viterbi_decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_numbers, runs_to_tags
 from .head import CRFScores, Head, head_size, is_initialized, resize_head
 from .potentials import allowed_tags, build_potentials, no_gradient, score_gradient
@@ -27,6 +27,7 @@ from .prediction import empty_predictions, read_predictions
 from .sentence_selection import Chosen, SentenceSelection
 from .sequences import TokenSequences
 from .settings import TASK_SETTINGS
+from .short_texts import read_short_text
 
 
 def new_task_state() -> Dict[str, Any]:
@@ -258,12 +259,14 @@ class CRFTask(KeptSettings):
 
         Raises ValueError where the scores are not finite numbers.
         """
-        given = [self.given_entities(doc) for doc in docs]
-        allowed = allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
         try:
-            return build_potentials(scores, sequences, self.tag_set, allowed)
+            return build_potentials(scores, sequences, self.tag_set, self._allowed(docs, sequences))
         except FloatingPointError:
             raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}") from None
+
+    def _allowed(self, docs: Sequence[Doc], sequences: TokenSequences) -> Optional[np.ndarray]:
+        given = [self.given_entities(doc) for doc in docs]
+        return allowed_tags(docs, given, sequences, self.tag_set, self.owner.vocab.strings)
 
     def given_entities(self, doc: Doc) -> List[LabelledSpan]:
         """List the entities of a Doc that stay: those of others, unless they are to be overwritten or do not matter."""
@@ -302,6 +305,11 @@ class CRFTask(KeptSettings):
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)
         if not sequences.lengths:
             return self.find_nothing(docs)
+        if self.decoder is viterbi_decoder:
+            options = {"annotate": self.cfg["annotate"], "threshold": self.cfg["threshold"]}
+            found = read_short_text(scores, sequences, self.tag_set, self._allowed(docs, sequences), **options)
+            if found is not None:
+                return found
         return read_predictions(
             self.decoder(self.potentials(docs, scores, sequences), self.tag_set),
             self.tag_set,
