@@ -1,4 +1,6 @@
-"""Words per second, in training and at prediction, and peak memory, all measured in turns within one run.
+"""Words per second, in training and at prediction, peak memory, and the time of one text of 20 to 40 words.
+
+All are measured in turns within one run.
 
 Of `bcrf_ner`, spaCy's `ner` in both of its quickstart configurations and, where it is installed, flair.
 
@@ -27,6 +29,8 @@ from spacy.vocab import Vocab
 
 OURS, INT8 = "bcrf_ner", "bcrf_ner, 8-bit weights"
 ACCURACY, EFFICIENCY = "spacy ner, accuracy", "spacy ner, efficiency"
+WORDS = (20, 40)
+"""The fewest and the most words of a text that is read by itself."""
 FLAIR, SAME_NETWORK = "flair", "bcrf_ner, flair's network"
 
 FLAIR_NETWORK = {
@@ -64,7 +68,7 @@ def make_jobs(args: argparse.Namespace, files: Dict[str, Path], folder: Path) ->
         jobs[FLAIR] = {"python": python, "worker": "speed_flair", **flair_files(files, args.vectors, folder)}
         jobs[SAME_NETWORK] = {**ours, "overrides": {**overrides, **FLAIR_NETWORK}}
     jobs[INT8] = {"load": {"components.bcrf_ner.model.tok2vec.int8": True}}
-    shared = {"seconds": args.seconds, **{split: str(file) for split, file in files.items()}}
+    shared = {"seconds": args.seconds, "words": WORDS, **{split: str(file) for split, file in files.items()}}
     jobs = {name: {**shared, "model": str(folder / f"model-{n}"), **job} for n, (name, job) in enumerate(jobs.items())}
     jobs[INT8]["model"] = jobs[OURS]["model"]
     return jobs
@@ -108,6 +112,10 @@ def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:
         if ours in systems and theirs in systems:
             speeds = (systems[system][f"{task}_words_per_second"] for system in (ours, theirs))
             ratios[f"{task}{name}"] = round(truediv(*speeds), 2)
+    times = {name: system["one_by_one_ms"] for name, system in systems.items() if "one_by_one_ms" in system}
+    for name in (ACCURACY, EFFICIENCY, FLAIR):
+        if OURS in times and name in times:
+            ratios[f"one text, time of {name} / ours"] = round(times[name] / times[OURS], 2)
     return ratios
 
 
@@ -115,9 +123,9 @@ def run(args: argparse.Namespace) -> Path:
     with open_corpus(args, needed=("train", "test")) as corpus:
         jobs = make_jobs(args, corpus.files, corpus.folder)
         systems: Dict[str, Dict[str, Any]] = {name: {} for name in jobs}
-        for task in ("train", "predict"):
+        for task in ("train", "predict", "one_by_one"):
             # What is loaded with other settings is trained already.
-            timed = {name: job for name, job in jobs.items() if task == "predict" or "load" not in job}
+            timed = {name: job for name, job in jobs.items() if task != "train" or "load" not in job}
             for name, rounds in time_in_turns(task, timed, args, corpus.folder, shown=f"{task}, round").items():
                 systems[name].update({f"{task}_{key}": value for key, value in medians(rounds).items()})
     ratios = make_ratios(systems)

@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 import flair
 import numpy as np
 import torch
+from experiments.workers import WARM_UP_TEXTS, latency, texts_of_length
 from flair.data import Dictionary, Sentence
 from flair.embeddings import CharacterEmbeddings, StackedEmbeddings, WordEmbeddings
 from flair.models import SequenceTagger
@@ -79,6 +80,19 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
             words += sum(map(len, batch))
     tagger.save(job["model"])
     return {"words_per_second": words / seconds}
+
+
+def one_by_one(job: Dict[str, Any]) -> Dict[str, float]:
+    """Read one sentence after the other, cut into words before, each of which is new."""
+    tagger = SequenceTagger.load(job["model"])
+    train, test = ([[token.text for token in s] for s in read(job[split])] for split in ("train", "test"))
+
+    def predict_one(words: List[str]) -> None:
+        tagger.predict(Sentence(words, use_tokenizer=False))
+
+    for words in train[:WARM_UP_TEXTS]:
+        predict_one(words)
+    return latency(predict_one, [text.split() for text in texts_of_length(map(" ".join, test), *job["words"])])
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:

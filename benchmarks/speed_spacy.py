@@ -7,12 +7,14 @@ from time import perf_counter
 from typing import Any, Dict, List, Set, Tuple
 
 import spacy
+from experiments.workers import WARM_UP_TEXTS, latency, texts_of_length
 from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import Doc
 from spacy.training import Corpus
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, registry
 
+SPLITS = ("train", "test")
 WARM_UP_UPDATES = 20
 # Enough to find entities, which cost time, about as often as a finished model does.
 LEAST_UPDATES = 300
@@ -59,6 +61,16 @@ def predict(job: Dict[str, Any]) -> Dict[str, float]:
     found, gold = spans(docs), spans(references)
     f = 2 * len(found & gold) / max(1, len(found) + len(gold))
     return {"words_per_second": sum(map(len, docs)) / seconds, "entities": len(found), "f": 100 * f}
+
+
+def one_by_one(job: Dict[str, Any]) -> Dict[str, float]:
+    """Read one text after the other, as a server does, each of which is new."""
+    nlp = spacy.load(job["model"], config=job.get("load", {}))
+    train, test = ([" ".join(t.text for t in e.reference) for e in Corpus(job[split])(nlp)] for split in SPLITS)
+    list(nlp.pipe(train[:200]))
+    for text in train[:WARM_UP_TEXTS]:
+        nlp(text)
+    return latency(nlp, texts_of_length(test, *job["words"]))
 
 
 def spans(docs: List[Doc]) -> Set[Tuple[int, int, int, str]]:

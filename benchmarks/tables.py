@@ -218,6 +218,12 @@ SYSTEMS = (
     " | train, MB={train_peak_memory_mb:,.0f} | predict, MB={predict_peak_memory_mb:,.0f}",
 )
 
+ONE_BY_ONE = (
+    "speed",
+    lambda results: [row for row in rows_of("systems")(results) if "one_by_one_ms" in row],
+    "System={entry} | one text, ms={one_by_one_ms:.2f} | 90th percentile, ms={one_by_one_p90_ms:.2f}",
+)
+
 TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] = {
     ("README.md", "accuracy"): (
         "accuracy",
@@ -243,6 +249,7 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
         " | ratio={decode[ratio]:.1f}",
     ),
     ("docs/measurements.md", "speed"): SYSTEMS,
+    ("docs/measurements.md", "one text"): ONE_BY_ONE,
     ("docs/measurements.md", "ratios"): (
         "speed",
         lambda results: [{"name": n, "ratio": ratio} for result in results for n, ratio in result["ratios"].items()],

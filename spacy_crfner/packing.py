@@ -43,6 +43,8 @@ class Packing:
         sizes = np.asarray(lengths, dtype=np.int64)
         if sizes.ndim != 1 or not len(sizes) or sizes.min() < 1:
             raise ValueError(f"A batch needs one or more sequences of one or more rows, but the lengths are {sizes}.")
+        if len(sizes) == 1:
+            return cls._of_one(int(sizes[0]), device)
         order = np.argsort(-sizes, kind="stable")
         ordered = sizes[order]
         # Counted, not compared: a table of steps by sequences would be as large as the batch were it padded.
@@ -63,6 +65,14 @@ class Packing:
             rows=tensor(starts[sequences] + steps),
             sequences=tensor(sequences),
         )
+
+    @classmethod
+    def _of_one(cls, length: int, device: "torch.device | str | None") -> "Packing":
+        """Make the packing of one sequence, whose rows stay as they are."""
+        rows = torch.arange(length, device=device)
+        sequences = torch.zeros_like(rows)
+        lengths = torch.tensor([length], device=device)
+        return cls(sequences[:1], lengths, (1,) * length, tuple(range(length)), rows, sequences)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -6,7 +6,7 @@ a run of tags, in the order in which the labels were given, so that a new label 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -88,6 +88,13 @@ class TagSet:
         return 1 + self.prefixes.index(prefix) + len(self.prefixes) * np.arange(len(self.labels))
 
     @cached_property
+    def _roles(self) -> Tuple[Set[int], Set[int], Set[int], List[int]]:
+        """The tags that begin, end and are an entity, and the tag with which an entity goes on after each tag."""
+        goes_on = [int(self.role("I")[label]) if label >= 0 else 0 for label in self.tag_labels.tolist()]
+        begins, ends, singles = (set(self.role(prefix).tolist()) for prefix in "BES")
+        return begins, ends, singles, goes_on
+
+    @cached_property
     def tag_labels(self) -> np.ndarray:
         """The index in ``labels`` of each tag's label, (tags,); -1 for ``O``."""
         return np.concatenate([[-1], np.repeat(np.arange(len(self.labels)), len(self.prefixes))]).astype(np.int64)
@@ -131,7 +138,7 @@ class TagSet:
     def tags_to_spans(self, tags: Sequence[int]) -> List[LabelledSpan]:
         """List the entity spans of a well-formed tag sequence, in order."""
         spans = []
-        begins, ends, singles = set(self.role("B")), set(self.role("E")), set(self.role("S"))
+        begins, ends, singles, goes_on = self._roles
         last = len(tags) - 1
         start = 0
         for i, tag in enumerate(tags):
@@ -139,10 +146,9 @@ class TagSet:
                 continue
             if tag in begins or tag in singles:
                 start = i
+            closes = tag in ends or tag in singles
             if self.scheme == "BIO":
-                closes = i == last or tags[i + 1] != self.role("I")[self.tag_labels[tag]]
-            else:
-                closes = tag in ends or tag in singles
+                closes = i == last or tags[i + 1] != goes_on[tag]
             if closes:
                 spans.append((start, i + 1, self.labels[self.tag_labels[tag]]))
         return spans

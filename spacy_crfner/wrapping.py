@@ -10,13 +10,14 @@ import copy
 import json
 import os
 import struct
+from operator import attrgetter
 from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
+from thinc.api import ArgsKwargs, Model, NumpyOps, get_current_ops, torch2xp, xp2torch
 from thinc.shims import PyTorchShim
 from thinc.shims.shim import Shim
 from thinc.types import Floats2d
@@ -24,6 +25,7 @@ from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
 SETTINGS_KEY = "settings"
+_CHANGES = attrgetter("_version")
 
 # A forked child inherits the threads' locks of torch but not the threads: with one thread it needs neither.
 if hasattr(os, "register_at_fork"):
@@ -45,6 +47,7 @@ class TorchShim(PyTorchShim):
         self.for_prediction = for_prediction
         self.version = 0
         self._made: Tuple[int, Any] = (-1, None)
+        self._seen: Tuple[Any, List[nn.Parameter], tuple] = (None, [], ())
 
     @property
     def is_built(self) -> bool:
@@ -65,16 +68,31 @@ class TorchShim(PyTorchShim):
     def evaluate(self, function: Callable[[Any], Any]) -> Any:
         """Compute what a function of the module gives, for prediction."""
         with torch.no_grad():
-            return function(self._predictor())
+            return function(self.predictor())
 
-    def _predictor(self) -> nn.Module:
+    def predictor(self) -> Any:
+        """Get the module that predicts, made from the weights as they are now."""
         if self.for_prediction is None:
             return self._model
         version, module = self._made
-        if version != self.version:
-            version, module = self.version, self.for_prediction(self._model)
-            self._made = (version, module)
+        current = self.current_version()
+        if version != current:
+            module = self.for_prediction(self._model)
+            self._made = (current, module)
         return module
+
+    def current_version(self) -> int:
+        """Look up the version, after a look at the parameters, which somebody may have changed by hand."""
+        model, parameters, before = self._seen
+        if model is not self._model:
+            parameters = [] if self._model is None else list(self._model.parameters())
+            # What was made in torch's inference mode counts no changes.
+            parameters = [parameter for parameter in parameters if not parameter.is_inference()]
+        now = (*map(Tensor.data_ptr, parameters), *map(_CHANGES, parameters))
+        if model is not self._model or now != before:
+            self.version += 1
+            self._seen = (self._model, parameters, now)
+        return self.version
 
     def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
         """Compute the output, and make the function of its backward pass.
@@ -119,7 +137,7 @@ class TorchShim(PyTorchShim):
 
     def __getstate__(self) -> Dict[str, Any]:
         # What is made for prediction is made again, from the weights.
-        return {**self.__dict__, "_made": (-1, None)}
+        return {**self.__dict__, "_made": (-1, None), "_seen": (None, [], ())}
 
     def copy(self) -> "TorchShim":
         """Copy the module, under an identity of its own."""
@@ -203,14 +221,17 @@ def layer_width(layer: Model, docs: Optional[list]) -> int:
 
 def to_torch(array: Any, *, requires_grad: bool = False) -> Tensor:
     """Turn a numpy or cupy array into a tensor on the same device, without a copy where its layout allows."""
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
-        array = array.copy()
+    if isinstance(array, np.ndarray):
+        if not array.flags.writeable:
+            array = array.copy()
+        if not requires_grad and type(get_current_ops()) is NumpyOps:
+            return torch.from_numpy(array)
     return xp2torch(array, requires_grad=requires_grad)
 
 
 def to_array(tensor: Tensor) -> Any:
     """Turn a tensor into a numpy or cupy array on the same device, without a copy where its layout allows."""
-    return torch2xp(tensor.detach())
+    return tensor.detach().numpy() if tensor.device.type == "cpu" else torch2xp(tensor.detach())
 
 
 def concatenate_rows(model: Model, arrays: List[Floats2d]) -> Floats2d:
@@ -220,5 +241,7 @@ def concatenate_rows(model: Model, arrays: List[Floats2d]) -> Floats2d:
 
 def split_rows(model: Model, rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
     """Split a (sum of lengths, width) array into a list of (length, width) arrays; lengths may be 0."""
+    if len(lengths) == 1:
+        return [rows]
     ends = np.cumsum(lengths)
     return [rows[end - length : end] for end, length in zip(ends, lengths, strict=True)]

@@ -76,9 +76,22 @@ def test_speed_trains_and_runs_a_pipeline_in_other_processes(tmp_path, files):
     assert trained["words_per_second"] > 0 and 50 < trained["peak_memory_mb"] < 20_000
     predicted = workers.call("speed_spacy.predict", job, tmp_path, threads=1)
     assert predicted["words_per_second"] > 0 and predicted["entities"] > 10 and predicted["f"] > 90
+    one = workers.call("speed_spacy.one_by_one", {**job, "words": [1, 100]}, tmp_path, threads=1)
+    assert 0 < one["ms"] <= one["p90_ms"] and one["words_per_second"] > 0
     job["load"] = {"components.bcrf_ner.model.tok2vec.int8": True}
     quantised = workers.call("speed_spacy.predict", job, tmp_path, threads=1)
     assert quantised["f"] == pytest.approx(predicted["f"], abs=5)
+
+
+def test_latency_is_that_of_each_text(monkeypatch):
+    clock = iter([0.0, 0.001, 1.0, 1.003, 2.0, 2.002])
+    monkeypatch.setattr(workers, "perf_counter", lambda: next(clock))
+    texts = ["a " * 20, "b " * 40, "a " * 20, "c " * 41, "d " * 19, "e " * 30]
+    found = workers.latency(lambda text: None, workers.texts_of_length(texts, 20, 40))
+    assert found["ms"] == pytest.approx(2.0) and found["p90_ms"] == pytest.approx(2.8)
+    assert found["words_per_second"] == pytest.approx(90 / 0.006)
+    with pytest.raises(BenchmarkError, match="Fewer than two texts"):
+        workers.latency(lambda text: None, ["a " * 20])
 
 
 def test_speed_says_which_worker_failed(tmp_path):
@@ -96,7 +109,8 @@ def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
     def measured(task, job, folder, **options):
         order.append((task, Path(job["model"]).name))
         assert "load" in job or Path(job["config"]).exists()
-        return {"words_per_second": 10.0 * len(order), "peak_memory_mb": 5.0}
+        times = {"ms": 3.0 * len(order), "p90_ms": 4.0} if "one_by_one" in task else {}
+        return {"words_per_second": 10.0 * len(order), "peak_memory_mb": 5.0, **times}
 
     monkeypatch.setattr(workers, "call", measured)
     monkeypatch.setattr(speed, "flair_python", lambda wanted: None)
@@ -105,7 +119,8 @@ def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
     speed.main(["benchmarks/speed.py", *files, "--vectors", "none", "--rounds", "2", "--to", str(tmp_path)])
     models = ["model-0", "model-1", "model-2"]
     train = [("speed_spacy.train", model) for model in models]
-    assert order == [*train * 2, *[("speed_spacy.predict", model) for model in (*models, "model-0")] * 2]
+    others = [[(f"speed_spacy.{task}", model) for model in (*models, "model-0")] for task in ("predict", "one_by_one")]
+    assert order == [*train * 2, *others[0] * 2, *others[1] * 2]
     result = json.loads((tmp_path / "speed.json").read_text(encoding="utf8"))
     assert published("speed") <= set(result)
     assert list(result["systems"]) == [speed.OURS, speed.ACCURACY, speed.EFFICIENCY, speed.INT8]
@@ -114,7 +129,12 @@ def test_speed_measures_all_systems_in_turns(tmp_path, monkeypatch):
         "train_peak_memory_mb": 5.0,
         "predict_words_per_second": 90.0,
         "predict_peak_memory_mb": 5.0,
+        "one_by_one_words_per_second": 170.0,
+        "one_by_one_peak_memory_mb": 5.0,
+        "one_by_one_ms": 51.0,
+        "one_by_one_p90_ms": 4.0,
     }
+    assert result["ratios"]["one text, time of spacy ner, efficiency / ours"] == pytest.approx(57 / 51, abs=0.01)
     assert result["corpus"] == {"train": "corpus/train.conll.gz", "test": "corpus/test.conll.gz"}
 
 

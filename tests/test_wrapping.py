@@ -198,6 +198,39 @@ def test_plain_optimizer_steps_change_the_weights(model):
     assert all((weights != after[key]).any() for key, weights in weights_of(model).items())
 
 
+@torch.no_grad()
+def test_the_version_tells_of_weights_that_were_changed_by_hand(model):
+    for shim in shims_of(model):
+        parameter = next(shim._model.parameters())
+        version = shim.current_version()
+        assert shim.current_version() == version
+        parameter.mul_(2.0)
+        changed = shim.current_version()
+        parameter.data = parameter.data.clone()
+        assert len({version, changed, shim.current_version()}) == 3
+
+
+def test_weights_that_were_changed_by_hand_are_used_for_one_doc_and_for_many(model):
+    alone = model.predict(DOCS[:1])
+    assert_same(model.predict(DOCS)[:1], alone)
+    for shim in shims_of(model):
+        with torch.no_grad():
+            for parameter in shim._model.parameters():
+                parameter.add_(0.1)
+        changed = model.predict(DOCS[:1])
+        assert differs(changed, alone)
+        assert_same(model.predict(DOCS)[:1], changed)
+        alone = changed
+
+
+def test_a_model_that_was_loaded_in_inference_mode_predicts_the_same(model):
+    copied = build()
+    with torch.inference_mode():
+        copied.from_bytes(model.to_bytes())
+        assert_same(copied.predict(DOCS), model.predict(DOCS))
+    assert_same(copied.predict(DOCS[:1]), model.predict(DOCS[:1]))
+
+
 def test_gradients_of_several_batches_add_up(model):
     seen = []
     for batches in ([DOCS[:1]], [DOCS[1:]], [DOCS[:1], DOCS[1:]]):

@@ -12,13 +12,17 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from statistics import median
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from statistics import median, quantiles
+from time import perf_counter
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from experiments.errors import BenchmarkError, clear_errors
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Every library takes its number of threads from one of these, also those that are never asked."""
+
+
+WARM_UP_TEXTS = 50
 
 
 def call(
@@ -98,6 +102,29 @@ def time_in_turns(
 def medians(rounds: Sequence[Mapping[str, float]], digits: int = 2) -> Dict[str, float]:
     """Take the median of each number over the rounds."""
     return {key: round(median(found[key] for found in rounds), digits) for key in (rounds[0] if rounds else ())}
+
+
+def texts_of_length(texts: Iterable[str], least: int, most: int) -> List[str]:
+    """List the texts of so many words, which are separated by spaces; each once."""
+    return list(dict.fromkeys(text for text in texts if least <= len(text.split()) <= most))
+
+
+def latency(read: Callable[[Any], Any], texts: Sequence[Any]) -> Dict[str, float]:
+    """Time a function on each text by itself: median and 90th percentile in milliseconds, and words per second.
+
+    texts: strings, or lists of words.
+    Raises BenchmarkError where there are fewer than two.
+    """
+    if len(texts) < 2:
+        raise BenchmarkError("Fewer than two texts have so many words that they are timed one by one: take more text.")
+    times = []
+    for text in texts:
+        start = perf_counter()
+        read(text)
+        times.append(perf_counter() - start)
+    words = sum(len(text.split() if isinstance(text, str) else text) for text in texts)
+    tenths = quantiles(times, n=10, method="inclusive")
+    return {"words_per_second": words / sum(times), "ms": 1000 * median(times), "p90_ms": 1000 * tenths[-1]}
 
 
 def speeds(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Dict[str, Dict[str, float]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .potentials import Potentials
+from .single import Chain, best_path
 
 CANDIDATES_AT_ONCE = 1 << 21
 """Steps from tag to tag, of all sequences, that are compared at once: more would not fit into the caches."""
@@ -24,6 +25,8 @@ def viterbi(potentials: Potentials) -> Tuple[Tensor, Tensor]:
     meaningless tags, where no tag sequence is possible), in double precision where a sequence is long.
     """
     packing = potentials.packing
+    if packing.n_sequences == 1 and packing.device.type == "cpu" and not potentials.is_long:
+        return _viterbi_of_one(potentials)
     potentials = potentials.exact_if_long()
     sizes = packing.batch_sizes
     # (K from, K to, sequences): the largest dimension last and the compared one first is what vector units like.
@@ -66,6 +69,12 @@ def sequences_at_once(candidates: int) -> int:
     """Count the sequences that are compared at once, each of which has so many candidates."""
     room = CANDIDATES_AT_ONCE // candidates
     return room if room >= FEW else 1
+
+
+def _viterbi_of_one(potentials: Potentials) -> Tuple[Tensor, Tensor]:
+    parts = potentials.masked_emissions, potentials.start, potentials.transitions, potentials.end
+    best = best_path(Chain(*(part.detach().numpy() for part in parts)))
+    return torch.tensor(best.tags), potentials.emissions.new_tensor([best.score])
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ def build_bilstm_v1(
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[TorchShim(BiLSTM, for_prediction=quantized if int8 else None)],
+        shims=[TorchShim(BiLSTM, for_prediction=quantized if int8 else BiLSTM.for_prediction)],
         dims={"nI": None, "nO": width},
         attrs={"dropout_rate": 0.0, "depth": depth, "per_sentence": per_sentence},
     )
@@ -59,10 +59,15 @@ def forward(
         return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
 
     runs = [] if is_train else portions(lengths, MOST_ROWS_HELD)
+    joined = concatenate_rows(model, vectors)
     if len(runs) > 1:
-        outputs = _predict_runs(model, concatenate_rows(model, vectors), lengths, runs)
-        return split_rows(model, outputs, doc_lengths), lambda _: docs
-    rows = to_torch(concatenate_rows(model, vectors), requires_grad=is_train)
+        return split_rows(model, _predict_runs(model, joined, lengths, runs), doc_lengths), _no_backprop
+    if len(lengths) == 1 and not is_train and isinstance(joined, np.ndarray):
+        one = built_shim(model).predictor().one
+        if one is not None:
+            return split_rows(model, one.read(joined), doc_lengths), _no_backprop
+
+    rows = to_torch(joined, requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})
@@ -91,6 +96,10 @@ def _predict_runs(model: Model, rows: Floats2d, lengths: List[int], runs: List[s
         arguments = ArgsKwargs(args=(packing.pack(own), packing, 0.0), kwargs={})
         states.append(to_array(packing.unpack(built_shim(model).predict(arguments))))
     return model.ops.xp.concatenate(states)
+
+
+def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+    raise ValueError("BiLSTM.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
 
 def init(

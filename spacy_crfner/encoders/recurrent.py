@@ -1,9 +1,8 @@
 """A bidirectional LSTM over the rows of a ragged batch."""
 
-import copy
 import warnings
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..packing import Packing
+from .packed_lstm import OneSequence, PackedLSTM, with_lstms, with_packed_lstms
 
 # The backward pass of torch's CPU LSTM is slower a row for more sequences at once than this.
 GROUP_SIZE = 64
@@ -42,21 +42,21 @@ class PaddedGroups:
     @classmethod
     def build(cls, packing: Packing) -> "PaddedGroups":
         """Lay the sequences of a batch out in grids."""
-        device = packing.device
-        lengths = packing.lengths.tolist()
-        firsts = group_starts(lengths)
-        widths = np.diff(firsts, append=len(lengths))
-        steps = packing.lengths[torch.from_numpy(firsts).to(device)]
-        width = torch.from_numpy(widths).to(device)
-        areas = steps * width
-        group = torch.repeat_interleave(width)[packing.sequences]
-        row = (torch.cumsum(areas, 0) - areas - torch.from_numpy(firsts).to(device))[group] + packing.sequences
-        width = width[group]
-        sizes = torch.tensor(packing.batch_sizes, device=device)
-        step = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
-        rest = packing.lengths[packing.sequences] - 1 - step
+        listed = packing.lengths.tolist()
+        lengths, sizes = np.array(listed), np.array(packing.batch_sizes)
+        firsts = group_starts(listed)
+        widths = np.append(firsts[1:], len(listed)) - firsts
+        steps = lengths[firsts]
+        areas = steps * widths
+        step = np.repeat(np.arange(len(sizes)), sizes)
+        sequence = np.arange(len(step)) - np.array(packing.offsets)[step]
+        group = np.repeat(np.arange(len(firsts)), widths)[sequence]
+        row = (np.cumsum(areas) - areas - firsts)[group] + sequence
+        width = widths[group]
+        rest = lengths[sequence] - 1 - step
+        forward, backward = (torch.from_numpy(row + n * width).to(packing.device) for n in (step, rest))
         shapes = [list(shape) for shape in zip(steps.tolist(), widths.tolist(), strict=True)]
-        return cls(row + step * width, row + rest * width, shapes, int(areas.sum()))
+        return cls(forward, backward, shapes, int(areas.sum()))
 
     def scatter(self, packed: Tensor, rows: Tensor) -> List[Tensor]:
         """Lay packed rows (N, width) out as (steps, sequences, width) grids, zeros where padded."""
@@ -142,7 +142,10 @@ class BiLSTM(nn.Module):
     Gal & Ghahramani 2016, https://arxiv.org/abs/1512.05287.
     input_width, width: features of the rows that come in and go out; half of `width` for each direction.
     depth: number of layers.
+    one: reads one sequence, from array to array; None where only batches are read, see `for_prediction`.
     """
+
+    one: Optional[OneSequence] = None
 
     def __init__(self, *, input_width: int, width: int, depth: int):
         super().__init__()
@@ -159,6 +162,14 @@ class BiLSTM(nn.Module):
             back = run_lstm(right_to_left, groups.scatter(rows, groups.backward))
             rows = torch.cat([groups.gather(ahead, groups.forward), groups.gather(back, groups.backward)], dim=1)
         return locked_dropout(rows, packing, dropout)
+
+    def for_prediction(self) -> "BiLSTM":
+        """Make a module that predicts in the place of this one, faster; weights that change later are not followed."""
+        copied = with_packed_lstms(self)
+        layers = list(zip(copied.forwards, copied.backwards, strict=True))
+        if all(isinstance(lstm, PackedLSTM) for layer in layers for lstm in layer):
+            copied.one = OneSequence(cast(List[Tuple[PackedLSTM, PackedLSTM]], layers))
+        return copied
 
 
 class _Quantized(nn.Module):
@@ -183,11 +194,5 @@ def quantized(module: BiLSTM) -> BiLSTM:
     with warnings.catch_warnings():
         # torch announces that this will move to another package, which so far has no LSTMs.
         warnings.simplefilter("ignore")
-        replaced = copy.copy(module)
-        replaced._modules = {
-            name: nn.ModuleList(
-                torch.ao.quantization.quantize_dynamic(_Quantized(lstm), {nn.LSTM}, dtype=torch.qint8) for lstm in lstms
-            )
-            for name, lstms in (("forwards", module.forwards), ("backwards", module.backwards))
-        }
-    return replaced
+        quantize = torch.ao.quantization.quantize_dynamic
+        return with_lstms(module, lambda lstm: quantize(_Quantized(lstm), {nn.LSTM}, dtype=torch.qint8))

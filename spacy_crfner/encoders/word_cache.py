@@ -1,7 +1,7 @@
 """What an encoder computed for words that it has seen, kept from batch to batch at prediction."""
 
 from threading import Lock
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from thinc.types import Floats2d
@@ -52,7 +52,8 @@ class WordCache:
             try:
                 if version != self._version:
                     self._clear(version)
-                rows = np.fromiter((self._rows.get(name, -1) for name in names), np.int64, len(names))
+                known = self._rows.get
+                rows = np.array([known(name, -1) for name in names], dtype=np.int64)
                 if (rows >= 0).any():
                     features = self._features[rows]
             finally:
@@ -98,6 +99,6 @@ class WordCache:
 class CachingShim(TorchShim):
     """A torch shim with a word cache, for weights that compute features of words."""
 
-    def __init__(self, build: Callable):
-        super().__init__(build)
+    def __init__(self, build: Callable, for_prediction: Optional[Callable] = None):
+        super().__init__(build, for_prediction)
         self.cache = WordCache()

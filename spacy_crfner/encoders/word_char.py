@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..packing import Packing
+from .few_words import FewWords
+from .packed_lstm import with_packed_lstms
 from .recurrent import PaddedGroups, run_lstm
 
 
@@ -25,12 +27,12 @@ class CharBiLSTM(nn.Module):
         self.left_to_right = nn.LSTM(embed_width, width // 2)
         self.right_to_left = nn.LSTM(embed_width, width // 2)
 
-    def forward(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
+    def forward(self, chars: Tensor, packing: Packing, dropout: float, groups: Optional[PaddedGroups] = None) -> Tensor:
         """Read the characters of W words. Returns (W, width), words in the order of the batch.
 
-        chars: (C,) table rows of the characters, in packed order.
+        chars: (C,) table rows of the characters, in packed order. groups: those of the packing, if they are made.
         """
-        groups = PaddedGroups.build(packing)
+        groups = groups or PaddedGroups.build(packing)
         embedded = nn.functional.dropout(self.embed(chars), dropout, training=dropout > 0)
         states = []
         for lstm, rows in ((self.left_to_right, groups.forward), (self.right_to_left, groups.backward)):
@@ -47,7 +49,10 @@ class WordChar(nn.Module):
         to so many numbers, `char` is a character BiLSTM of its own with `width` features.
     vector_width: features of the word vectors, 0 if there are none.
     char_rows, char_embed_width: size of each character table.
+    few: reads few words at once, see `for_prediction`.
     """
+
+    few: Optional[FewWords] = None
 
     def __init__(
         self, *, blocks: List[Tuple[str, Optional[int]]], vector_width: int, char_rows: int, char_embed_width: int
@@ -63,10 +68,23 @@ class WordChar(nn.Module):
             else:
                 self.blocks.append(CharBiLSTM(rows=char_rows, embed_width=char_embed_width, width=width))
 
+    @property
+    def readers(self) -> List[CharBiLSTM]:
+        """The character BiLSTMs."""
+        return [layer for layer in self.blocks if isinstance(layer, CharBiLSTM)]
+
+    def for_prediction(self) -> "WordChar":
+        """Make a module that predicts in the place of this one, faster; weights that change later are not followed."""
+        copied = with_packed_lstms(self)
+        copied.few = FewWords.of(self.readers)
+        return copied
+
     def read(self, chars: Tensor, packing: Packing, dropout: float) -> Tensor:
         """Read the characters of W words: (W, sum of the widths of `char`); chars, packing: see CharBiLSTM."""
-        read = [layer(chars, packing, dropout) for layer in self.blocks if isinstance(layer, CharBiLSTM)]
-        return torch.cat(read, dim=1) if read else torch.empty((packing.n_sequences, 0), device=chars.device)
+        if not self.readers:
+            return torch.empty((packing.n_sequences, 0), device=chars.device)
+        groups = PaddedGroups.build(packing)
+        return torch.cat([layer(chars, packing, dropout, groups) for layer in self.readers], dim=1)
 
     def assemble(self, vectors: Tensor, read: Tensor) -> Tensor:
         """Concatenate the features of W words in the order of the layout: (W, sum of widths).

@@ -4,6 +4,7 @@ import logging
 from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
+import torch
 from spacy.attrs import IDS
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from ..packing import Packing
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
-from .hash_features import hash_features, update_hash_features
+from .few_words import MOST_CELLS
+from .hash_features import hash_features, predict_hash_features, update_hash_features
 from .layout import Feature, parse_layout
 from .word_cache import CachingShim
 from .word_char import WordChar
@@ -79,7 +81,7 @@ def build_word_char_embed_v1(
         forward,
         init=init,
         layers=hashed,
-        shims=[CachingShim(WordChar)],
+        shims=[CachingShim(WordChar, WordChar.for_prediction)],
         dims={"nO": None},
         attrs={
             "dropout_rate": 0.0,
@@ -138,24 +140,48 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
     others.
     """
     shim = cast(CachingShim, built_shim(model))
+    module = shim.predictor()
 
     def compute(some: np.ndarray) -> Floats2d:
-        characters = _characters(model, words, some)
-        read = to_array(shim.evaluate(lambda module: module.read(*characters, 0.0)))
+        read = _read_characters(model, module, words, some)
         if not model.layers:
             return read
-        return model.ops.xp.hstack([read, model.layers[0].predict(_hash_inputs(model, words.extra[some]))])
+        hashed = predict_hash_features(model.layers[0], _hash_inputs(model, words.extra[some]))
+        return model.ops.xp.concatenate([read, hashed], axis=1)
 
     width = sum(width for kind, width in shim.cfg["blocks"] if kind == "char")
     if width or model.layers:
         kept = shim.cache.look_up(words.keys, shim.version, compute)
     else:
         kept = model.ops.alloc2f(len(words.keys), 0)
-    vectors, read = _vectors(model, words), to_torch(model.ops.as_contig(kept[:, :width]))
-    rows = to_array(shim.evaluate(lambda module: module.assemble(vectors, read)))
-    if model.layers:
-        rows = model.ops.xp.hstack([rows, kept[:, width:]])
-    return rows[words.word_of_token]
+    vectors = words.vectors(model.ops, shim.cfg["vector_width"])
+    if any(kind == "word" and size for kind, size in shim.cfg["blocks"]):
+        inputs = to_torch(vectors), to_torch(model.ops.as_contig(kept[:, :width]))
+        with torch.no_grad():
+            parts = [to_array(module.assemble(*inputs)), kept[:, width:]]
+    else:
+        parts = _in_order(shim.cfg["blocks"], vectors, kept)
+    return model.ops.xp.concatenate(parts, axis=1)[words.word_of_token]
+
+
+def _in_order(blocks: Sequence[Tuple[str, Optional[int]]], vectors: Floats2d, kept: Floats2d) -> List[Floats2d]:
+    """List vectors and characters in the order of the layout, which projects no vectors, and the hash features."""
+    parts, start = [], 0
+    for _, width in blocks:
+        parts.append(vectors if width is None else kept[:, start : start + width])
+        start += width or 0
+    return [*parts, kept[:, start:]]
+
+
+def _read_characters(model: Model, module: WordChar, words: Words, some: np.ndarray) -> Floats2d:
+    """Read the characters of some of the words: (words, sum of the widths of `char`)."""
+    if module.few is not None and len(some) <= MOST_CELLS:
+        texts = words.texts(some)
+        lengths = np.array([min(len(text), MAX_CHARS) for text in texts], dtype=np.int64)
+        if len(texts) * int(lengths.max()) <= MOST_CELLS:
+            return cast(Floats2d, module.few.read(char_rows(texts, model.attrs["char_rows"]), lengths))
+    with torch.no_grad():
+        return to_array(module.read(*_characters(model, words, some), 0.0))
 
 
 def _vectors(model: Model, words: Words) -> Tensor:

@@ -1,7 +1,7 @@
 """The distinct words of a batch of Docs: their attributes, texts, static vectors and characters."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 from spacy.attrs import IS_ALPHA, IS_UPPER, ORTH
@@ -43,13 +43,18 @@ class Words:
     def read(cls, docs: Sequence[Doc], attributes: Sequence[Any]) -> "Words":
         """Read the distinct words of Docs. attributes: further token attributes that tell words apart."""
         vocab = docs[0].vocab
-        columns = [ORTH, vocab.vectors.attr, IS_UPPER, IS_ALPHA, *attributes]
+        columns = [ORTH, vocab.vectors.attr, IS_UPPER, *attributes, IS_ALPHA]
         rows = np.concatenate([doc.to_array(columns) for doc in docs])
-        rows[:, 2] = in_headlines(rows[:, 2] > 0, rows[:, 3] > 0, batch_lengths(docs, per_sentence=True))
-        rows = np.delete(rows, 3, axis=1)
-        keys, first, word_of_token = np.unique(row_keys(rows), return_index=True, return_inverse=True)
+        if rows[:, 2].any():
+            rows[:, 2] = in_headlines(rows[:, 2] > 0, rows[:, -1] > 0, batch_lengths(docs, per_sentence=True))
+        rows = rows[:, :-1]
+        keys = row_keys(rows)
+        numbers: Dict[int, int] = {}
+        word_of_token = np.array([numbers.setdefault(key, len(numbers)) for key in keys.tolist()], dtype=np.int64)
+        first = np.empty(len(numbers), dtype=np.int64)
+        first[word_of_token[::-1]] = np.arange(len(rows))[::-1]
         stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
-        return cls(keys, rows[first], word_of_token.astype(np.int64, copy=False), vocab, stores)
+        return cls(keys[first], rows[first], word_of_token, vocab, stores)
 
     @property
     def extra(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Tuple, cast
 
+import numpy as np
 from thinc.api import Linear, Model
 from thinc.types import Floats1d, Floats2d
 
@@ -64,7 +65,12 @@ def forward(
     """Score the tags of every token; `backprop` takes the gradient of the scores and gives that of the vectors."""
     output, transitions = head.get_ref("output_layer"), head.get_ref("transitions")
     lengths = [len(rows) for rows in vectors]
-    emissions, backprop_output = output(concatenate_rows(head, vectors), is_train)
+    rows = concatenate_rows(head, vectors)
+    if not is_train and isinstance(rows, np.ndarray):
+        # Thinc multiplies matrices of few rows slowly on a CPU.
+        emissions, backprop_output = rows @ output.get_param("W").T + output.get_param("b"), _no_backprop
+    else:
+        emissions, backprop_output = output(rows, is_train)
 
     def backprop(gradient: CRFScores) -> List[Floats2d]:
         for name in transitions.param_names:
@@ -78,6 +84,10 @@ def forward(
         end=cast(Floats1d, transitions.get_param("end")),
     )
     return scores, backprop
+
+
+def _no_backprop(gradient: Floats2d) -> Floats2d:
+    raise ValueError("A CRF head was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
 
 def is_initialized(head: Head) -> bool:

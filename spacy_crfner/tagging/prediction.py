@@ -110,10 +110,10 @@ def _add_n_best(
     """
     potentials = decoded.potentials
     packing = potentials.packing
-    packed, scores = n_best(potentials, n)
-    # In double precision, since the probability of the best path of a long text is smaller than a float can be.
+    # In double precision: a float loses 1e-5 of the scores of a long path, and cannot be as small as its probability.
+    packed, scores = n_best(potentials.to(torch.float64), n)
     posteriors = posteriors or forward_backward(potentials)
-    log_p = scores.double() - posteriors.exact_log_partition[:, None]
+    log_p = scores - posteriors.exact_log_partition[:, None]
     tags = packing.unpack(packed).cpu().numpy()
     log_probabilities = packing.unpack_sequences(log_p).tolist()
     lengths = packing.unpack_sequences(packing.lengths).tolist()

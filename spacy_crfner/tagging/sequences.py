@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 import numpy as np
-from spacy.attrs import IS_SPACE
+from spacy.attrs import IS_SPACE, SENT_START
 from spacy.tokens import Doc
 
 from ..sentences import batch_lengths
@@ -34,6 +34,10 @@ class TokenSequences:
         per_sentence: cut where `doc.sents` begin; otherwise a Doc is one sequence.
         chosen: for each Doc, (sequences,) booleans: which of them take part; None takes all.
         """
+        if len(docs) == 1 and chosen is None:
+            of_one = cls._of_one_sentence(docs[0], per_sentence)
+            if of_one is not None:
+                return of_one
         sizes = np.array([len(doc) for doc in docs], dtype=np.int64)
         whole = np.array(batch_lengths(docs, per_sentence), dtype=np.int64)
         space = [doc.to_array(IS_SPACE) for doc in docs]
@@ -45,6 +49,14 @@ class TokenSequences:
         sequence = sequence[rows]
         lengths = np.bincount(sequence, minlength=len(whole))
         return cls(rows, lengths[lengths > 0].tolist(), np.concatenate([[0], np.cumsum(sizes)]))
+
+    @classmethod
+    def _of_one_sentence(cls, doc: Doc, per_sentence: bool) -> Optional["TokenSequences"]:
+        """Take a Doc that is one sentence, without white space, as it is; None for any other."""
+        columns = doc.to_array([IS_SPACE, SENT_START])
+        if not len(doc) or columns[:, 0].any() or (per_sentence and (columns[1:, 1] == 1).any()):
+            return None
+        return cls(np.arange(len(doc)), [len(doc)], np.array([0, len(doc)]))
 
     @property
     def owners(self) -> np.ndarray:

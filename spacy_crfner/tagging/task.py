@@ -19,7 +19,7 @@ from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
 from .annotation import DocPrediction, entities_of_others, write_prediction
-from .decoders import Decoder
+from .decoders import Decoder, viterbi_decoder
 from .excerpts import Assembly
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_numbers, runs_to_tags
 from .head import CRFScores, Head, head_size, is_initialized, resize_head
@@ -29,6 +29,7 @@ from .prediction import empty_predictions, read_predictions
 from .sentence_selection import Chosen, SentenceSelection
 from .sequences import TokenSequences
 from .settings import TASK_SETTINGS
+from .short_texts import read_short_text
 
 
 def new_task_state() -> Dict[str, Any]:
@@ -310,13 +311,18 @@ class CRFTask(KeptSettings):
         if not sequences.lengths:
             return self.find_nothing(docs)
         allowed = self._allowed_tags(docs, sequences)
+        if self.decoder is viterbi_decoder:
+            options = {"annotate": self.cfg["annotate"], "threshold": self.cfg["threshold"]}
+            found = read_short_text(scores, sequences, self.tag_set, allowed, **options)
+            if found is not None:
+                return found
         if fits(sequences, len(self.tag_set)):
             return self._read(self.potentials(scores, sequences, allowed), sequences)
         predictions = self.find_nothing(docs)
         assembly = Assembly(predictions)
         for piece in pieces(scores, sequences, allowed):
-            found = self._read(self.potentials(piece.scores, piece.sequences, piece.allowed), piece.sequences)
-            for (number, first), part in zip(piece.docs, found, strict=True):
+            parts = self._read(self.potentials(piece.scores, piece.sequences, piece.allowed), piece.sequences)
+            for (number, first), part in zip(piece.docs, parts, strict=True):
                 assembly.add(number, first, part)
         assembly.finish()
         return predictions
