@@ -1,7 +1,7 @@
 """LSTMs whose weights are laid out for the CPU once and not at every call, for prediction; short texts gain most."""
 
 import copy
-from typing import Any, Callable, Dict, List, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ LSTM_MODE = 2
 """torch's number of an LSTM among recurrent networks."""
 
 Module = TypeVar("Module", bound=nn.Module)
+States = Tuple[Tensor, Tensor]
+"""Hidden states and cells of an LSTM, each (sequences, hidden)."""
 
 
 class PackedLSTM(nn.Module):
@@ -34,15 +36,20 @@ class PackedLSTM(nn.Module):
             *biases,
         ]
 
-    def forward(self, grid: Tensor, reverse: bool = False) -> Tuple[Tensor, ...]:
+    def forward(
+        self, grid: Tensor, carried: Optional[States] = None, *, reverse: bool = False
+    ) -> Tuple[Tensor, States]:
         """Read (steps, sequences, features). Returns (steps, sequences, hidden) and the last states, as nn.LSTM.
 
-        reverse: read from the last step to the first.
+        carried: the states to begin with. reverse: read from the last step to the first.
         """
-        zeros = self._zeros if grid.shape[1] == 1 else grid.new_zeros((grid.shape[1], self.hidden_size))
+        if carried is None:
+            zeros = self._zeros if grid.shape[1] == 1 else grid.new_zeros((grid.shape[1], self.hidden_size))
+            carried = zeros, zeros
         no_sizes: List[int] = []
         settings = (reverse, no_sizes, LSTM_MODE, self.hidden_size, 1, True, False, False, False)
-        return self._run(grid, *self._weights, zeros, zeros, *settings)
+        outputs, hidden, cell, _ = self._run(grid, *self._weights, *carried, *settings)
+        return outputs, (hidden.view(carried[0].shape), cell.view(carried[1].shape))
 
 
 class OneSequence:
@@ -75,7 +82,8 @@ def packed(lstm: nn.LSTM) -> nn.Module:
         sample = sample.to(weights.dtype)
         try:
             faster = PackedLSTM(lstm)
-            found = torch.cat([faster(sample)[0], faster(sample, reverse=True)[0].flip(0)])
+            begun, carried = faster(sample[:2])
+            found = torch.cat([begun, faster(sample[2:], carried)[0], faster(sample, reverse=True)[0].flip(0)])
             same = torch.allclose(found, torch.cat([lstm(sample)[0], lstm(sample.flip(0))[0]]), atol=1e-5)
         except (AttributeError, RuntimeError, TypeError, ValueError):
             # The operations have no public name: another release of torch may lack them or call them otherwise.

@@ -29,7 +29,8 @@ def read_short_text(
 
     allowed: (N, K) booleans for the tokens that take part, or None; see `allowed_tags`.
     Returns the same as viterbi_decoder and read_predictions do; None for what is left to them: many sentences or long
-    ones, numbers on a GPU, annotations beside the confidence, potentials that are not finite, far apart or leave no tag sequence.
+    ones, numbers on a GPU, annotations beside the confidence, potentials that are not finite, far apart or leave no tag
+    sequence.
     """
     if (
         len(sequences.lengths) > MOST_SENTENCES
