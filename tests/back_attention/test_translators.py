@@ -326,6 +326,12 @@ def test_precomputed_translations(tmp_path):
         ('{"words": ["el"], "translation": ["the"], "alignment": "0-1"}', "names a word that there is not"),
         ('{"words": ["el"], "translation": ["the"], "attention": [[1, 2]]}', "1 by 2, not 1 words by 1 English"),
         ('{"words": ["el"], "translation": ["the"], "attention": [[NaN]]}', "finite numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": [[1e99]]}', "finite numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": [[1], [2, 3]]}', "rows of equally many numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": {"a": 1}}', "a list of lists of numbers"),
+        ('{"words": ["el"], "translation": ["the"], "alignment": "0-' + "1" * 5000 + '"}', "names a word that there"),
+        ("[" * 100_000, "the line is nested too deeply"),
+        ('{"words": ["el"], "words": ["la"], "translation": [], "alignment": ""}', "'words' stands twice"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
@@ -337,7 +343,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"none\.jsonl: the translations cannot be read"):
+    with pytest.raises(ValueError, match=r"none\.jsonl: there is no such file"):
         make_precomputed_v1(tmp_path / "none.jsonl")
 
 

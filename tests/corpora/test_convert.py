@@ -59,7 +59,9 @@ def test_repaired_tags_are_reported(write, tmp_path):
     source = write("a.conll", "a\tB-PER\nb\tI-ORG\nc\tE-PER\n\nd\tO\ne\tL-X\n")
     report = convert_file(source, tmp_path / "a.spacy", sentences_per_doc=2)
     assert (report.repaired_tags, report.first_repair) == (3, 2)
-    assert str(report).endswith("entities 4 (ORG 1, PER 2, X 1), repaired tags 3 (first at line 2)")
+    first, *rest = str(report).splitlines()
+    assert first.endswith("entities 4 (ORG 1, PER 2, X 1), repaired tags 3 (first at line 2)")
+    assert rest[0] == "  the tags were read as BILUO"
     assert "repaired" not in str(convert_file(write("b.conll"), tmp_path / "a.spacy"))
 
 
@@ -151,6 +153,10 @@ def test_limit_does_not_hide_errors(write, tmp_path):
         ({"limit": "1.5"}, "The limit '1.5' is neither"),
         ({"limit": "few"}, "The limit 'few' is neither"),
         ({"limit": "1/0"}, "The limit '1/0' is neither"),
+        ({"limit": "1e999999999"}, "The limit '1e999999999' is neither"),
+        ({"limit": "9" * 5000}, f"The limit '{'9' * 60}...' is neither"),
+        ({"limit": "0." + "1" * 5000 + "%"}, "The limit '0.111"),
+        ({"bare_labels": True, "label": "PER"}, "give one of the options"),
         ({"file_format": "xml"}, "Unknown format 'xml': choose one of auto, columns, jsonl"),
         ({"language": "klingon"}, "spaCy knows no language 'klingon'"),
         ({"sentences_per_doc": 0}, "at least one sentence"),
@@ -245,7 +251,7 @@ def test_split_of_joined_sentences_keeps_neighbours_together(write, tmp_path):
 
 
 def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
-    source = write("all.conll", "a\tB-X\nb\tI-Y\n\n" * 4)
+    source = write("all.conll", "".join(f"a{i}\tB-X\nb\tI-Y\n\n" for i in range(4)))
     reports = split_file(source, tmp_path, "50,50")
     assert [report.repaired_tags for report in reports.values()] == [2, 2]
     assert sorted(report.first_repair for report in reports.values())[0] == 2
@@ -256,7 +262,22 @@ def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shares", ["80,10", "100", "100,0", "120,-20", "25,25,25,25", "80;20", "80,20%", "", "a,b", "1/0,100", (80, 10), ()]
+    "shares",
+    [
+        "80,10",
+        "100",
+        "100,0",
+        "120,-20",
+        "25,25,25,25",
+        "80;20",
+        "80,20%",
+        "",
+        "a,b",
+        "1/0,100",
+        (80, 10),
+        (),
+        "1e999999999,1",
+    ],
 )
 def test_split_shares(write, tmp_path, shares):
     with pytest.raises(CorpusError, match=r"^The shares .* are not two or three numbers above 0 that sum to 100"):
