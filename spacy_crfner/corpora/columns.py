@@ -171,12 +171,15 @@ def _finish(drafts: Sequence[_Draft], forms: TagForms) -> List[Sentence]:
     return sentences
 
 
-def cut_sentences(sentences: Iterable[Sentence]) -> List[Sentence]:
-    """Cut sentences behind full stops and the like, as spaCy's sentencizer does, but never in an entity."""
+def cut_sentences(sentences: Iterable[Sentence], vocab: Vocab) -> List[Sentence]:
+    """Cut sentences behind full stops and the like, as spaCy's sentencizer does, but never in an entity.
+
+    vocab: of a language, which knows what is punctuation.
+    """
     sentencizer = Sentencizer()
     cut: List[Sentence] = []
     for sentence in sentences:
-        (begins,) = sentencizer.predict([Doc(Vocab(), words=list(sentence.words))])
+        (begins,) = sentencizer.predict([Doc(vocab, words=list(sentence.words))])
         inside = [tag.startswith("I-") for tag in sentence.tags]
         starts = [index for index in range(1, len(inside)) if begins[index] and not inside[index]]
         cut += [sentence.part(*borders) for borders in pairwise([0, *starts, len(inside)])]

@@ -125,7 +125,7 @@ def read_docs(
         notes=notes,
     )
     if cut:
-        sentences = cut_sentences(sentences)
+        sentences = cut_sentences(sentences, vocab)
     sentences = sentences[: _count(limit, len(sentences))]
     docs = [
         ReadDoc(
