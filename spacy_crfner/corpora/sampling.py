@@ -11,6 +11,7 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
+from ..quoting import printable
 from ..text_files import CorpusError
 from ..user_data_keys import RARE_LABELS, REPEATED
 from ..white_space import entities
@@ -101,7 +102,7 @@ def read_balanced(
     LOGGER.info(
         "Balanced corpus: %d Docs with a rare label (%s), %d times each, and %d others.",
         len(with_rare),
-        ", ".join(labels),
+        printable(", ".join(labels)),
         repeats,
         len(without_rare),
     )
@@ -127,7 +128,7 @@ def _why_none(examples: List[Example], counts: Mapping[str, int], wanted: Collec
         )
     if not counts:
         return "no Doc has an entity: annotate some."
-    labels = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))
+    labels = printable(", ".join(f"{label} ({counts[label]})" for label in sorted(counts)))
     if wanted:
         return f"no Doc has one of the rare labels {', '.join(sorted(wanted))}: correct the names. There are {labels}."
     return (

@@ -17,6 +17,7 @@ from ..components.settings import Settings, check_function, check_label_list, is
 from ..components.trainable import DIVERGED, Sample, TrainableComponent
 from ..components.weights import doc_weights
 from ..corpora.sampling import rare_labels
+from ..quoting import printable
 from ..sentences import batch_lengths
 from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
 from ..tags import check_labels
@@ -161,7 +162,7 @@ class WeakClassRouter(TrainableComponent):
             "choose others.",
             self.name,
             chosen,
-            ", ".join(f"{label} ({seen.labels[label]})" for label in weak),
+            printable(", ".join(f"{label} ({seen.labels[label]})" for label in weak)),
         )
         return list(weak)
 
@@ -173,7 +174,7 @@ class WeakClassRouter(TrainableComponent):
         absent = [label for label in weak if not counts.get(label)]
         if not counts:
             raise ValueError(f"{self.name!r} found no entities in the training data: annotate some in doc.ents.")
-        message = (
+        message = printable(
             f"{self.name!r} has the {setting} {', '.join(absent)}, but the training data has only "
             f"{', '.join(sorted(counts))}: correct the names."
         )

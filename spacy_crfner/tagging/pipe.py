@@ -14,6 +14,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..components.settings import check_label_list
 from ..components.trainable import TrainableComponent
 from ..components.weights import doc_weights
+from ..quoting import printable
 from .annotation import DocPrediction, register_extensions
 from .excerpts import cut_out, put_together
 from .head import CRFScores, clear_head, is_initialized
@@ -108,8 +109,8 @@ class CRFPipe(TrainableComponent):
             absent = task.set_labels(known, selected)
             if absent:
                 warnings.warn(
-                    f"The label_filter of {task.name!r} names {', '.join(absent)}, which the training data does not "
-                    f"have: its labels are {', '.join(known) or 'none'}.",
+                    f"The label_filter of {task.name!r} names {printable(', '.join(absent))}, which the training data does not "
+                    f"have: its labels are {printable(', '.join(known)) or 'none'}.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -251,7 +252,7 @@ class CRFPipe(TrainableComponent):
         new = set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted
         if new:
             warnings.warn(
-                f"{self.name!r} does not have the label(s) {', '.join(sorted(new))} of the training data: these "
+                f"{self.name!r} does not have the label(s) {printable(', '.join(sorted(new)))} of the training data: these "
                 "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
                 UserWarning,
                 stacklevel=4,

@@ -288,6 +288,9 @@ def test_parallel_text(tmp_path):
     (tmp_path / "b.en").write_text("One\n", encoding="utf8")
     with pytest.raises(CorpusError, match=r"has 3 lines, .*b\.en has 1"):
         read_pairs(tmp_path / "a.es", tmp_path / "b.en", "es")
+    (tmp_path / "long.es").write_text("Un perro.\n" + "a" * 1_000_001, encoding="utf8")
+    with pytest.raises(CorpusError, match=r"long\.es:2: the text has 1,000,001 characters, but spaCy takes 1,000,000"):
+        read_pairs(tmp_path / "long.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"none\.es: there is no such file"):
         read_pairs(tmp_path / "none.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"no language 'xx_none'.* choose 'xx'"):
