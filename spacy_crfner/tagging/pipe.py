@@ -109,8 +109,8 @@ class CRFPipe(TrainableComponent):
             absent = task.set_labels(known, selected)
             if absent:
                 warnings.warn(
-                    f"The label_filter of {task.name!r} names {printable(', '.join(absent))}, which the training data does not "
-                    f"have: its labels are {printable(', '.join(known)) or 'none'}.",
+                    f"The label_filter of {task.name!r} names {printable(', '.join(absent))}, which the training data does "
+                    f"not have: its labels are {printable(', '.join(known)) or 'none'}.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -252,8 +252,8 @@ class CRFPipe(TrainableComponent):
         new = set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted
         if new:
             warnings.warn(
-                f"{self.name!r} does not have the label(s) {printable(', '.join(sorted(new)))} of the training data: these "
-                "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
+                f"{self.name!r} does not have the label(s) {printable(', '.join(sorted(new)))} of the training data: "
+                "these entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
                 UserWarning,
                 stacklevel=4,
             )
