@@ -108,9 +108,10 @@ class CRFPipe(TrainableComponent):
             known = sorted(sample.labels) if given is None else list(given)
             absent = task.set_labels(known, selected)
             if absent:
+                missing, there = (printable(", ".join(names)) for names in (absent, known))
                 warnings.warn(
-                    f"The label_filter of {task.name!r} names {printable(', '.join(absent))}, which the training data does "
-                    f"not have: its labels are {printable(', '.join(known)) or 'none'}.",
+                    f"The label_filter of {task.name!r} names {missing}, which the training data does not have: its "
+                    f"labels are {there or 'none'}.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -251,9 +252,10 @@ class CRFPipe(TrainableComponent):
     def _warn_of_unlisted(self, examples: Sequence[Example]) -> None:
         new = set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted
         if new:
+            names = printable(", ".join(sorted(new)))
             warnings.warn(
-                f"{self.name!r} does not have the label(s) {printable(', '.join(sorted(new)))} of the training data: "
-                "these entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
+                f"{self.name!r} does not have the label(s) {names} of the training data: these "
+                "entities count as missing annotation. Add them with add_label() or in the labels of [initialize].",
                 UserWarning,
                 stacklevel=4,
             )
