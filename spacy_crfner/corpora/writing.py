@@ -26,6 +26,9 @@ ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
 LONG = 500
 """Tokens of a sentence; where one has more, blank lines are missing more often than not."""
 
+ASIDE = ".aside"
+"""How names of old files end while new ones take theirs."""
+
 MAX_LABELS = 40
 """Labels that a report counts one by one."""
 
@@ -170,7 +173,8 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
     An error leaves neither half a file nor a changed one. New files never stand beside old ones: when all are written,
     the old ones are moved aside, and then the new ones take their names. A kill in the moment that this takes leaves
-    some of the files missing, which every reader notices; the next conversion writes them all.
+    some of the files missing, which every reader notices, and the old ones as `.XXXXXXXX.aside`; the next conversion
+    writes them all, and removes these. One file alone takes its place in a single step.
     Raises CorpusError where a file cannot be written.
     """
     target = next(iter(files), Path())
@@ -180,7 +184,6 @@ def write_together(files: Mapping[Path, bytes]) -> None:
                 if target.is_dir():
                     raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(target))
                 path.write_bytes(content)
-            # One file alone takes its place in a single step.
             if len(files) > 1:
                 for target, path in zip(files, unfinished, strict=True):
                     _move_aside(target, path, aside)
@@ -205,9 +208,11 @@ def _moving_aside(targets: Sequence[Path]) -> Iterator[Dict[Path, Path]]:
             with suppress(FileNotFoundError):
                 os.replace(old, path)
         raise
-    for old in aside.values():
-        with suppress(OSError):
-            old.unlink()
+    # Those of a killed conversion too.
+    for folder in {path.parent for path in aside}:
+        for old in folder.glob(f".????????{ASIDE}"):
+            with suppress(OSError):
+                old.unlink()
 
 
 def _move_aside(target: Path, new: Path, aside: Dict[Path, Path]) -> None:
@@ -216,6 +221,6 @@ def _move_aside(target: Path, new: Path, aside: Dict[Path, Path]) -> None:
     path = Path(os.path.realpath(target))
     # The new file keeps the mode.
     os.chmod(new, stat.S_IMODE(path.stat().st_mode))
-    old = path.with_name(f".{secrets.token_hex(4)}.old")
+    old = path.with_name(f".{secrets.token_hex(4)}{ASIDE}")
     aside[path] = old
     os.replace(path, old)

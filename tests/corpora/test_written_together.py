@@ -74,8 +74,11 @@ def test_a_kill_never_leaves_new_files_beside_old_ones(tmp_path, monkeypatch, st
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     found = there(tmp_path)
     assert len(set(found.values())) <= 1 and (not step or len(found) < len(NAMES))
-    write_together(files(tmp_path, b"next"))
-    assert there(tmp_path) == dict.fromkeys(NAMES, b"next")
+    monkeypatch.undo()
+    for content in (b"next", b"last"):
+        write_together(files(tmp_path, content))
+    assert there(tmp_path) == dict.fromkeys(NAMES, b"last")
+    assert not list(tmp_path.glob(".*.aside"))
 
 
 def test_all_is_as_told_after_a_conversion(tmp_path, monkeypatch):
