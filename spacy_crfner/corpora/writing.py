@@ -209,7 +209,7 @@ def _moving_aside(targets: Sequence[Path]) -> Iterator[Dict[Path, Path]]:
                 os.replace(old, path)
         raise
     # Those of a killed conversion too.
-    for folder in {path.parent for path in aside}:
+    for folder in {Path(os.path.realpath(target)).parent for target in targets}:
         for old in folder.glob(f".????????{ASIDE}"):
             with suppress(OSError):
                 old.unlink()
@@ -219,8 +219,10 @@ def _move_aside(target: Path, new: Path, aside: Dict[Path, Path]) -> None:
     if not target.is_file() or new == target:
         return
     path = Path(os.path.realpath(target))
-    # The new file keeps the mode.
-    os.chmod(new, stat.S_IMODE(path.stat().st_mode))
+    mode = path.stat().st_mode
+    if mode != new.stat().st_mode:
+        # Only then: there are file systems without modes.
+        os.chmod(new, stat.S_IMODE(mode))
     old = path.with_name(f".{secrets.token_hex(4)}{ASIDE}")
     aside[path] = old
     os.replace(path, old)
