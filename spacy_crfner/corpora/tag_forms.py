@@ -85,6 +85,12 @@ def read_forms(
         else:
             letters.add(letter)
             forms.tags[tag] = f"{SAME.get(letter, letter)}-{name}"
+    if letters and not letters - set("ELM"):
+        for tag in [tag for tag, read in forms.tags.items() if "-" in read]:
+            forms.faults[tag] = (
+                f"{quote(tag)} would go on with an entity, but in the whole file none begins. If the tags are labels "
+                "without letters, say so (--bare-labels)."
+            )
     forms.letters = "".join(letter for letter in LETTERS if letter in letters)
     return forms
 
@@ -100,7 +106,8 @@ def _parts(tag: str, behind: bool, bare_labels: bool, label: Optional[str]) -> S
                 "tags without labels."
             )
         return [tag, label]
-    if len(parts := BETWEEN.split(tag)) > 1 and all(part == "O" or BEFORE.fullmatch(part) for part in parts):
+    parts = BETWEEN.split(tag)
+    if len(parts) > 1 and all(part == "O" or BEFORE.fullmatch(part) or BEHIND.fullmatch(part) for part in parts):
         raise ValueError(f"{quote(tag)} holds {len(parts)} tags, but entities cannot overlap: keep one of them.")
     match = (BEHIND if behind else BEFORE).fullmatch(tag)
     if match:

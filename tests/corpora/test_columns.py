@@ -246,6 +246,7 @@ def test_a_doc_needs_a_sentence(write):
         ("a\tO\nb\tB\n", 2, "If the tags are letters without labels, name the label (--label)"),
         ("a\tO\nb\tB-PER|B-ORG\n", 2, "'B-PER|B-ORG' holds 2 tags, but entities cannot overlap: keep one"),
         ("a\tO\nb\tB-PER|O\n", 2, "'B-PER|O' holds 2 tags"),
+        ("a\tO\nb\tPER-B|ORG-B\n", 2, "'PER-B|ORG-B' holds 2 tags"),
         ("a\tI-PER\nb\tPER-B\n", 2, "Its letter stands behind the label, but in other tags of the file before it"),
         ("a\tO\nb\rc\tO\n", 2, "there is a CR inside the row"),
         ("a\tO\nb\0\tO\n", 2, "the line holds a NUL byte, as UTF-16"),

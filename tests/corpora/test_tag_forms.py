@@ -51,6 +51,8 @@ def test_bare_labels_are_never_guessed(write):
     with pytest.raises(CorpusError, match=r":4: 'PER' is not a tag.* \(--bare-labels\)\.$"):
         read_columns(path)
     assert spans(path, bare_labels=True)[0] == [(0, 2, "E-mail"), (3, 4, "PER")]
+    with pytest.raises(CorpusError, match=r":2: 'E-mail' would go on .* none begins.*\(--bare-labels\)\.$"):
+        read_columns(write("d.conll", rows("O E-mail O")))
     # A letter and a hyphen are the beginning of some labels.
     assert spans(write("b.conll", rows("B-cell B-cell O I-beam")), bare_labels=True)[0][0] == (0, 2, "B-cell")
     for tags in ("B-PER I-PER O", "B I O"):
