@@ -264,7 +264,7 @@ def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
 def test_copies_of_a_text_go_to_one_part(write, tmp_path):
     """Else a tagger is scored on what it has learned by heart."""
     source = write("all.conll", "".join(f"s{i % 15}\tO\nAda\tB-PER\n\n" for i in range(90)))
-    for seed in range(5):
+    for seed in range(3):
         reports = split_file(source, tmp_path, "60,20,20", seed=seed)
         parts = [set(first_tokens(tmp_path, name)) for name in reports]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 15

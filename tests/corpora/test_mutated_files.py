@@ -21,7 +21,7 @@ from spacy_crfner.raw_text import read_texts, read_words
 from spacy_crfner.text_files import MAX_REPORTED, CorpusError
 
 NLP = spacy.blank("en")
-FEW = [pytest.param(60, id="60"), pytest.param(600, id="600", marks=pytest.mark.slow)]
+FEW = [pytest.param(30, id="30"), pytest.param(600, id="600", marks=pytest.mark.slow)]
 """Damaged copies of each file."""
 
 
