@@ -9,7 +9,8 @@ from ..quoting import quote
 from ..raw_text import doc_words
 from ..text_files import CorpusError
 from .reading import JSONL_SUFFIX, ReadDoc, read_docs, read_number
-from .writing import ConversionReport, describe, to_bytes, write_together
+from .together import write_together
+from .writing import ConversionReport, describe, to_bytes
 
 COLUMN_SUFFIXES = (".conll", ".txt", ".iob", ".tsv", ".bio")
 SPLITS = {
@@ -34,7 +35,7 @@ def convert_files(
     """Convert column or JSON lines files to ``.spacy`` files, which appear together.
 
     plan: source, plain or ``.gz``, and target of each; folders are made if need be. An error leaves neither half a file
-        nor a changed one (see :func:`~spacy_crfner.corpora.writing.write_together`).
+        nor a changed one (see :func:`~spacy_crfner.corpora.together.write_together`).
     allow_no_entities: accept a corpus without any entity.
     options: format, language, limit and more, see :func:`~spacy_crfner.corpora.reading.read_docs`.
 

@@ -7,7 +7,7 @@ import pytest
 
 from spacy_crfner.corpora import CorpusError
 from spacy_crfner.corpora.convert import convert_files, left_over, split_file
-from spacy_crfner.corpora.writing import write_together
+from spacy_crfner.corpora.together import write_together
 
 NAMES = ("train.spacy", "dev.spacy", "test.spacy")
 STEPS = 2 * len(NAMES)
