@@ -10,7 +10,7 @@ from spacy_crfner.corpora.reading import read_docs
 
 def write_text(source: Path, folder: Path, lang: str) -> Path:
     """Write `<folder>/<name of the source without its last suffix>.txt`, words with spaces between them."""
-    docs, _ = read_docs(source, language=lang)
+    docs = read_docs(source, language=lang).docs
     target = folder / f"{source.stem}.txt"
     folder.mkdir(parents=True, exist_ok=True)
     lines = (" ".join(token.text for token in read.doc) for read in docs)

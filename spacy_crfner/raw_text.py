@@ -8,6 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from .quoting import quote
 from .text_files import CorpusError, check_file, parse_object, read_lines
 
 Paths = Iterable[Union[str, Path]]
@@ -59,8 +60,8 @@ def load_tokenizer(language: str) -> Language:
         return spacy.blank(language)
     except ImportError as error:
         raise CorpusError(
-            f"spaCy has no language {language!r}, or needs a package for it: choose 'xx', which is for any, or split "
-            f"the words yourself ({str(error).strip().splitlines()[0]})."
+            f"spaCy has no language {quote(language)}, or needs a package for it: choose 'xx', which is for any, or "
+            f"split the words yourself ({str(error).strip().splitlines()[0]})."
         ) from None
 
 
@@ -85,10 +86,9 @@ def _words(paths: List[Path], nlp: Union[Language, str], tokenized: bool) -> Ite
         if _holds_docs(path):
             sentences: Iterator[List[str]] = map(doc_words, _docs(path))
         else:
-            longest = None if tokenized or isinstance(nlp, str) else nlp.max_length
-            sentences = split_words(
-                (_no_longer(text, longest, path, line) for line, text in _lines(path)), nlp, tokenized
-            )
+            splitter = None if tokenized or isinstance(nlp, str) else nlp
+            texts = (check_length(text, splitter, path, line) for line, text in _lines(path))
+            sentences = split_words(texts, nlp, tokenized)
         for words in sentences:
             if words:
                 yield words
@@ -118,10 +118,12 @@ def _text_of(line: str, where: str) -> str:
     return text
 
 
-def _no_longer(text: str, longest: Optional[int], path: Path, line: int) -> str:
-    if longest is not None and len(text) > longest:
+def check_length(text: str, nlp: Optional[Language], path: Union[str, Path], line: int) -> str:
+    """Give the text back. Raises CorpusError, naming file and line, where it is longer than `nlp`, if any, takes."""
+    if nlp is not None and len(text) > nlp.max_length:
         raise CorpusError(
-            f"{path}:{line}: the text has {len(text):,} characters, but spaCy takes {longest:,}: cut it into lines."
+            f"{path}:{line}: the text has {len(text):,} characters, but spaCy takes {nlp.max_length:,}: cut it into "
+            "lines."
         )
     return text
 

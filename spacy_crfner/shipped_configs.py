@@ -15,25 +15,43 @@ def describe_configs() -> Dict[str, str]:
     return {path.stem: _read(path).partition("\n")[0].lstrip("# ") for path in sorted(FOLDER.glob("*.cfg"))}
 
 
-def read_config(name: str) -> str:
+def read_config(name: str, *, sentencizer: bool = False) -> str:
     """Read the text of a shipped config.
 
     name: such as "bcrf_ner".
+    sentencizer: put spaCy's sentencizer in front, in training too, for Docs that hold several sentences.
     Raises ValueError, which names those that exist, for any other name.
     """
     known = describe_configs()
     if name not in known:
         raise ValueError(f"There is no config {name!r}: choose one of {', '.join(known)}.")
-    return _read(FOLDER / f"{name}.cfg")
+    text = _read(FOLDER / f"{name}.cfg")
+    return _with_sentencizer(text) if sentencizer else text
 
 
-def write_config(name: str, target: Union[str, Path], *, overwrite: bool = False) -> None:
-    """Write a shipped config to a file.
+def _with_sentencizer(text: str) -> str:
+    """Put a sentencizer in front of the pipeline of a config, and keep its comments."""
+    changes = [
+        ("pipeline = [", 'pipeline = ["sentencizer",'),
+        ("[components]\n", '[components]\n\n[components.sentencizer]\nfactory = "sentencizer"\n'),
+        ("[training.score_weights]\n", "[training.score_weights]\nsents_f = null\n"),
+    ]
+    if "\nannotating_components = [" in text:
+        changes.append(("annotating_components = [", 'annotating_components = ["sentencizer",'))
+    else:
+        changes.append(("[training]\n", '[training]\nannotating_components = ["sentencizer"]\n'))
+    for old, new in changes:
+        text = text.replace(f"\n{old}", f"\n{new}", 1)
+    return text
+
+
+def write_config(name: str, target: Union[str, Path], *, sentencizer: bool = False, overwrite: bool = False) -> None:
+    """Write a shipped config to a file; see `read_config`.
 
     Raises ValueError for an unknown name, FileExistsError where there is such a file and `overwrite` is False, OSError
     where it cannot be written.
     """
-    text, target = read_config(name), Path(target)
+    text, target = read_config(name, sentencizer=sentencizer), Path(target)
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target}: there is such a file: choose another --output, or overwrite it with --force.")
     with replacing(target) as (unfinished,):

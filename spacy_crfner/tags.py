@@ -10,6 +10,8 @@ from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
+from .quoting import quote, shorten
+
 SCHEMES: Dict[str, str] = {"BIOES": "BIES", "BIO": "BI"}
 """Scheme name -> the prefixes that each label owns, in tag order."""
 
@@ -26,15 +28,16 @@ def check_labels(labels: Iterable[str]) -> Tuple[str, ...]:
     labels = tuple(labels)
     for label in labels:
         if not isinstance(label, str):
-            raise ValueError(f"Entity labels must be strings, but {label!r} is a {type(label).__name__}: rename it.")
+            kind = type(label).__name__
+            raise ValueError(f"Entity labels must be strings, but {quote(label)} is a {kind}: rename it.")
         if not label or label == "O" or label != " ".join(label.split()):
             raise ValueError(
-                f"The entity label {label!r} cannot be written as a tag such as 'B-PER': labels must not be empty, be "
-                "'O', or hold white space other than single blanks inside. Rename it in the training data."
+                f"The entity label {quote(label)} cannot be written as a tag such as 'B-PER': labels must not be "
+                "empty, be 'O', or hold white space other than single blanks inside. Rename it in the training data."
             )
     if len(set(labels)) != len(labels):
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        raise ValueError(f"Entity labels must be distinct, but these stand more than once: {', '.join(twice)}.")
+        twice = ", ".join(sorted({label for label in labels if labels.count(label) > 1}))
+        raise ValueError(f"Entity labels must be distinct, but these stand more than once: {shorten(twice)}.")
     return labels
 
 
@@ -125,13 +128,14 @@ class TagSet:
         tags = [0] * length
         for start, end, label in spans:
             if not 0 <= start < end <= length:
-                raise ValueError(f"The entity ({start}, {end}, {label!r}) does not fit into {length} tokens.")
+                raise ValueError(f"The entity ({start}, {end}, {quote(label)}) does not fit into {length} tokens.")
             if label not in self.label_index:
                 raise ValueError(
-                    f"The entity ({start}, {end}, {label!r}) has a label that is not one of {self.labels}."
+                    f"The entity ({start}, {end}, {quote(label)}) has a label that is not one of {self.labels}."
                 )
             if any(tags[start:end]):
-                raise ValueError(f"The entity ({start}, {end}, {label!r}) overlaps another: entities must not overlap.")
+                shown = f"({start}, {end}, {quote(label)})"
+                raise ValueError(f"The entity {shown} overlaps another: entities must not overlap.")
             tags[start:end] = self.span_tags(end - start, label)
         return tags
 
@@ -167,7 +171,8 @@ def iob_to_spans(tags: Sequence[str]) -> List[LabelledSpan]:
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, label = tag.partition("-")
         if tag != "O" and (prefix not in tuple("BIESLU") or not label):
-            raise ValueError(f"{tag!r} is not a tag: expected 'O' or a tag such as 'B-PER', with B, I, E, S, L or U.")
+            expected = "'O' or a tag such as 'B-PER', with B, I, E, S, L or U"
+            raise ValueError(f"{quote(tag)} is not a tag: expected {expected}.")
         begins = label and (prefix in ("B", "S", "U") or label != open_label)
         if open_label and (begins or not label):
             spans.append((start, i, open_label))

@@ -11,6 +11,9 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_config
+from thinc.api import Config
+
+from spacy_crfner.shipped_configs import read_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 ROUTED = ("weak_class", "weak_class_shared")
@@ -48,6 +51,23 @@ def test_fills_and_resolves(name):
     # A score that no component returns would count as 0 without a word.
     returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
     assert {key for key, value in weights.items() if value} <= returned
+
+
+@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+def test_with_a_sentencizer(name):
+    """In front of all, in training too, and without weight in the score; everything else is as it was."""
+    text = read_config(name, sentencizer=True)
+    config = Config().from_str(text, interpolate=False, overrides=PATHS.get(name, {}))
+    nlp = load_model_from_config(config, auto_fill=True, validate=True)
+    plain = load_model_from_config(raw(name), auto_fill=True, validate=True)
+    assert nlp.pipe_names == ["sentencizer", *plain.pipe_names]
+    training, before = (one.config["training"] for one in (nlp, plain))
+    assert training["annotating_components"] == ["sentencizer", *before["annotating_components"]]
+    weights = training["score_weights"]
+    assert sum(value for value in weights.values() if value) == pytest.approx(1.0) and not weights["sents_f"]
+    assert {line for line in read_config(name).splitlines() if line.startswith("#")} <= set(text.splitlines())
+    doc = nlp.get_pipe("sentencizer")(nlp.make_doc("Ada sang. Bob left."))
+    assert len(list(doc.sents)) == 2
 
 
 @pytest.mark.parametrize("name", [path.stem for path in CONFIGS])

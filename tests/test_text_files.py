@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from spacy_crfner import corpora
-from spacy_crfner.text_files import MAX_REPORTED, CorpusError, Problems, read_lines
+from spacy_crfner.text_files import MAX_REPORTED, CorpusError, Notes, Problems, read_lines
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
@@ -13,6 +13,43 @@ def test_lines_are_numbered_and_keep_their_spaces(tmp_path, name):
     data = "\ufeff a \r\n\nb\u2028c\u0085".encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     assert list(read_lines(tmp_path / name)) == [(1, " a "), (2, ""), (3, "b\u2028c\u0085")]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+@pytest.mark.parametrize(
+    "data, lines, remarks",
+    [
+        (b"a\rb\r\rc", ["a", "b", "", "c"], ["the lines end in CR, as on old Macs"]),
+        (b"a\rb\r" + b"c\r" * 99_999 + b"d\n\r\n", ["a", "b", *"c" * 99_999, "d", ""], ["the lines end in CR,"]),
+        # Other lines end in LF, so that this is a sign in a line.
+        (b"a\rb\nc\r\n", ["a\rb", "c"], []),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", ["a", "b"], ["byte order marks inside the file"]),
+        (b"\xef\xbb\xbf" * 2, [""], []),
+        (b"", [], []),
+    ],
+)
+def test_line_ends_and_byte_order_marks(tmp_path, name, data, lines, remarks):
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    notes = Notes()
+    assert [line for _, line in read_lines(tmp_path / name, notes=notes)] == lines
+    assert len(notes.lines()) == len(remarks)
+    assert all(note.startswith(remark) for note, remark in zip(notes.lines(), remarks, strict=True))
+
+
+def test_utf_16_is_not_taken_for_text(tmp_path):
+    """Without its mark, UTF-16 of English is valid UTF-8 with NUL bytes."""
+    (tmp_path / "a.txt").write_bytes("Ada sang\n".encode("utf-16-le"))
+    with pytest.raises(CorpusError, match=r"a\.txt:1: the line holds a NUL byte, as UTF-16 and binary files do"):
+        list(read_lines(tmp_path / "a.txt"))
+
+
+def test_problems_are_named_by_line_in_whatever_order_they_are_found(tmp_path):
+    problems = Problems(tmp_path)
+    for line in (*range(50, 20, -1), 3):
+        problems.add(line, "bad")
+    found = [int(message.split(":")[1]) for message in problems.messages]
+    assert found == [3, *range(21, 20 + MAX_REPORTED)]
+    assert problems.count == 31
 
 
 def test_problems_are_collected_or_raised(tmp_path):

@@ -1,12 +1,13 @@
 """Translations that somebody else has made."""
 
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..files import Files
+from ..quoting import quote
+from ..text_files import MAX_DIGITS, parse_object, read_lines
 from .translation import Translation, TranslationError
 
 FILE = "translations.jsonl"
@@ -36,7 +37,7 @@ class PrecomputedTranslator:
         if missing:
             rest = f" (and {len(missing) - 1} others of this batch)" if len(missing) > 1 else ""
             raise TranslationError(
-                f"There is no translation of {' '.join(missing[0])[:80]!r}{rest}: add a line with exactly these "
+                f"There is no translation of {quote(' '.join(missing[0]))}{rest}: add a line with exactly these "
                 f"{len(missing[0])} words to the file of translations."
             )
         return [self.translations[tuple(words)] for words in sentences]
@@ -52,24 +53,20 @@ class PrecomputedTranslator:
 
 
 def read_precomputed(path: Union[str, Path]) -> PrecomputedTranslator:
-    """Read a file of translations. Raises ValueError, naming the line, where it cannot be read or used."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: the translations cannot be read ({error}).") from None
-    return PrecomputedTranslator(text.split("\n"), name=str(path))
+    """Read a file of translations, plain or ``.gz``. Raises ValueError, naming the line, where that fails."""
+    return PrecomputedTranslator([line for _, line in read_lines(path)], name=str(path))
 
 
 def _read(line: str, where: str) -> Tuple[Tuple[str, ...], Translation]:
     try:
-        record = json.loads(line)
+        record = parse_object(line)
         words, english = _words(record, "words"), _words(record, "translation")
         if ("alignment" in record) == ("attention" in record):
             raise ValueError("it needs an alignment or an attention, and not both")
         shape = (len(words), len(english))
         matrix = _aligned(record["alignment"], shape) if "alignment" in record else _matrix(record["attention"], shape)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{where} is no translation: {error}.") from None
+    except ValueError as error:
+        raise ValueError(f"{where} is no translation: {str(error).removesuffix('.')}.") from None
     return tuple(words), Translation(english, matrix)
 
 
@@ -88,17 +85,24 @@ def _aligned(pairs: str, shape: Tuple[int, int]) -> np.ndarray:
     for pair in pairs.split():
         source, dash, target = pair.partition("-")
         if not (source.isdecimal() and dash and target.isdecimal()):
-            raise ValueError(f"{pair!r} is no pair such as 0-1")
-        if int(source) >= shape[0] or int(target) >= shape[1]:
+            raise ValueError(f"{quote(pair)} is no pair such as 0-1")
+        # Python does not read a number of thousands of digits.
+        if max(len(source), len(target)) > MAX_DIGITS or int(source) >= shape[0] or int(target) >= shape[1]:
             raise ValueError(
-                f"{pair!r} names a word that there is not ({shape[0]} words, {shape[1]} in the translation)"
+                f"{quote(pair)} names a word that there is not ({shape[0]} words, {shape[1]} in the translation)"
             )
         matrix[int(source), int(target)] = 1.0
     return matrix / np.maximum(matrix.sum(axis=0, keepdims=True), 1.0)
 
 
 def _matrix(rows: Any, shape: Tuple[int, int]) -> np.ndarray:
-    matrix = np.array(rows, dtype=np.float32).reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float32)
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise ValueError("the attention must be a list of lists of numbers")
+    numbers = (isinstance(value, (int, float)) and not isinstance(value, bool) for row in rows for value in row)
+    if len({len(row) for row in rows}) > 1 or not all(numbers):
+        raise ValueError("the attention must be of rows of equally many numbers")
+    with np.errstate(over="ignore"):
+        matrix = np.array(rows, dtype=np.float64).astype(np.float32).reshape(len(rows), -1 if rows else 0)
     if matrix.shape != shape and matrix.size + shape[0] * shape[1]:
         shown = " by ".join(map(str, matrix.shape))
         raise ValueError(f"the attention is {shown}, not {shape[0]} words by {shape[1]} English words")

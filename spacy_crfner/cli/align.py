@@ -8,7 +8,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from . import crfner
-from .messages import clear_errors
+from .messages import clear_errors, show
 
 
 @crfner.command("align")
@@ -32,8 +32,8 @@ def align_cli(
             raise ValueError(f"--output {output} names no file: give a path with a name.")
         sentences = align(spacy.load(model), text)
         for sentence in sentences:
-            print(" ".join(sentence.words))
-            print(" ".join(sentence.english))
+            show(" ".join(sentence.words))
+            show(" ".join(sentence.english))
         page = base.with_name(f"{base.name}.html")
         write_file(page, to_html(sentences, text))
         msg.good(f"Wrote {page}")

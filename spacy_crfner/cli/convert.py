@@ -6,12 +6,12 @@ from typing import Annotated, Any, Dict, List, Optional
 from typer import Argument, Option
 
 from ..corpora import CorpusError
+from ..corpora.char_spans import ALIGNMENTS
 from ..corpora.columns import MISSING_TAGS
-from ..corpora.convert import convert_file, plan_conversions, split_file
-from ..corpora.jsonl import ALIGNMENTS
+from ..corpora.convert import convert_files, left_over, plan_conversions, split_file
 from ..corpora.reading import FORMATS
 from . import crfner
-from .messages import clear_errors
+from .messages import clear_errors, say, show
 
 
 @crfner.command("convert")
@@ -32,6 +32,9 @@ def convert_cli(
     seed: Annotated[int, Option(help="Seed of --split's order")] = 0,
     allow_no_entities: Annotated[bool, Option("--allow-no-entities", help="Accept a file without any entity")] = False,
     sentences_per_doc: Annotated[int, Option(metavar="N", help="Columns: join N sentences to one Doc")] = 1,
+    cut_sentences: Annotated[
+        bool, Option("--cut-sentences", help="Columns: cut behind full stops, where blank lines are missing")
+    ] = False,
     no_spaces: Annotated[bool, Option("--no-spaces", help="Columns: no spaces between tokens, as in Chinese")] = False,
     token_column: Annotated[int, Option(metavar="N", help="Columns: counted from 0")] = 0,
     tag_column: Annotated[int, Option(metavar="N", help="Columns: counted from 0; -1 is the last")] = -1,
@@ -46,10 +49,19 @@ def convert_cli(
         Optional[str],
         Option(metavar="TEXT", help="Columns: leave out lines that start so (default: none)"),
     ] = None,
+    bare_labels: Annotated[
+        bool, Option("--bare-labels", help="Columns: tags are labels without B- and I-, such as PER")
+    ] = False,
+    label: Annotated[
+        Optional[str], Option(help="Columns: tags are B, I and O without labels; this is the label")
+    ] = None,
     alignment: Annotated[
         str,
         Option(metavar="|".join(ALIGNMENTS), help="JSON lines: what to do with spans that cut a token"),
     ] = "strict",
+    binary: Annotated[
+        bool, Option("--binary", help="JSON lines: each record accepts or rejects one span, as in Prodigy's ner.teach")
+    ] = False,
 ) -> None:
     """Convert annotated files (CoNLL-style columns or JSON lines) to .spacy files."""
     options: Dict[str, Any] = {
@@ -58,19 +70,26 @@ def convert_cli(
         "limit": limit,
         "allow_no_entities": allow_no_entities,
         "sentences_per_doc": sentences_per_doc,
+        "cut": cut_sentences,
         "no_spaces": no_spaces,
         "token_column": token_column,
         "tag_column": tag_column,
         "missing_tags": missing_tag or MISSING_TAGS,
         "comment_prefix": comment_prefix,
+        "bare_labels": bare_labels,
+        "label": label,
         "alignment": alignment,
+        "binary": binary,
     }
     with clear_errors():
         if split is None:
-            for source, target in plan_conversions(sources, to):
-                print(f"{target}: {convert_file(source, target, **options)}")
-            return
-        if len(sources) > 1:
+            reports = convert_files(plan_conversions(sources, to), **options)
+        elif len(sources) > 1:
             raise CorpusError(f"Only one file can be split (--split), but {len(sources)} are named: name one.")
-        for name, report in split_file(sources[0], to, split, seed=seed, **options).items():
-            print(f"{to / name}.spacy: {report}")
+        else:
+            parts = split_file(sources[0], to, split, seed=seed, **options)
+            reports = {to / f"{name}.spacy": report for name, report in parts.items()}
+        for target, report in reports.items():
+            show(f"{target}: {report}")
+        for path in left_over(reports):
+            say(f"{path}: this file is of an earlier conversion, and was left as it was.")

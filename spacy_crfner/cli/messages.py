@@ -6,10 +6,17 @@ from typing import Iterator
 
 from typer import Exit
 
+from ..quoting import printable
+
 
 def say(line: str) -> None:
     """Print a line to stderr, where it is in no output's way."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print to stdout what the command is for, without control characters, which input can hold."""
+    print(printable(text), flush=True)
 
 
 @contextmanager

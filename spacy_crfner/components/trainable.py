@@ -12,6 +12,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..user_data_keys import RARE_LABELS, REPEATED
+from ..white_space import entities
 from .configured import ConfiguredComponent, SavedPart
 
 SAMPLE_DOCS = 10
@@ -129,7 +130,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             elif len(sample.docs) == SAMPLE_DOCS and not count:
                 break
             if count and REPEATED not in marks:
-                sample.labels.update(span.label_ for span in example.reference.ents)
+                sample.labels.update(label for _, _, label in entities(example.reference.ents))
         if not sample.n_examples:
             raise ValueError(
                 f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "

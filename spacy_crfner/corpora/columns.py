@@ -2,16 +2,20 @@
 
 import re
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from ..tags import check_labels, iob_to_spans
-from ..text_files import CorpusError, Problems, read_lines
-from .repairs import CLOSING_PREFIXES, find_repairs
+from ..tags import iob_to_spans
+from ..text_files import CorpusError, Notes, Problems, read_lines
+from ..white_space import trim
+from .repairs import find_repairs
+from .rows import Rows
+from .tag_forms import TagForms, read_forms
 
 MISSING_TAGS = ("-", "?")
 """Tags that say that a token was not annotated."""
@@ -25,17 +29,33 @@ class Sentence:
 
     words: its tokens.
     tags: one for each token, in IOB2; an empty string where the token was not annotated.
-    line: where it begins in the file, counted from 1.
+    lines: where each token stands in the file, counted from 1.
     document: number of the document that it stands in, counted from 0.
     repaired_lines: lines whose tags contradict those before them (see
         :func:`~spacy_crfner.corpora.repairs.find_repairs`), and so begin an entity in `tags`.
+    trimmed_lines: where entities begin that had white space at an end, which is outside of them in `tags`.
+    blank_lines: where entities of white space alone began, which are none in `tags`.
     """
 
     words: Tuple[str, ...]
     tags: Tuple[str, ...]
-    line: int
+    lines: Tuple[int, ...]
     document: int
     repaired_lines: Tuple[int, ...] = ()
+    trimmed_lines: Tuple[int, ...] = ()
+    blank_lines: Tuple[int, ...] = ()
+
+    @property
+    def line(self) -> int:
+        """Where it begins in the file, counted from 1."""
+        return self.lines[0]
+
+    def part(self, start: int, end: int) -> "Sentence":
+        """Cut a part out, from one token to another (exclusive)."""
+        lines = self.lines[start:end]
+        noted = (self.repaired_lines, self.trimmed_lines, self.blank_lines)
+        kept = (tuple(line for line in some if lines[0] <= line <= lines[-1]) for some in noted)
+        return Sentence(self.words[start:end], self.tags[start:end], lines, self.document, *kept)
 
 
 @dataclass
@@ -55,25 +75,36 @@ def read_columns(
     tag_column: int = -1,
     missing_tags: Collection[str] = MISSING_TAGS,
     comment_prefix: Optional[str] = None,
+    bare_labels: bool = False,
+    label: Optional[str] = None,
+    notes: Optional[Notes] = None,
 ) -> List[Sentence]:
     """Read the sentences of a column file, plain or ``.gz``, in UTF-8.
 
-    Columns are separated by a TAB if the first row holds one, and otherwise by spaces. Tags are IOB1, IOB2,
-    BIOES or BILUO. ``-DOCSTART-`` rows end a document and are left out.
+    Columns are separated by a TAB if the first row holds one, and otherwise by spaces; a separator at the end of a row
+    is left out. Tags are IOB1, IOB2, BIOES, BILUO, BMES or BMEWO, or have their letters behind the labels, as in
+    ``PER-B``. ``-DOCSTART-`` rows end a document and are left out.
 
     path: the file.
     token_column, tag_column: counted from 0, or from the end of the row if negative.
     missing_tags: tags which say that the token was not annotated; it is then neither an entity nor ``O``.
     comment_prefix: lines that start with it are left out. None: there are no comments ("#" may be a token).
+    bare_labels: tags are labels without letters; neighbours with the same one are one entity.
+    label: tags are letters without labels, and this is the label of them all.
+    notes: takes what is unusual in the file as a whole.
 
     Raises CorpusError, naming file and line, where the file cannot be read, holds no sentence, or has rows
     without the columns, with an empty token or with a tag that is none.
     """
+    if bare_labels and label is not None:
+        raise CorpusError("Tags are either labels without letters or letters without labels: give one of the options.")
     path = Path(path)
     problems = Problems(path)
-    rows = _Rows(token_column, tag_column, frozenset(missing_tags))
+    notes = notes or Notes()
+    # An empty cell at the end can be a tag.
+    rows = Rows(token_column, tag_column, trim_ends="" not in missing_tags, notes=notes)
     drafts = [_Draft(document=0)]
-    for number, line in read_lines(path, problems):
+    for number, line in read_lines(path, problems, notes):
         draft = drafts[-1]
         if comment_prefix and line.startswith(comment_prefix):
             continue
@@ -84,120 +115,75 @@ def read_columns(
             drafts.append(_Draft(draft.document + 1))
         else:
             try:
-                word, tag = rows.parse(line)
+                word, tag = rows.parse(line, number)
             except ValueError as error:
                 problems.add(number, str(error))
                 continue
             draft.words.append(word)
             draft.tags.append(tag)
             draft.lines.append(number)
+    written = {tag for draft in drafts for tag in draft.tags}
+    forms = read_forms(written, missing_tags, bare_labels=bare_labels, label=label)
+    if forms.faults:
+        for draft in drafts:
+            for tag, line_number in zip(draft.tags, draft.lines, strict=True):
+                if tag in forms.faults:
+                    problems.add(line_number, forms.faults[tag])
     problems.check()
-    sentences = _finish(drafts, rows)
+    sentences = _finish(drafts, forms)
     if not sentences:
         raise CorpusError(f"{path}: the file holds no sentence: expected one token a line, with its tag.")
+    for remark in forms.remarks():
+        notes.say(remark)
     return sentences
 
 
-class _Rows:
-    """The rows of one file -> token and tag; the first row decides on separator and width."""
-
-    def __init__(self, token_column: int, tag_column: int, missing_tags: Collection[str]) -> None:
-        self.token_column = token_column
-        self.tag_column = tag_column
-        self.missing_tags = missing_tags
-        self.tag_faults: Dict[str, str] = {}
-        self.split: Optional[Callable[[str], List[str]]] = None
-        self.width = 0
-
-    def parse(self, line: str) -> Tuple[str, str]:
-        """Take token and tag out of a row. Raises ValueError that says what is wrong."""
-        if self.split is None:
-            self.split = _split_tabs if "\t" in line else _split_spaces
-            self.width = len(self.split(line))
-        cells = self.split(line)
-        # Counted from the end, a row that lost a cell would pass off another column as the tag.
-        if min(self.token_column, self.tag_column) < 0 and len(cells) != self.width:
-            separator = "a TAB" if self.split is _split_tabs else "spaces"
-            raise ValueError(
-                f"the row has {_columns(len(cells))}, but the file's first row has {self.width}, separated by "
-                f"{separator}: add the missing column, count columns from the left (--token-column, --tag-column), or "
-                "name the prefix of comments (--comment-prefix)."
-            )
-        if len(cells) == 1:
-            separators = "TABs or spaces" if self.width == 1 else "TABs" if self.split is _split_tabs else "spaces"
-            where = "" if self.width == 1 else ", as in the file's first row"
-            raise ValueError(
-                "the row has 1 column, but token and tag need one each: separate columns by "
-                f"{separators}{where}, and not by commas or other characters."
-            )
-        token, tag = self._cell(cells, self.token_column, "token"), self._cell(cells, self.tag_column, "tag")
-        if self.token_column % len(cells) == self.tag_column % len(cells):
-            raise ValueError(
-                f"the row has {_columns(len(cells))}, and token and tag are both expected in column "
-                f"{self.token_column % len(cells)} (counted from 0): add the missing column or name others "
-                "(--token-column, --tag-column)."
-            )
-        if not token.strip(" "):
-            raise ValueError("the token is empty: write the token, or nothing at all to end a sentence.")
-        if tag not in self.tag_faults:
-            self.tag_faults[tag] = "" if tag in self.missing_tags else _tag_fault(tag)
-        if self.tag_faults[tag]:
-            raise ValueError(self.tag_faults[tag])
-        return token, tag
-
-    @staticmethod
-    def _cell(cells: Sequence[str], column: int, role: str) -> str:
-        if not -len(cells) <= column < len(cells):
-            raise ValueError(
-                f"the row has {_columns(len(cells))}, so there is no column {column} (counted from 0) for "
-                f"the {role}: add the missing column or name another (--{role}-column)."
-            )
-        return cells[column]
-
-
-def _split_tabs(line: str) -> List[str]:
-    return line.split("\t")
-
-
-def _split_spaces(line: str) -> List[str]:
-    # Not str.split(): a token can hold, or be, a no-break space.
-    return re.split(" +", line.strip(" "))
-
-
-def _columns(number: int) -> str:
-    return f"{number} column" + "s" * (number != 1)
-
-
-def _tag_fault(tag: str) -> str:
-    try:
-        spans = iob_to_spans([tag])
-    except ValueError as error:
-        return f"{error} If it marks tokens that were not annotated, name it (--missing-tag)."
-    try:
-        check_labels(label for _, _, label in spans)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _finish(drafts: Sequence[_Draft], rows: "_Rows") -> List[Sentence]:
-    closes = any(tag.startswith(CLOSING_PREFIXES) for tag in rows.tag_faults if tag not in rows.missing_tags)
+def _finish(drafts: Sequence[_Draft], forms: TagForms) -> List[Sentence]:
     sentences: List[Sentence] = []
     documents: Dict[int, int] = {}
     for draft in drafts:
         if draft.words:
-            written = ["" if tag in rows.missing_tags else tag for tag in draft.tags]
+            tags = [forms.tags[tag] for tag in draft.tags]
             document = documents.setdefault(draft.document, len(documents))
-            repaired = tuple(draft.lines[index] for index in find_repairs(written, closes=closes))
-            sentences.append(Sentence(tuple(draft.words), _to_iob2(written), draft.lines[0], document, repaired))
+            repaired = tuple(draft.lines[index] for index in find_repairs(tags, closes=forms.closes))
+            result = ["O" if tag else "" for tag in tags]
+            trimmed, blank = [], []
+            for first, last, label in iob_to_spans([tag or "O" for tag in tags]):
+                start, end = trim(draft.words, first, last)
+                result[first:last] = ["O"] * (last - first)
+                if start == end:
+                    blank.append(draft.lines[first])
+                    continue
+                if (start, end) != (first, last):
+                    trimmed.append(draft.lines[start])
+                result[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
+            sentences.append(
+                Sentence(
+                    tuple(draft.words),
+                    tuple(result),
+                    tuple(draft.lines),
+                    document,
+                    repaired,
+                    tuple(trimmed),
+                    tuple(blank),
+                )
+            )
     return sentences
 
 
-def _to_iob2(tags: Sequence[str]) -> Tuple[str, ...]:
-    result = ["O" if tag else "" for tag in tags]
-    for start, end, label in iob_to_spans([tag or "O" for tag in tags]):
-        result[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
-    return tuple(result)
+def cut_sentences(sentences: Iterable[Sentence], vocab: Vocab) -> List[Sentence]:
+    """Cut sentences behind full stops and the like, as spaCy's sentencizer does, but never in an entity.
+
+    vocab: of a language, which knows what is punctuation.
+    """
+    sentencizer = Sentencizer()
+    cut: List[Sentence] = []
+    for sentence in sentences:
+        (begins,) = sentencizer.predict([Doc(vocab, words=list(sentence.words))])
+        inside = [tag.startswith("I-") for tag in sentence.tags]
+        starts = [index for index in range(1, len(inside)) if begins[index] and not inside[index]]
+        cut += [sentence.part(*borders) for borders in pairwise([0, *starts, len(inside)])]
+    return cut
 
 
 def group_sentences(sentences: Iterable[Sentence], sentences_per_doc: int = 1) -> Iterator[List[Sentence]]:

@@ -11,8 +11,10 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.augment import dont_augment
 
+from ..quoting import printable
 from ..text_files import CorpusError
 from ..user_data_keys import RARE_LABELS, REPEATED
+from ..white_space import entities
 from .augment import Augmenter
 
 LOGGER = logging.getLogger("spacy")
@@ -78,14 +80,14 @@ def read_balanced(
     if corpus is None:
         raise CorpusError("spacy_crfner.BalancedCorpus.v1 has no path: give --paths.train.")
     examples = list(corpus(nlp))
-    counts = Counter(span.label_ for e in examples for span in e.reference.ents)
+    counts = Counter(label for e in examples for _, _, label in entities(e.reference.ents))
     if labels is None:
         labels = rare_labels(counts, rare)
     wanted = set(labels)
     with_rare: List[Example] = []
     without_rare: List[Example] = []
     for example in examples:
-        has_rare = any(span.label_ in wanted for span in example.reference.ents)
+        has_rare = any(label in wanted for _, _, label in entities(example.reference.ents))
         (with_rare if has_rare else without_rare).append(example)
     if not with_rare:
         raise CorpusError(f"{corpus.path}: {_why_none(examples, counts, wanted, rare)}")
@@ -100,7 +102,7 @@ def read_balanced(
     LOGGER.info(
         "Balanced corpus: %d Docs with a rare label (%s), %d times each, and %d others.",
         len(with_rare),
-        ", ".join(labels),
+        printable(", ".join(labels)),
         repeats,
         len(without_rare),
     )
@@ -126,7 +128,7 @@ def _why_none(examples: List[Example], counts: Mapping[str, int], wanted: Collec
         )
     if not counts:
         return "no Doc has an entity: annotate some."
-    labels = ", ".join(f"{label} ({counts[label]})" for label in sorted(counts))
+    labels = printable(", ".join(f"{label} ({counts[label]})" for label in sorted(counts)))
     if wanted:
         return f"no Doc has one of the rare labels {', '.join(sorted(wanted))}: correct the names. There are {labels}."
     return (

@@ -123,4 +123,4 @@ def _read_words(nlp: Language, text: Sequence[Path], annotated: Sequence[Path]) 
         if path.suffix == ".spacy":
             yield from read_words([path], nlp)
         else:
-            yield from (doc_words(read.doc) for read in read_docs(path, language=nlp.lang or "xx")[0])
+            yield from (doc_words(read.doc) for read in read_docs(path, language=nlp.lang or "xx").docs)

@@ -1,20 +1,25 @@
-"""Docs with what their reader noted -> a report, and ``.spacy`` files."""
+"""Docs with what their reader noted -> a report, and spaCy's binary format."""
 
-import errno
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from spacy.tokens import DocBin
+from spacy.pipeline import Sentencizer
+from spacy.tokens import Doc, DocBin
 
-from ..files import replacing
-from ..text_files import CorpusError
+from ..quoting import shorten
+from ..sentences import sentence_lengths
 from .reading import ReadDoc
 
 ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
 """The annotation that a corpus has; DocBin adds words and spaces."""
+
+LONG = 500
+"""Tokens of a sentence; where one has more, blank lines are missing more often than not."""
+
+MAX_LABELS = 40
+"""Labels that a report counts one by one."""
 
 
 @dataclass
@@ -28,7 +33,13 @@ class ConversionReport:
         :func:`~spacy_crfner.corpora.repairs.find_repairs`).
     first_repair: the line of the first of them in the file; None if there is none.
     skipped_examples: examples of the file that were left out because their answer is "reject" or "ignore".
-    skipped_spans: spans that were turned into missing annotation (alignment ``skip``).
+    skipped_spans: spans that were left out (alignment ``skip``).
+    trimmed_entities, first_trimmed: entities that had white space at an end, and the line of the first.
+    blank_entities, first_blank: those of white space alone, which were left out, and the line of the first.
+    long_sentences: sentences with more than 500 tokens. longest: tokens of the longest sentence, and its line.
+    several_sentences: Docs that hold several sentences.
+    copies: name of another file that was written with this one -> Docs whose text stands there too.
+    notes: what is unusual in the file as a whole.
     """
 
     documents: int = 0
@@ -40,23 +51,79 @@ class ConversionReport:
     first_repair: Optional[int] = None
     skipped_examples: int = 0
     skipped_spans: int = 0
+    trimmed_entities: int = 0
+    first_trimmed: Optional[int] = None
+    blank_entities: int = 0
+    first_blank: Optional[int] = None
+    long_sentences: int = 0
+    longest: Tuple[int, int] = (0, 0)
+    several_sentences: int = 0
+    copies: Dict[str, int] = field(default_factory=dict)
+    notes: Tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        by_label = ", ".join(f"{label} {count:,}" for label, count in self.entities.items())
         parts = [f"sentences {self.sentences:,}", f"docs {self.documents:,}", f"tokens {self.tokens:,}"]
-        parts.append(f"entities {sum(self.entities.values()):,}" + (f" ({by_label})" if by_label else ""))
+        parts.append(f"entities {sum(self.entities.values()):,}" + self._by_label())
         # What was left out or repaired is only worth a word where there is some.
         for name in ("unannotated_tokens", "repaired_tags", "skipped_examples", "skipped_spans"):
             if getattr(self, name):
                 where = f" (first at line {self.first_repair})" if name == "repaired_tags" else ""
                 parts.append(f"{name.replace('_', ' ')} {getattr(self, name):,}{where}")
-        return ", ".join(parts)
+        return "\n  ".join([", ".join(parts), *self.remarks()])
+
+    def _by_label(self) -> str:
+        shown = [f"{shorten(label)} {count:,}" for label, count in self.entities.items()][:MAX_LABELS]
+        rest = len(self.entities) - len(shown)
+        if rest:
+            shown.append(f"and {rest:,} other labels")
+        return f" ({', '.join(shown)})" if shown else ""
+
+    def remarks(self) -> List[str]:
+        """List what is unusual, and what can be done about it, a line for each."""
+        remarks = list(self.notes)
+        if self.trimmed_entities:
+            remarks.append(
+                f"entities with white space at an end, which was trimmed: {self.trimmed_entities:,} (first at line "
+                f"{self.first_trimmed})"
+            )
+        if self.blank_entities:
+            remarks.append(
+                f"entities of white space alone, which were left out: {self.blank_entities:,} (first at line "
+                f"{self.first_blank})"
+            )
+        if self.long_sentences:
+            tokens, line = self.longest
+            remarks.append(
+                f"sentences of more than {LONG} tokens: {self.long_sentences:,} (the longest has {tokens:,}, at line "
+                f"{line}); if blank lines are missing, cut them behind full stops with --cut-sentences"
+            )
+        if self.several_sentences:
+            remarks.append(
+                f"docs that hold several sentences: {self.several_sentences:,}; train with a config that finds them: "
+                "python -m spacy crfner config NAME --sentencizer"
+            )
+        remarks += [f"docs whose text stands in {name} too: {count:,}" for name, count in self.copies.items() if count]
+        return remarks
 
 
-def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0) -> ConversionReport:
-    """Report on Docs that are to be written. skipped_examples: how many examples their reader left out."""
-    repairs = [line for read in docs for line in read.repaired_lines]
+def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0, notes: Sequence[str] = ()) -> ConversionReport:
+    """Report on Docs that are to be written.
+
+    skipped_examples: how many examples their reader left out. notes: what it noted on the file as a whole.
+    """
+    repairs, trimmed, blank = (
+        [line for read in docs for line in getattr(read, name)]
+        for name in ("repaired_lines", "trimmed_lines", "blank_lines")
+    )
     labels = Counter(entity.label_ for read in docs for entity in read.doc.ents)
+    # Of other Docs nobody knows where their sentences begin.
+    lengths = [
+        (length, -read.line)
+        for read in docs
+        if read.doc.has_annotation("SENT_START")
+        for length in sentence_lengths(read.doc)
+    ]
+    longest, line = max(lengths, default=(0, 0))
     return ConversionReport(
         documents=len(docs),
         sentences=sum(max(1, int((read.doc.to_array("SENT_START") == 1).sum())) for read in docs),
@@ -67,23 +134,24 @@ def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0) -> ConversionRe
         first_repair=min(repairs, default=None),
         skipped_examples=skipped_examples,
         skipped_spans=sum(read.skipped_spans for read in docs),
+        trimmed_entities=len(trimmed),
+        first_trimmed=min(trimmed, default=None),
+        blank_entities=len(blank),
+        first_blank=min(blank, default=None),
+        long_sentences=sum(length > LONG for length, _ in lengths),
+        longest=(longest, -line),
+        several_sentences=sum(_holds_several(read.doc) for read in docs),
+        notes=tuple(notes),
     )
 
 
-def write_all(files: Mapping[Path, Sequence[ReadDoc]]) -> None:
-    """Write Docs to ``.spacy`` files, whose folders are made if need be.
+def _holds_several(doc: Doc) -> bool:
+    if doc.has_annotation("SENT_START"):
+        return len(sentence_lengths(doc)) > 1
+    (begins,) = Sentencizer().predict([doc])
+    return sum(begins) > 1
 
-    They are renamed when all are complete, so that an error leaves neither half a file nor a changed one.
-    Raises CorpusError where a file cannot be written.
-    """
-    target = next(iter(files), Path())
-    try:
-        with replacing(*files) as unfinished:
-            for (target, docs), path in zip(files.items(), unfinished, strict=True):
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(target))
-                path.write_bytes(DocBin(ATTRS, docs=[read.doc for read in docs]).to_bytes())
-    except OSError as error:
-        # An error without a name is of the file that was being written.
-        path = error.filename or target
-        raise CorpusError(f"{path}: the file cannot be written ({error.strerror or error}).") from None
+
+def to_bytes(docs: Sequence[ReadDoc]) -> bytes:
+    """Write Docs in spaCy's binary format."""
+    return DocBin(ATTRS, docs=[read.doc for read in docs]).to_bytes()

@@ -19,6 +19,7 @@ from ..components.trainable import DIVERGED, Sample, TrainableComponent
 from ..components.weights import doc_weights
 from ..corpora.sampling import rare_labels
 from ..portions import TOKENS_AT_ONCE, portions
+from ..quoting import printable
 from ..sentences import batch_lengths
 from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
 from ..tags import check_labels
@@ -170,7 +171,7 @@ class WeakClassRouter(TrainableComponent):
             "choose others.",
             self.name,
             chosen,
-            ", ".join(f"{label} ({seen.labels[label]})" for label in weak),
+            printable(", ".join(f"{label} ({seen.labels[label]})" for label in weak)),
         )
         return list(weak)
 
@@ -182,7 +183,7 @@ class WeakClassRouter(TrainableComponent):
         absent = [label for label in weak if not counts.get(label)]
         if not counts:
             raise ValueError(f"{self.name!r} found no entities in the training data: annotate some in doc.ents.")
-        message = (
+        message = printable(
             f"{self.name!r} has the {setting} {', '.join(absent)}, but the training data has only "
             f"{', '.join(sorted(counts))}: correct the names."
         )

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Union
 from spacy.language import Language
 from spacy.training import Corpus, Example
 
+from ..quoting import printable
 from ..tagging.scorer import score_entities
 from .component import WeakClassRouter
 from .scorer import best_threshold_of, collect
@@ -69,7 +70,7 @@ def tune_threshold(
             "spacy_crfner.tune_threshold.v1 leaves %s as it is: no sentence of %s has one of the weak labels %s.",
             component if vote is None else f"{component} and {vote}",
             path,
-            ", ".join(router.labels),
+            printable(", ".join(router.labels)),
         )
         return nlp
     _set(nlp, component, "threshold", best_threshold_of(truth, probabilities, beta)[1])

@@ -16,8 +16,8 @@ def entity_sentences(example: Example, labels: Collection[str], lengths: Sequenc
     """Say of each sentence of the predicted Doc whether it holds an entity with one of the labels.
 
     lengths: tokens of each sentence.
-    Returns (sentences,): WITH where an entity has one of the labels, UNANNOTATED where none has and the annotation of
-    a word is missing, WITHOUT elsewhere.
+    Returns (sentences,): WITH where a word is in an entity with one of the labels, UNANNOTATED where none is and the
+    annotation of a word is missing, WITHOUT elsewhere.
     """
     if not len(lengths):
         return np.zeros(0, dtype=np.int64)
@@ -25,7 +25,9 @@ def entity_sentences(example: Example, labels: Collection[str], lengths: Sequenc
     wanted = np.array([strings[label] in labels for label in runs.labels.tolist()], dtype=bool)
     inside = runs.entity >= 0
     inside[inside] = wanted[runs.entity[inside]]
-    unknown = (runs.entity == UNKNOWN) & (example.predicted.to_array(IS_SPACE) == 0)
+    words = example.predicted.to_array(IS_SPACE) == 0
+    inside &= words
+    unknown = (runs.entity == UNKNOWN) & words
     starts = np.cumsum([0, *lengths[:-1]])
     state = np.where(np.logical_or.reduceat(unknown, starts), UNANNOTATED, WITHOUT)
     state[np.logical_or.reduceat(inside, starts)] = WITH

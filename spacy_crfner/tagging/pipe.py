@@ -17,6 +17,7 @@ from ..components.trainable import TrainableComponent
 from ..components.weights import doc_weights
 from ..files import fingerprint
 from ..portions import TOKENS_AT_ONCE, portions
+from ..quoting import printable
 from .annotation import DocPrediction, register_extensions
 from .excerpts import Assembly, cut_out
 from .head import CRFScores, clear_head, head_size, is_initialized
@@ -110,9 +111,10 @@ class CRFPipe(TrainableComponent):
             known = sorted(sample.labels) if given is None else list(given)
             absent = task.set_labels(known, selected)
             if absent:
+                missing, there = (printable(", ".join(names)) for names in (absent, known))
                 warnings.warn(
-                    f"The label_filter of {task.name!r} names {', '.join(absent)}, which the training data does not "
-                    f"have: its labels are {', '.join(known) or 'none'}.",
+                    f"The label_filter of {task.name!r} names {missing}, which the training data does not have: its "
+                    f"labels are {there or 'none'}.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -274,7 +276,7 @@ class CRFPipe(TrainableComponent):
         new = sorted(set.intersection(*(task.unlisted_labels(examples) for task in self.tasks)) - self._unlisted)
         if not new:
             return
-        names = f"the label(s) {', '.join(new)} of the training data"
+        names = f"the label(s) {printable(', '.join(new))} of the training data"
         if len(self.tasks) == 1:
             for label in new:
                 self.add_label(label)

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from typing import Any, Callable, Dict, Iterable, Optional, Set
 
-from spacy.scorer import PRFScore, get_ner_prf
+from spacy.scorer import PRFScore
 from spacy.training import Example
+
+from ..white_space import entities, trim
 
 
 def make_entity_scorer_v1() -> Callable[..., Dict[str, Any]]:
@@ -56,14 +58,16 @@ def score_entities(
 ) -> Dict[str, Any]:
     """Score predicted Docs against their references; None where no reference is annotated.
 
+    White space at the ends of entities does not count, and entities of white space alone are none, in predictions and
+    references alike: components neither learn nor find it.
+
     spans_key: the span group that holds the predictions; None takes doc.ents.
     label_filter: the labels that the component was made for: other entities do not count.
     """
-    if spans_key is None and label_filter is None:
-        return get_ner_prf(examples)
     counts = _count(examples, spans_key, None if label_filter is None else set(label_filter))
     prefix = "ents" if spans_key is None else f"spans_{spans_key}"
-    if counts is None:
+    # As in spaCy's own score, None where there is nothing to score.
+    if counts is None or not (counts or spans_key or label_filter):
         return {f"{prefix}_{name}": None for name in ("p", "r", "f", "per_type")}
     total = sum(counts.values(), PRFScore())
     return {
@@ -85,15 +89,18 @@ def _count(
             continue
         annotated = True
         reference, to_reference = example.reference, example.alignment.x2y
-        gold = {(s.label_, s.start, s.end) for s in reference.ents}
+        gold = set(entities(reference.ents))
         predicted = set()
         spans = example.predicted.ents if spans_key is None else example.predicted.spans.get(spans_key, [])
         for span in spans:
             tokens = to_reference[span.start : span.end]
+            if not len(tokens):
+                continue
+            start, end = trim(reference, int(tokens[0]), int(tokens[-1]) + 1)
             # As in spaCy's own score, predictions on tokens without annotation do not count.
-            if len(tokens) and all(token.ent_iob for token in reference[int(tokens[0]) : int(tokens[-1]) + 1]):
-                predicted.add((span.label_, int(tokens[0]), int(tokens[-1]) + 1))
-        for label in {span[0] for span in predicted | gold}:
+            if start < end and all(token.ent_iob or token.text.isspace() for token in reference[start:end]):
+                predicted.add((start, end, span.label_))
+        for label in {span[2] for span in predicted | gold}:
             if wanted is None or label in wanted:
-                counts[label].score_set({s for s in predicted if s[0] == label}, {s for s in gold if s[0] == label})
+                counts[label].score_set({s for s in predicted if s[2] == label}, {s for s in gold if s[2] == label})
     return counts if annotated else None

@@ -18,6 +18,7 @@ from ..components.trainable import DIVERGED
 from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
+from ..white_space import entities
 from .annotation import DocPrediction, entities_of_others, write_prediction
 from .decoders import Decoder, viterbi_decoder
 from .excerpts import Assembly
@@ -186,7 +187,8 @@ class CRFTask(KeptSettings):
         """Find the labels of examples that the task does not have and does not leave out on purpose."""
         if self.label_filter is not None:
             return set()
-        return {span.label_ for example in examples for span in example.reference.ents} - set(self.labels)
+        found = {label for example in examples for _, _, label in entities(example.reference.ents)}
+        return found - set(self.labels)
 
     # The head
 

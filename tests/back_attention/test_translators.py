@@ -288,6 +288,9 @@ def test_parallel_text(tmp_path):
     (tmp_path / "b.en").write_text("One\n", encoding="utf8")
     with pytest.raises(CorpusError, match=r"has 3 lines, .*b\.en has 1"):
         read_pairs(tmp_path / "a.es", tmp_path / "b.en", "es")
+    (tmp_path / "long.es").write_text("Un perro.\n" + "a" * 1_000_001, encoding="utf8")
+    with pytest.raises(CorpusError, match=r"long\.es:2: the text has 1,000,001 characters, but spaCy takes 1,000,000"):
+        read_pairs(tmp_path / "long.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"none\.es: there is no such file"):
         read_pairs(tmp_path / "none.es", tmp_path / "b.en", "es")
     with pytest.raises(CorpusError, match=r"no language 'xx_none'.* choose 'xx'"):
@@ -326,6 +329,12 @@ def test_precomputed_translations(tmp_path):
         ('{"words": ["el"], "translation": ["the"], "alignment": "0-1"}', "names a word that there is not"),
         ('{"words": ["el"], "translation": ["the"], "attention": [[1, 2]]}', "1 by 2, not 1 words by 1 English"),
         ('{"words": ["el"], "translation": ["the"], "attention": [[NaN]]}', "finite numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": [[1e99]]}', "finite numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": [[1], [2, 3]]}', "rows of equally many numbers"),
+        ('{"words": ["el"], "translation": ["the"], "attention": {"a": 1}}', "a list of lists of numbers"),
+        ('{"words": ["el"], "translation": ["the"], "alignment": "0-' + "1" * 5000 + '"}', "names a word that there"),
+        ("[" * 100_000, "the line is nested too deeply"),
+        ('{"words": ["el"], "words": ["la"], "translation": [], "alignment": ""}', "'words' stands twice"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
@@ -337,7 +346,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"none\.jsonl: the translations cannot be read"):
+    with pytest.raises(ValueError, match=r"none\.jsonl: there is no such file"):
         make_precomputed_v1(tmp_path / "none.jsonl")
 
 

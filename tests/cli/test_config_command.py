@@ -48,6 +48,13 @@ def test_prints_the_config():
     assert crfner("config", "bcrf_ner") == crfner("config", "bcrf_ner", "--output", "-") == (0, text, "")
 
 
+def test_sentences_are_found_first_if_told(tmp_path):
+    assert crfner("config", "bcrf_ner", "--sentencizer", "--output", tmp_path / "my.cfg")[0] == 0
+    written = (tmp_path / "my.cfg").read_text(encoding="utf8")
+    assert 'pipeline = ["sentencizer","bcrf_ner"]' in written
+    assert crfner("config", "bcrf_ner", "--sentencizer")[1] == written
+
+
 def test_unknown_name_is_one_sentence(tmp_path):
     status, out, err = crfner("config", "crf", "--output", tmp_path / "my.cfg")
     assert (status, out) == (1, "") and list(tmp_path.iterdir()) == []

@@ -50,7 +50,7 @@ def test_converts_files_and_folders(write, crfner_convert, tmp_path):
     single = write("more.jsonl", json.dumps(JSONL[0]))
     status, out, err = crfner_convert(tmp_path / "a", single, "--to", tmp_path / "out", "--sentences-per-doc", "2")
     assert (status, err) == (0, "")
-    assert out.splitlines() == [
+    assert [line for line in out.splitlines() if not line.startswith("  ")] == [
         f"{tmp_path}/out/train.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
         f"{tmp_path}/out/dev.spacy: sentences 3, docs 2, tokens 6, entities 3 (LOC 2, PER 1)",
         f"{tmp_path}/out/more.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
@@ -101,6 +101,34 @@ def test_split_errors_are_one_sentence(write, crfner_convert, tmp_path, sources,
     status, out, err = crfner_convert(*(tmp_path / name for name in sources), "--to", tmp_path / "o", "--split", shares)
     assert (status, out) == (1, "") and message in err and err.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_options_for_other_forms_of_tags(write, crfner_convert, tmp_path):
+    for name, content, option in (
+        ("a.conll", "Ada\tB\nsang\tO\n", ["--label", "PER"]),
+        ("b.conll", "Ada\tPER\nsang\tO\n", ["--bare-labels"]),
+        ("c.conll", "Ada\tB-PER\nsang\tO\n.\tO\nBob\tB-LOC\n", ["--cut-sentences"]),
+    ):
+        status, out, _ = crfner_convert(write(name, content), "--to", tmp_path, *option)
+        assert status == 0 and "PER 1" in out and ("sentences 2" in out) == (name == "c.conll")
+    answer = {"text": "Ada", "spans": [[0, 3, "PER"]], "answer": "accept"}
+    status, out, _ = crfner_convert(write("d.jsonl", json.dumps(answer)), "--to", tmp_path, "--binary")
+    assert status == 0 and "answers to one span each" in out
+
+
+def test_control_characters_do_not_reach_the_terminal(write, crfner_convert, tmp_path):
+    source = write("a\x1b[2J.conll", "Ada\tB-P\x1b[31mER\n")
+    status, out, err = crfner_convert(source, "--to", tmp_path / "out")
+    assert status == 0 and "\x1b" not in out and "(P\\x1b[31mER 1)" in out
+    status, out, err = crfner_convert(write("b\x1b[2J.conll", "Ada\t\x1b[31m\n"), "--to", tmp_path / "out")
+    assert status == 1 and "\x1b" not in err and "'\\x1b[31m' is not a tag" in err
+
+
+def test_files_of_an_earlier_conversion_are_named(write, crfner_convert, tmp_path):
+    source = write("all.conll", numbered(30))
+    assert crfner_convert(source, "--to", tmp_path, "--split", "80,10,10")[2] == ""
+    _, _, err = crfner_convert(source, "--to", tmp_path, "--split", "80,20")
+    assert err == f"{tmp_path}/test.spacy: this file is of an earlier conversion, and was left as it was.\n"
 
 
 def test_prints_errors_without_a_traceback(write, crfner_convert, tmp_path):

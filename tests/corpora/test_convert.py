@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from spacy.training import Corpus
 
 from spacy_crfner.corpora import CorpusError
-from spacy_crfner.corpora.convert import convert_file, plan_conversions, split_file
+from spacy_crfner.corpora.convert import convert_file, convert_files, plan_conversions, split_file
 
 DATA = os.environ.get("SPACY_CRFNER_DATA")
 JSONL = [
@@ -59,7 +59,9 @@ def test_repaired_tags_are_reported(write, tmp_path):
     source = write("a.conll", "a\tB-PER\nb\tI-ORG\nc\tE-PER\n\nd\tO\ne\tL-X\n")
     report = convert_file(source, tmp_path / "a.spacy", sentences_per_doc=2)
     assert (report.repaired_tags, report.first_repair) == (3, 2)
-    assert str(report).endswith("entities 4 (ORG 1, PER 2, X 1), repaired tags 3 (first at line 2)")
+    first, *rest = str(report).splitlines()
+    assert first.endswith("entities 4 (ORG 1, PER 2, X 1), repaired tags 3 (first at line 2)")
+    assert rest[0] == "  the tags were read as BILUO"
     assert "repaired" not in str(convert_file(write("b.conll"), tmp_path / "a.spacy"))
 
 
@@ -151,6 +153,10 @@ def test_limit_does_not_hide_errors(write, tmp_path):
         ({"limit": "1.5"}, "The limit '1.5' is neither"),
         ({"limit": "few"}, "The limit 'few' is neither"),
         ({"limit": "1/0"}, "The limit '1/0' is neither"),
+        ({"limit": "1e999999999"}, "The limit '1e999999999' is neither"),
+        ({"limit": "9" * 5000}, f"The limit '{'9' * 60}...' is neither"),
+        ({"limit": "0." + "1" * 5000 + "%"}, "The limit '0.111"),
+        ({"bare_labels": True, "label": "PER"}, "give one of the options"),
         ({"file_format": "xml"}, "Unknown format 'xml': choose one of auto, columns, jsonl"),
         ({"language": "klingon"}, "spaCy knows no language 'klingon'"),
         ({"sentences_per_doc": 0}, "at least one sentence"),
@@ -245,7 +251,7 @@ def test_split_of_joined_sentences_keeps_neighbours_together(write, tmp_path):
 
 
 def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
-    source = write("all.conll", "a\tB-X\nb\tI-Y\n\n" * 4)
+    source = write("all.conll", "".join(f"a{i}\tB-X\nb\tI-Y\n\n" for i in range(4)))
     reports = split_file(source, tmp_path, "50,50")
     assert [report.repaired_tags for report in reports.values()] == [2, 2]
     assert sorted(report.first_repair for report in reports.values())[0] == 2
@@ -255,8 +261,89 @@ def test_split_reports_what_stands_in_each_part(write, jsonl, tmp_path):
     assert sum(report.documents for report in reports.values()) == 3
 
 
+def test_copies_of_a_text_go_to_one_part(write, tmp_path):
+    """Else a tagger is scored on what it has learned by heart."""
+    source = write("all.conll", "".join(f"s{i % 15}\tO\nAda\tB-PER\n\n" for i in range(90)))
+    for seed in range(3):
+        reports = split_file(source, tmp_path, "60,20,20", seed=seed)
+        parts = [set(first_tokens(tmp_path, name)) for name in reports]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 15
+        assert [report.documents for report in reports.values()] == [54, 18, 18]
+    few = write("few.conll", "a\tB-X\n\n" * 9)
+    with pytest.raises(
+        CorpusError, match=r"nothing is left for train, since there are only 9 docs to split, of which 1"
+    ):
+        split_file(few, tmp_path, "50,50")
+
+
+def test_copies_of_a_text_in_several_files_are_counted(write, tmp_path):
+    plan = [
+        (write("train.conll", "a\tB-X\n\nb\tO\n\na\tO\n"), tmp_path / "train.spacy"),
+        (write("dev.conll", "a\tB-X\n\nc\tB-X\n\na\tB-X\n"), tmp_path / "dev.spacy"),
+        (write("test.jsonl", json.dumps({"text": " c ", "spans": [[1, 2, "X"]]})), tmp_path / "test.spacy"),
+    ]
+    reports = list(convert_files(plan).values())
+    assert [report.copies for report in reports] == [{}, {"train": 2}, {"train": 0, "dev": 1}]
+    assert "  docs whose text stands in train too: 2" in str(reports[1]).splitlines()
+    assert "train" not in str(reports[2])
+
+
+# Sentences
+
+
+def test_a_file_without_blank_lines_is_noticed_and_can_be_cut(write, tmp_path):
+    rows = "Dr.\tO\nAda\tB-PER\n.\tI-PER\nInc\tI-PER\nsang\tO\n.\tO\n)\tO\n"
+    source = write("all.conll", "Hm\tO\n\n" + rows * 200)
+    report = convert_file(source, tmp_path / "a.spacy")
+    assert (report.sentences, report.long_sentences, report.longest) == (2, 1, (1400, 3))
+    assert "more than 500 tokens: 1 (the longest has 1,400, at line 3)" in str(report)
+    assert "--cut-sentences" in str(report)
+    report = convert_file(source, tmp_path / "b.spacy", cut=True)
+    assert (report.sentences, report.long_sentences, report.tokens) == (201, 0, 1401)
+    docs = load(tmp_path / "b.spacy")
+    # Entities stay whole, and what stands behind a full stop belongs to it as in spaCy's own.
+    assert {len(doc) for doc in docs} == {1, 7} and all(entities(doc) == [("Ada . Inc", "PER")] for doc in docs[1:])
+
+
+def test_parts_of_a_sentence_know_their_lines(write, tmp_path):
+    source = write("all.conll", "a\tB-X\n.\tO\nb\tB-X\nc\tI-Y\n.\tO\n\u00a0\tB-X\nd\tI-X\n.\tO\n\u00a0\tB-Z\n")
+    report = convert_file(source, tmp_path / "a.spacy", cut=True, limit=2)
+    assert (report.repaired_tags, report.first_repair, report.trimmed_entities) == (1, 4, 0)
+    report = convert_file(source, tmp_path / "a.spacy", cut=True)
+    assert (report.first_repair, report.first_trimmed, report.first_blank) == (4, 7, 9)
+
+
+def test_docs_of_several_sentences_are_counted(write, tmp_path):
+    texts = ["Ada sang. Bob left.", "Ada sang.", "Ada!", "Ada? Bob. Ada."]
+    lines = [json.dumps({"text": text, "spans": [[0, 3, "PER"]]}) for text in texts]
+    report = convert_file(write("a.jsonl", "\n".join(lines)), tmp_path / "a.spacy")
+    assert report.several_sentences == 2 and "crfner config NAME --sentencizer" in str(report)
+    assert convert_file(write("a.conll"), tmp_path / "a.spacy").several_sentences == 0
+
+
+def test_a_report_counts_no_more_labels_than_one_can_read(write, tmp_path):
+    source = write("a.conll", "".join(f"a\tB-{i:03}\n" for i in range(100)))
+    report = convert_file(source, tmp_path / "a.spacy")
+    assert len(report.entities) == 100 and "039 1, and 60 other labels)" in str(report)
+
+
 @pytest.mark.parametrize(
-    "shares", ["80,10", "100", "100,0", "120,-20", "25,25,25,25", "80;20", "80,20%", "", "a,b", "1/0,100", (80, 10), ()]
+    "shares",
+    [
+        "80,10",
+        "100",
+        "100,0",
+        "120,-20",
+        "25,25,25,25",
+        "80;20",
+        "80,20%",
+        "",
+        "a,b",
+        "1/0,100",
+        (80, 10),
+        (),
+        "1e999999999,1",
+    ],
 )
 def test_split_shares(write, tmp_path, shares):
     with pytest.raises(CorpusError, match=r"^The shares .* are not two or three numbers above 0 that sum to 100"):

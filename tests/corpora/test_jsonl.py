@@ -223,7 +223,17 @@ def test_unknown_alignment(write, nlp):
         (example("abc", (-1, 2, "X")), "the span -1-2 does not lie in the text"),
         (example("abc", (2, 1, "X")), "the span 2-1 does not lie in the text"),
         (example("abc", (1, 1, "X")), "the span 1-1 (X) covers no text"),
-        (example("a  b", (1, 3, "X")), "covers no text"),
+        (example("a", (10**50, 10**50, "X")), "does not lie in the text"),
+        ('{"text": "a", "spans": [[0, ' + "1" * 5000 + ', "X"]]}', "the number 1111111111... has 5,000 digits"),
+        (
+            '{"text": "a", "spans": ' + "[" * 900 + "]" * 900 + "}",
+            "the span [[[[...]]]] is neither an object nor a list",
+        ),
+        ('{"text": "a", "text": "b", "spans": []}', "the key 'text' stands twice in an object"),
+        (
+            '{"text": "a", "spans": [{"start": 0, "end": 1, "label": "X", "label": "Y"}]}',
+            "the key 'label' stands twice",
+        ),
         (example("a b", (0, 1, "X\tY")), r"'X\tY' cannot be written as a tag"),
         (example("a b", (0, 1, "")), "'' cannot be written as a tag"),
         (example("a b", (0, 1, None)), "must be strings"),
