@@ -71,6 +71,7 @@ def to_html(sentences: Sequence[Aligned], text: str) -> str:
     """Make a page with a table for each sentence: English words above, words of the source at the side."""
     tables = "\n".join(_table(sentence) for sentence in sentences)
     labels = sorted({label for s in sentences for label in (*s.labels, *s.english_labels) if label})
+    named = ", ".join(f"<small>{escape(label)}</small>" for label in labels)
     legend = f"<p>An entity is bold, with its label: {named}.</p>" if labels else ""
     scale = "".join(f'<span style="background: {_color(value)}">{value:g}</span>' for value in SCALE)
     return _PAGE.format(title=TITLE, meaning=MEANING, text=escape(text), tables=tables, scale=scale, legend=legend)
