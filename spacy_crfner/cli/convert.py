@@ -1,7 +1,8 @@
 """`python -m spacy crfner convert`: parse, call, print."""
 
 from pathlib import Path
-from typing import Annotated, Any, Dict, List, Optional
+from shlex import quote
+from typing import Annotated, Any, Dict, List, Optional, Sequence
 
 from typer import Argument, Option
 
@@ -11,7 +12,7 @@ from ..corpora.convert import convert_file, plan_conversions, split_file
 from ..corpora.jsonl import ALIGNMENTS
 from ..corpora.reading import FORMATS
 from . import crfner
-from .messages import clear_errors
+from .messages import clear_errors, say
 
 
 @crfner.command("convert")
@@ -67,10 +68,24 @@ def convert_cli(
     }
     with clear_errors():
         if split is None:
+            targets = []
             for source, target in plan_conversions(sources, to):
                 print(f"{target}: {convert_file(source, target, **options)}")
+                targets.append(target)
+            say_next(targets, lang)
             return
         if len(sources) > 1:
             raise CorpusError(f"Only one file can be split (--split), but {len(sources)} are named: name one.")
-        for name, report in split_file(sources[0], to, split, seed=seed, **options).items():
+        reports = split_file(sources[0], to, split, seed=seed, **options)
+        for name, report in reports.items():
             print(f"{to / name}.spacy: {report}")
+        say_next([to / f"{name}.spacy" for name in reports], lang)
+
+
+def say_next(targets: Sequence[Path], lang: str) -> None:
+    """Say how to make a config for what was converted, if it can be trained on."""
+    files = {split: path for path in targets for split in ("train", "dev") if path.stem == split}
+    if len(files) == 2:
+        options = "".join(f" --{split} {quote(str(files[split]))}" for split in ("train", "dev"))
+        language = f" --lang {lang}" if lang != "en" else ""
+        say(f"Next: python -m spacy crfner config bcrf_ner{options}{language} --output bcrf_ner.cfg")
