@@ -18,7 +18,7 @@ BATCH = 500
 FEW_WORDS = 10_000
 """Below this the training is short, with a learning rate that falls to 0."""
 
-SHORT = 600
+SHORT = 400
 """Updates of a short training; more brought nothing on 146 sentences of three corpora (benchmarks/small.py)."""
 
 EVALUATIONS = 10

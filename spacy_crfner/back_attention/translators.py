@@ -72,7 +72,7 @@ def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
 
 
 def make_untranslated_v1() -> Untranslated:
-    """Translate nothing: the English pipeline reads the words as they are, each aligned to itself.
+    """Translate nothing: the English pipeline reads the words of the language itself.
 
     A control, and all that is needed where the names are what the languages share.
     """
