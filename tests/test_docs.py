@@ -32,7 +32,9 @@ def test_python_blocks_run(page, tmp_path, small_nlp):
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     if page.name in PRINTED:
-        expected = re.findall(r"^```python\n[^`]+^```\n+^```\n(.*?)^```", page.read_text("utf8"), re.MULTILINE | re.DOTALL)
+        expected = re.findall(
+            r"^```python\n[^`]+^```\n+^```\n(.*?)^```", page.read_text("utf8"), re.MULTILINE | re.DOTALL
+        )
         assert expected and all(text in result.stdout for text in expected), result.stdout
 
 

@@ -9,7 +9,7 @@ from spacy.vocab import Vocab
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from accuracy_flair import score  # noqa: E402
+from accuracy_flair import score
 
 
 def test_entities_are_scored_whole_and_by_label(tmp_path):
