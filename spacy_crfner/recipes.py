@@ -16,15 +16,18 @@ BATCH = 500
 """Words of a batch, in every shipped config."""
 
 FEW_WORDS = 10_000
-"""Below this the training is short, with a learning rate that falls to 0."""
+"""Below this the training is short: evaluated more often, and ended earlier."""
 
-SHORT = 400
-"""Updates of a short training; more brought nothing on 146 sentences of three corpora (benchmarks/small.py)."""
+SHORT = {"eval_frequency": 100, "patience": 400, "max_steps": 1000}
+"""Updates of a short training. Else it is like the long one, and nearly as good (benchmarks/small.py)."""
+
+FALLING_FROM = 0.002
+"""Where the learning rate begins to fall, in a training whose number of updates is fixed."""
 
 EVALUATIONS = 10
 """Of a training whose number of updates is fixed."""
 
-TRAINED, READ, START = 2500, 20_000, 15
+TRAINED, READ, START = 2900, 20_000, 15
 """Words a second in training and evaluation, and seconds until training begins, on two cores of a usual machine."""
 
 
@@ -64,12 +67,13 @@ class Schedule:
     def __str__(self) -> str:
         low, high = (max(1, round(value)) for value in self.minutes)
         time = f"about {low} minute{'s' * (low > 1)}" if low == high else f"about {low} to {high} minutes"
-        evaluated = f"evaluated every {self.eval_frequency:,} ({self.passes(self.eval_frequency)} passes over the data)"
+        passes = f"({self.passes(self.eval_frequency)} passes over the data)"
         if self.falling is None:
             patience = f"{self.patience:,} updates ({self.passes(self.patience)} passes)"
             end = f"it ends {patience} after the last improvement on dev, and after {self.max_steps:,} at the latest"
-            return f"{evaluated}; {end}; {time} on two cores"
-        return f"{self.max_steps:,} updates ({self.passes(self.max_steps)} passes), {evaluated}; {time} on two cores"
+            return f"evaluated every {self.eval_frequency:,} updates {passes}; {end}; {time} on two cores"
+        steps = f"{self.max_steps:,} updates ({self.passes(self.max_steps)} passes)"
+        return f"{steps}, evaluated every {self.eval_frequency:,} {passes}; {time} on two cores"
 
 
 def measure_corpus(path: Union[str, Path]) -> CorpusSize:
@@ -97,8 +101,9 @@ def measure_corpus(path: Union[str, Path]) -> CorpusSize:
 def make_schedule(train: CorpusSize, dev: Optional[CorpusSize] = None, minutes: Optional[float] = None) -> Schedule:
     """Find out how to train on so much data.
 
-    Fewer than FEW_WORDS words, or `minutes`, make a training with a fixed number of updates and a learning rate that
-    falls. A larger corpus is trained on until dev does not improve, evaluated at least every half pass over it.
+    Training ends when dev does not improve. Fewer than FEW_WORDS words make it short; on a large corpus, evaluations
+    and patience are counted in passes over it. `minutes` make a training with a fixed number of updates and a learning
+    rate that falls to 0.
 
     dev: whose evaluation takes time too. minutes: how long it may take on two cores.
     Raises ValueError where so few minutes are not enough.
@@ -106,19 +111,21 @@ def make_schedule(train: CorpusSize, dev: Optional[CorpusSize] = None, minutes: 
     per_pass = train.words / BATCH
     update = min(train.words, BATCH) / TRAINED
     evaluation = (dev.words if dev else 0) / READ + 0.5
-    if minutes is not None or train.words < FEW_WORDS:
-        steps = SHORT
-        if minutes is not None:
-            steps = int((60 * minutes - START - EVALUATIONS * evaluation) / update)
-            steps -= steps % EVALUATIONS
+    if minutes is not None:
+        steps = int((60 * minutes - START - EVALUATIONS * evaluation) / update)
+        steps -= steps % EVALUATIONS
         if steps < 2 * EVALUATIONS:
             raise ValueError(f"{minutes:g} minutes are too few to train in: give more with --minutes.")
         seconds = START + steps * update + EVALUATIONS * evaluation
-        return Schedule(steps, steps // EVALUATIONS, 0, 0.002, per_pass, (seconds / 60, seconds / 60))
-    frequency = max(200, _round(per_pass / 2))
-    patience = max(1600, _round(4 * per_pass))
-    longest = max(20_000, _round(20 * per_pass))
-    typical = (patience + 2 * frequency, patience + max(1600, int(10 * per_pass)))
+        return Schedule(steps, steps // EVALUATIONS, 0, FALLING_FROM, per_pass, (seconds / 60, seconds / 60))
+    if train.words < FEW_WORDS:
+        frequency, patience, longest = SHORT["eval_frequency"], SHORT["patience"], SHORT["max_steps"]
+        typical = (patience + 2 * frequency, longest)
+    else:
+        frequency = max(200, _round(per_pass / 2))
+        patience = max(1600, _round(4 * per_pass))
+        longest = max(20_000, _round(20 * per_pass))
+        typical = (patience + 2 * frequency, patience + max(1600, int(10 * per_pass)))
     low, high = (START + steps * update + steps / frequency * evaluation for steps in typical)
     return Schedule(longest, frequency, patience, None, per_pass, (low / 60, high / 60))
 

@@ -35,18 +35,25 @@ def test_counts_a_file_and_a_folder(tmp_path):
     assert measure_corpus(tmp_path) == CorpusSize(5, 50, 3)
 
 
+@pytest.mark.parametrize("minutes", [None, 2])
 @pytest.mark.parametrize("name", CONSTANT)
-def test_few_sentences_are_trained_on_for_a_fixed_time(name, tmp_path):
-    """The rate falls to 0 with the last update, which is evaluated; the rest of the config is as it was."""
+def test_few_sentences_are_trained_on_for_a_short_time(name, minutes, tmp_path):
+    """For a given time, the rate falls to 0 with the last update, which is evaluated. The rest is as it was."""
     train = write(tmp_path / "train.spacy", 146, 14)
-    text, remarks = tailored(read_config(name), paths={"train": train, "dev": train})
+    text, remarks = tailored(read_config(name), paths={"train": train, "dev": train}, minutes=minutes)
     steps, frequency, patience, rate = settings(text)
-    assert patience == 0 and steps % frequency == 0 and steps // frequency == 10
-    assert (
-        rate["@schedules"] == "warmup_linear.v1" and rate["total_steps"] == steps and rate["warmup_steps"] < steps / 10
-    )
-    assert "146 docs, 2,044 words, 146 entities" in remarks[0] and "2 minutes on two cores" in remarks[1]
-    assert f"{steps / (2044 / 500):,.1f} passes" in remarks[1]
+    if minutes is None:
+        assert (steps, frequency, patience, rate) == (1000, 100, 400, 0.001)
+        assert "about 2 to 3 minutes on two cores" in remarks[1]
+    else:
+        assert patience == 0 and steps % frequency == 0 and steps // frequency == 10
+        assert rate["@schedules"] == "warmup_linear.v1" and rate["total_steps"] == steps
+        assert 0 < rate["warmup_steps"] < steps / 10 and "about 2 minutes on two cores" in remarks[1]
+    assert "146 docs, 2,044 words, 146 entities" in remarks[0]
+    assert f"({frequency / (2044 / 500):,.1f} passes over the data)" in remarks[1]
+    # The reason stands in the file too, and what it replaces does not.
+    assert all(remark.rstrip(".").split(": ")[1] in " ".join(text.replace("\n#", "").split()) for remark in remarks)
+    assert text.count("# It ends so many") == 0
     before, after = Config().from_str(read_config(name)), Config().from_str(text)
     for config in (before, after):
         for key in ("max_steps", "eval_frequency", "patience"):
