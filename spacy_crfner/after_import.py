@@ -19,22 +19,29 @@ def after_import(package: str, function: Callable[[], None]) -> None:
 
 
 class _Watcher(MetaPathFinder):
-    """Finds nothing itself, but lets the loader that others find call the function when it is done; works once."""
+    """Finds what other finders find, but lets its loader call the function when the package has run."""
 
     def __init__(self, package: str, function: Callable[[], None]):
         self.package, self.function = package, function
+        self.is_asking = False
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
-        if fullname != self.package or self not in sys.meta_path:
+        if fullname != self.package or self.is_asking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        self.is_asking = True
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self.is_asking = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_call(module: Any) -> None:
                 execute(module)
-                self.function()
+                # Somebody may only have asked where the package is, so that the watcher goes no earlier.
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                    self.function()
 
             spec.loader.exec_module = execute_and_call  # type: ignore[method-assign]
         return spec
