@@ -66,7 +66,10 @@ class Schedule:
 
     def __str__(self) -> str:
         low, high = (max(1, round(value)) for value in self.minutes)
-        time = f"about {low} minute{'s' * (low > 1)}" if low == high else f"about {low} to {high} minutes"
+        time = f"about {low} to {high} minutes"
+        if low == high:
+            exact = max(0.5, round(2 * self.minutes[0]) / 2)
+            time = f"about {exact:g} minute{'s' * (exact > 1)}"
         passes = f"({self.passes(self.eval_frequency)} passes over the data)"
         if self.falling is None:
             patience = f"{self.patience:,} updates ({self.passes(self.patience)} passes)"
