@@ -89,14 +89,15 @@ def main(arguments: Optional[List[str]] = None) -> None:
     parser.add_argument("--target", type=Path, help="the folder that the package was installed into, if it was")
     parser.add_argument("--corpus", type=Path, required=True, help=".spacy file whose texts are drawn")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+    parser.add_argument("--title", help="heading of the page (default: the name of the pipeline)")
     parser.add_argument("--limit", type=int, default=50, help="how many Docs (default: 50)")
     args = parser.parse_args(arguments)
     nlp = load(args.model, args.target)
     docs = list(nlp.pipe(example.predicted for example in Corpus(args.corpus, limit=args.limit)(nlp)))
     found = sum(len(doc.ents) for doc in docs)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    name = f"{nlp.meta['lang']}_{nlp.meta['name']}" if args.target else args.model
-    args.output.write_text(make_page(docs, f"Entities found by {name}", str(args.corpus)), encoding="utf-8")
+    title = args.title or f"Entities found by {nlp.meta['lang']}_{nlp.meta['name']}"
+    args.output.write_text(make_page(docs, title, str(args.corpus)), encoding="utf-8")
     print(f"{args.output}: {len(docs)} Docs, {found} entities; open it in a browser")
 
 
@@ -134,7 +135,7 @@ mark span {{ font-size: .7em; font-weight: 600; margin-left: .45em; color: #333;
 <body>
 <h1>{title}</h1>
 <p>{docs} texts of {source}, {ents} entities. The number behind a label is the probability that the model gives the
-entity; the stronger the colour, the more probable.</p>
+entity; the stronger the colour, the more probable. It is the model's own estimate, and not calibrated.</p>
 <div class="legend">
 <p><b>Labels</b>{labels}{unknown}</p>
 <p><b>Probability</b>{scale}</p>
