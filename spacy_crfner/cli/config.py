@@ -32,7 +32,7 @@ def config_cli(
         if name is None:
             for known, purpose in describe_configs().items():
                 print(f"{known:<18} {purpose}")
-            say("Write one with: python -m spacy crfner config NAME --output my.cfg")
+            say("Write one with: python -m spacy crfner config NAME --train FILE --dev FILE --output my.cfg")
             return
         paths = {"train": train, "dev": dev, "vectors": vectors}
         text, remarks = tailored(read_config(name), paths=paths, lang=lang, minutes=minutes)

@@ -22,7 +22,7 @@ def test_lists_each_config_with_a_sentence():
     status, out, err = crfner("config")
     assert status == 0 and [line.split()[0] for line in out.splitlines()] == NAMES
     assert all(len(line.split()) > 5 and line.endswith(".") for line in out.splitlines())
-    assert "config NAME --output" in err
+    assert "config NAME --train FILE --dev FILE --output" in err
 
 
 @pytest.mark.parametrize("name", NAMES)
