@@ -143,7 +143,9 @@ def with_schedule(config: str, schedule: Schedule, train: CorpusSize) -> str:
     Raises ValueError where the config has a learning rate of another kind.
     """
     if not can_follow(config):
-        raise ValueError("This config has a learning rate of its own that falls: give --training.max_steps to train.")
+        raise ValueError(
+            "This config has its own falling learning rate: leave --minutes away, and train with --training.max_steps N."
+        )
     config = re.sub(r"^# It ends so many updates after.*\n", "", config, flags=re.MULTILINE)
     for key in ("patience", "max_steps", "eval_frequency"):
         config = set_value(config, "training", key, getattr(schedule, key))
@@ -218,6 +220,6 @@ def tailored(
     if not train.entities:
         raise CorpusError(f"{paths['train']}: it holds no entity, so there is nothing to learn.")
     if not can_follow(config) and minutes is None:
-        return config, [f"{paths['train']}: {train}. The settings of [training] stay as they are in this config."]
+        return config, [f"{paths['train']}: {train}. This config keeps its own training settings."]
     schedule = make_schedule(train, dev, minutes)
     return with_schedule(config, schedule, train), [f"{paths['train']}: {train}", f"Training: {schedule}."]

@@ -112,8 +112,11 @@ def test_what_is_written_trains(tmp_path):
 def test_a_config_with_a_rate_of_its_own_keeps_its_settings(tmp_path):
     train = write(tmp_path / "train.spacy", 10)
     text, remarks = tailored(read_config("weak_class"), paths={"train": train})
-    assert text == set_value(read_config("weak_class"), "paths", "train", train) and "stay as they are" in remarks[0]
-    with pytest.raises(ValueError, match="learning rate of its own"):
+    assert (
+        text == set_value(read_config("weak_class"), "paths", "train", train)
+        and "keeps its own training settings" in remarks[0]
+    )
+    with pytest.raises(ValueError, match="its own falling learning rate"):
         tailored(read_config("weak_class"), paths={"train": train}, minutes=2)
 
 
