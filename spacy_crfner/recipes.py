@@ -144,7 +144,7 @@ def with_schedule(config: str, schedule: Schedule, train: CorpusSize) -> str:
     """
     if not can_follow(config):
         raise ValueError(
-            "This config has its own falling learning rate: leave --minutes away, and train with --training.max_steps N."
+            "This config has its own falling learning rate: do without --minutes, and fix --training.max_steps."
         )
     config = re.sub(r"^# It ends so many updates after.*\n", "", config, flags=re.MULTILINE)
     for key in ("patience", "max_steps", "eval_frequency"):
