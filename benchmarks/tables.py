@@ -181,7 +181,7 @@ def small_rows(results: List[Row]) -> List[Row]:
         shared = [seed for seed in runs if seed in default]
         if shared:
             row["part"] = sum(runs[seed]["f"] for seed in shared) / sum(default[seed]["f"] for seed in shared)
-        row["minutes"] = mean(row["training_seconds"].values()) / 60
+        row["updates"] = mean(row["steps"].values())
         rows.append({**row, "number": len(runs), "words": row["result"]["corpus"]["train"]["tokens"]})
     return rows
 
@@ -277,8 +277,8 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
     ("docs/measurements.md", "small"): (
         "small",
         small_rows,
-        "Corpus={result[name]} | Words={words:,} | Recipe={entry} | Seeds={number} | dev F1={f} | of default={part:.3f}"
-        " | minutes={minutes:.1f}",
+        "Corpus={result[name]} | Words={words:,} | Recipe={entry} | Updates={updates:,.0f} | Seeds={number}"
+        " | dev F1={f} | of default={part:.3f}",
     ),
     ("docs/measurements.md", "methods"): ("routing", methods_table, ""),
     ("docs/measurements.md", "routers"): (

@@ -59,8 +59,8 @@ def test_links_of_tables_lead_from_the_page_to_the_result():
 def test_a_recipe_is_compared_with_the_default_by_equal_seeds():
     scores = {"default": {"0": 0.8, "1": 0.4}, "short": {"1": 0.3}}
     variants = {
-        name: {"dev": {seed: {"f": f} for seed, f in runs.items()}, "training_seconds": dict.fromkeys(runs, 90)}
+        name: {"dev": {seed: {"f": f} for seed, f in runs.items()}, "steps": dict.fromkeys(runs, 90)}
         for name, runs in scores.items()
     }
     rows = tables.small_rows([{"variants": variants, "corpus": {"train": {"tokens": 5}}}])
-    assert [row["part"] for row in rows] == [1.0, pytest.approx(0.75)] and rows[1]["minutes"] == 1.5
+    assert [row["part"] for row in rows] == [1.0, pytest.approx(0.75)] and rows[1]["updates"] == 90
