@@ -89,9 +89,9 @@ def flair_python(wanted: Optional[str]) -> Optional[str]:
 def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str, str]:
     """Write the corpus and the vectors of its words into files that need neither spaCy nor this package to be read."""
     vocab = load_model(vectors).vocab
-    written = {name: folder / name for name in ("train", "test", "vectors.npz")}
+    written = {name: folder / name for name in (*files, "vectors.npz")}
     words: Dict[str, None] = {}
-    for split in ("train", "test"):
+    for split in files:
         docs = read_docs(files[split], Vocab())
         words.update(dict.fromkeys(token.text for doc in docs for token in doc))
         sentences = [([token.text for token in doc], [(e.start, e.end, e.label_) for e in doc.ents]) for doc in docs]

@@ -13,9 +13,11 @@ import flair
 import numpy as np
 import torch
 from experiments.workers import WARM_UP_TEXTS, latency, texts_of_length
-from flair.data import Dictionary, Sentence
+from flair.data import Corpus, Dictionary, Sentence
+from flair.datasets import FlairDatapointDataset
 from flair.embeddings import CharacterEmbeddings, StackedEmbeddings, WordEmbeddings
 from flair.models import SequenceTagger
+from flair.trainers import ModelTrainer
 from flair.training_utils import store_embeddings
 
 BATCH = 32
@@ -93,6 +95,37 @@ def one_by_one(job: Dict[str, Any]) -> Dict[str, float]:
     for words in train[:WARM_UP_TEXTS]:
         predict_one(words)
     return latency(predict_one, [text.split() for text in texts_of_length(map(" ".join, test), *job["words"])])
+
+
+def train_to_the_end(job: Dict[str, Any]) -> Dict[str, Any]:
+    """Train with flair's own trainer, whose best model on dev then finds entities: (start, end, label), by split."""
+    flair.set_seed(job["seed"])
+    splits = {split: read(job[split]) for split in ("train", "dev", "test") if split in job}
+    found = {
+        split: [Sentence([token.text for token in sentence], use_tokenizer=False) for sentence in sentences]
+        for split, sentences in splits.items()
+        if split != "train"
+    }
+    corpus = Corpus(*(FlairDatapointDataset(splits[split]) for split in ("train", "dev")), sample_missing_splits=False)
+    tagger = make_tagger(splits["train"], job["vectors"])
+    start = perf_counter()
+    trainer = ModelTrainer(tagger, corpus)
+    trainer.train(job["folder"], learning_rate=LEARN_RATE, mini_batch_size=BATCH, max_epochs=job["epochs"])
+    seconds = perf_counter() - start
+    losses = (Path(job["folder"]) / "loss.tsv").read_text(encoding="utf8").splitlines()
+    names, *epochs = [line.split("\t") for line in losses]
+    column = names.index("DEV_F1")
+    best = max(range(len(epochs)), key=lambda epoch: float(epochs[epoch][column]))
+    tagger = SequenceTagger.load(Path(job["folder"]) / "best-model.pt")
+    entities = {}
+    for split, sentences in found.items():
+        tagger.predict(sentences, mini_batch_size=BATCH)
+        spans = [[label.data_point for label in sentence.get_labels("ner")] for sentence in sentences]
+        entities[split] = [
+            [(span.tokens[0].idx - 1, span.tokens[-1].idx, span.get_label("ner").value) for span in some]
+            for some in spans
+        ]
+    return {"entities": entities, "training_seconds": round(seconds, 1), "best_epoch": best + 1}
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:

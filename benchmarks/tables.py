@@ -33,10 +33,11 @@ def over_seeds(runs: Iterable[Row]) -> Row:
     return {key: over_seeds(column) if nested[key] else Spread(column) for key, column in columns.items()}
 
 
-def read_results(folder: Path, benchmark: str) -> List[Row]:
-    """Read the results of a benchmark, by file name, each with a `link` to its file."""
+def read_results(folder: Path, benchmark: str, page: str = "README.md") -> List[Row]:
+    """Read the results of a benchmark, by file name, each with a `link` to its file from a page."""
     results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    links = {f"benchmarks/results/{name}": result for name, result in results.items()}
+    up = "../" * page.count("/")
+    links = {f"{up}benchmarks/results/{name}": result for name, result in results.items()}
     return [{**result, "link": link} for link, result in links.items() if result["benchmark"] == benchmark]
 
 
@@ -86,6 +87,20 @@ def accuracy_rows(results: List[Row]) -> List[Row]:
         minutes = mean(run["training_seconds"] for run in result["per_seed"]) / 60
         rows.append({**result, **splits, "number": len(result["seeds"]), "minutes": minutes})
     return rows
+
+
+COMPARED = {
+    "conll2003-en-20": "`bcrf_ner`",
+    "conll2003-en-20-ner-accuracy": "spaCy's `ner`, quickstart for accuracy",
+    "conll2003-en-20-ner-efficiency": "spaCy's `ner`, quickstart for efficiency, with the same vectors",
+    "conll2003-en-20-flair": "flair, BiLSTM-CRF",
+}
+"""The results of accuracy that the first page shows beside each other, and what they are called there."""
+
+
+def compared_rows(results: List[Row]) -> List[Row]:
+    rows = {row["name"]: row for row in accuracy_rows(results)}
+    return [{**rows[name], "called": f"[{COMPARED[name]}]({rows[name]['link']})"} for name in COMPARED if name in rows]
 
 
 def pivot(first: str, cells: Iterable[Tuple[str, str, str]]) -> Tuple[Columns, List[Row]]:
@@ -166,6 +181,20 @@ def pipelines_rows(results: List[Row]) -> List[Row]:
     return [{**row, "part": parts.get(row["result"]["name"], "")} for row in rows_of("pipelines")(results)]
 
 
+def small_rows(results: List[Row]) -> List[Row]:
+    """One row for each recipe on each corpus, and its dev F1 as a part of that of the default."""
+    rows = []
+    for row in rows_of("variants")(results):
+        runs, default = row["dev"], row["result"]["variants"].get("default", {}).get("dev", {})
+        row["f"] = Spread(run["f"] for run in runs.values())
+        shared = [seed for seed in runs if seed in default]
+        if shared:
+            row["part"] = sum(runs[seed]["f"] for seed in shared) / sum(default[seed]["f"] for seed in shared)
+        row["updates"] = mean(row["steps"].values())
+        rows.append({**row, "number": len(runs), "words": row["result"]["corpus"]["train"]["tokens"]})
+    return rows
+
+
 WITHOUT, CARRIED, UNTRANSLATED = "without", "back attention", "untranslated"
 
 
@@ -225,15 +254,19 @@ ONE_BY_ONE = (
 )
 
 TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] = {
-    ("README.md", "accuracy"): (
+    ("README.md", "compared"): (
+        "accuracy",
+        compared_rows,
+        "System={called} | Seeds={number} | dev F1={dev[f]} | test F1={test[f]}",
+    ),
+    ("docs/measurements.md", "accuracy"): (
         "accuracy",
         accuracy_rows,
         "Corpus=[{name}]({link}) | Train sentences={corpus[train][sentences]:,} | Seeds={number} | dev F1={dev[f]}"
         " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
     ),
-    ("README.md", "speed"): SYSTEMS,
-    ("README.md", "rare labels"): ("routing", rare_labels_table, ""),
-    ("README.md", "other languages"): (
+    ("docs/measurements.md", "rare labels"): ("routing", rare_labels_table, ""),
+    ("docs/measurements.md", "other languages"): (
         "back_attention",
         other_languages_rows,
         "Corpus=[{result[corpus]}]({result[link]}) | Train sentences={part} | Seeds={number} | without={without}"
@@ -263,6 +296,12 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
         " | s={whole[seconds]:.1f} | times half's={growth[seconds]:.1f}",
     ),
     ("docs/measurements.md", "recipe"): ("recipe", recipe_table, ""),
+    ("docs/measurements.md", "small"): (
+        "small",
+        small_rows,
+        "Corpus={result[name]} | Words={words:,} | Recipe={entry} | Updates={updates:,.0f} | Seeds={number}"
+        " | dev F1={f} | of default={part:.3f}",
+    ),
     ("docs/measurements.md", "methods"): ("routing", methods_table, ""),
     ("docs/measurements.md", "routers"): (
         "routing",
@@ -313,7 +352,7 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
 
 def make_table(page: str, mark: str, folder: Path = RESULTS) -> str:
     benchmark, make, columns = TABLES[page, mark]
-    made = make(read_results(folder, benchmark))
+    made = make(read_results(folder, benchmark, page))
     return write_table(columns, made) if columns else write_table(*made)
 
 

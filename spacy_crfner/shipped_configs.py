@@ -3,7 +3,7 @@
 import re
 import shlex
 from pathlib import Path
-from typing import Dict, Union
+from typing import Dict, Sequence, Union
 
 from .files import replacing
 
@@ -45,28 +45,30 @@ def _with_sentencizer(text: str) -> str:
     return text
 
 
-def write_config(name: str, target: Union[str, Path], *, sentencizer: bool = False, overwrite: bool = False) -> None:
-    """Write a shipped config to a file; see `read_config`.
+def write_text(text: str, target: Union[str, Path], *, overwrite: bool = False) -> None:
+    """Write the text of a config to a file.
 
-    Raises ValueError for an unknown name, FileExistsError where there is such a file and `overwrite` is False, OSError
-    where it cannot be written.
+    Raises FileExistsError where there is such a file and `overwrite` is False, OSError where it cannot be written.
     """
-    text, target = read_config(name, sentencizer=sentencizer), Path(target)
+    target = Path(target)
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target}: there is such a file: choose another --output, or overwrite it with --force.")
     with replacing(target) as (unfinished,):
         unfinished.write_text(text, encoding="utf8")
 
 
-def training_command(name: str, path: Union[str, Path]) -> str:
+def training_command(name: str, path: Union[str, Path], known: Sequence[str] = ()) -> str:
     """Find the command that trains with a shipped config in the comment at its top, ready for a shell.
 
     Options that can be left out, which stand in brackets there, are.
 
-    path: of the copy of the config, for which the command is.
+    path: of the copy of the config, for which the command is. known: settings that stand in that copy, such as
+        `paths.train`; their options are left out too.
     """
     lines = re.findall(r"^#   +(.+)$", read_config(name), re.MULTILINE)
     command = re.sub(r"\[.*?\] *", "", " ".join(line.removesuffix("\\").strip() for line in lines))
+    for setting in known:
+        command = re.sub(rf"--{re.escape(setting)} \S+ *", "", command)
     return command.replace(f"{name}.cfg", shlex.quote(str(path)))
 
 

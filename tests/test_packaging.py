@@ -115,12 +115,12 @@ def test_everything_from_columns_to_a_package_without_a_clone(installed, tmp_pat
     spacy_command("crfner", "convert", "all.conll", "--to", "corpus", "--split", "80,10,10")
     options = ("--lang", "en", "--annotated", "corpus/train.spacy", "--width", "8", "--rows", "50", "--least", "1")
     spacy_command("crfner", "vectors", "vectors", *options)
-    spacy_command("crfner", "config", "bcrf_ner", "--output", "my.cfg")
-    paths = ("--paths.train", "corpus/train.spacy", "--paths.dev", "corpus/dev.spacy", "--paths.vectors", "vectors")
+    paths = ("--train", "corpus/train.spacy", "--dev", "corpus/dev.spacy", "--vectors", "vectors")
+    spacy_command("crfner", "config", "bcrf_ner", *paths, "--output", "my.cfg")
     encoder = "--components.bcrf_ner.model.tok2vec"
     small = (f"{encoder}.width", "32", f"{encoder}.tok2vec.hash_width", "16", f"{encoder}.tok2vec.layout", "word+char8")
     steps = ("--training.max_steps", "30", "--training.eval_frequency", "15", "--training.dropout", "0.1")
-    spacy_command("train", "my.cfg", "--output", "training", *paths, *small, *steps)
+    spacy_command("train", "my.cfg", "--output", "training", *small, *steps)
     spacy_command("evaluate", "training/model-best", "corpus/test.spacy", "--output", "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text())["ents_f"] > 0.5
     spacy_command("package", "training/model-best", ".", "--name", "people", "--version", "1.0.0", "--build", "none")

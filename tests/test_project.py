@@ -47,7 +47,9 @@ def test_workflows_name_commands_in_an_order_that_works(project):
             assert needed <= made, step
             made |= set(commands[step].get("outputs", []))
     assert project["workflows"]["all"] == [
-        *("convert", "train", "evaluate", "package", "install", "check", "render"),
+        # Something to look at first.
+        *("convert", "config", "train", "render"),
+        *("evaluate", "package", "install", "check"),
         *project["workflows"]["weak-class"],
         *project["workflows"]["back-attention"],
     ]
@@ -113,7 +115,31 @@ def test_check_notices_another_score(root, small_nlp, tmp_path, examples):
         options = ("--target", tmp_path / "target", "--corpus", tmp_path / "test.spacy")
         result = run(root, "check_package", "en_small", *options, "--metrics", tmp_path / "metrics.json")
         assert result.returncode == code, result.stderr
-    result = run(root, "render_entities", "en_small", *options, "--output", tmp_path / "page" / "news.html")
+    page = tmp_path / "page" / "news.html"
+    result = run(root, "render_entities", "en_small", *options, "--output", page)
     assert result.returncode == 0, result.stderr
-    html = (tmp_path / "page" / "news.html").read_text()
-    assert "Anna" in html and re.search(r"PER (0\.\d\d|1\.00)", html)
+    html = page.read_text(encoding="utf8")
+    assert "<title>Entities found by en_" in html and "Anna" in html
+    assert re.search(r"PER (0\.\d\d|1\.00)</span>", html)
+
+
+def test_a_page_shows_labels_probabilities_and_what_has_none(root, small_nlp, tmp_path):
+    """Of a pipeline in a folder, with entities that a rule has found, which have no probability."""
+    from spacy.tokens import DocBin
+
+    small_nlp.to_disk(tmp_path / "model")
+    nlp = spacy.load(tmp_path / "model")
+    ruler = nlp.add_pipe("entity_ruler", before="bcrf_ner")
+    ruler.add_patterns([{"label": "A<B", "pattern": "met"}])
+    nlp.to_disk(tmp_path / "ruled")
+    DocBin(docs=[nlp.make_doc("Anna met Bob in Oslo.")]).to_disk(tmp_path / "text.spacy")
+    page = tmp_path / "ruled.html"
+    result = run(root, "render_entities", tmp_path / "ruled", "--corpus", tmp_path / "text.spacy", "--output", page)
+    assert result.returncode == 0, result.stderr
+    html = page.read_text(encoding="utf8")
+    legend = html.split('class="legend"')[1].split("</div>")[0]
+    assert "A&lt;B" in legend and "PER" in legend and "found by another component" in legend
+    assert "A&lt;B -</span>" in html and "A<B" not in html
+    # The more probable, the stronger.
+    strengths = re.findall(r"rgba\([\d,]+,(0\.\d\d)\)[^>]*title=\"\w+, probability ([\d.]+)", html)
+    assert strengths and all(float(a) == pytest.approx(0.1 + 0.7 * float(p), abs=0.006) for a, p in strengths)

@@ -50,5 +50,6 @@ def test_factory_documents_every_argument():
 
 
 def test_import_is_light():
+    """It waits for somebody else to import spaCy, which loads torch where it is installed."""
     code = "import sys, spacy_crfner; sys.exit(any(name in sys.modules for name in ('torch', 'spacy', 'thinc')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -62,7 +62,7 @@ def make_hf_translator_v1(
 
 
 def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
-    """Look up translations that somebody else has made, with word alignments or attention matrices.
+    """Look up translations made elsewhere, with word alignments or attention matrices.
 
     path: a JSON lines file: `{"words": [...], "translation": [...], "alignment": "0-0 1-2"}` with pairs of source word
         and English word, counted from 0 (Pharaoh format), or `"attention": [[...], ...]`, a row for each source word.
@@ -72,7 +72,7 @@ def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
 
 
 def make_untranslated_v1() -> Untranslated:
-    """Translate nothing: the English pipeline reads the words as they are, each aligned to itself.
+    """Translate nothing: the English pipeline reads the words of the language itself.
 
     A control, and all that is needed where the names are what the languages share.
     """

@@ -17,17 +17,34 @@ def config_cli(
         bool, Option("--sentencizer", help="Find sentences first: for training Docs that hold several")
     ] = False,
     force: Annotated[bool, Option("--force", "-f", help="Overwrite a file that is there")] = False,
+    train: Annotated[
+        Optional[str], Option(metavar="FILE", help=".spacy file to train on; the training settings follow its size")
+    ] = None,
+    dev: Annotated[Optional[str], Option(metavar="FILE", help=".spacy file to evaluate on")] = None,
+    vectors: Annotated[Optional[str], Option(metavar="NAME|DIR", help="Pipeline with word vectors")] = None,
+    lang: Annotated[Optional[str], Option(metavar="CODE", help="spaCy language code of the text")] = None,
+    minutes: Annotated[
+        Optional[float], Option(metavar="N", min=0, help="Train about so long on two cores; needs --train")
+    ] = None,
 ) -> None:
-    """Write a shipped config, for `spacy train`."""
-    from ..shipped_configs import describe_configs, read_config, training_command, write_config
+    """Write a shipped config for `spacy train`; with --train, its settings follow the size of the data."""
+    from ..recipes import tailored
+    from ..shipped_configs import describe_configs, read_config, training_command, write_text
 
     with clear_errors():
         if name is None:
             for known, purpose in describe_configs().items():
                 print(f"{known:<18} {purpose}")
-            say("Write one with: python -m spacy crfner config NAME --output my.cfg")
-        elif output == "-":
-            print(read_config(name, sentencizer=sentencizer), end="")
+            say("Write one with: python -m spacy crfner config NAME --train FILE --dev FILE --output my.cfg")
+            return
+        paths = {"train": train, "dev": dev, "vectors": vectors}
+        shipped = read_config(name, sentencizer=sentencizer)
+        text, remarks = tailored(shipped, paths=paths, lang=lang, minutes=minutes)
+        for remark in remarks:
+            say(remark)
+        if output == "-":
+            print(text, end="")
         else:
-            write_config(name, Path(output), sentencizer=sentencizer, overwrite=force)
-            say(f"Wrote {output}. Train with: {training_command(name, output)}")
+            write_text(text, Path(output), overwrite=force)
+            given = [f"paths.{key}" for key, value in paths.items() if value] + ["nlp.lang"] * (lang is not None)
+            say(f"Wrote {output}. Train with: {training_command(name, output, given)}")

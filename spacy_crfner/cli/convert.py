@@ -1,7 +1,8 @@
 """`python -m spacy crfner convert`: parse, call, print."""
 
 from pathlib import Path
-from typing import Annotated, Any, Dict, List, Optional
+from shlex import quote
+from typing import Annotated, Any, Dict, List, Optional, Sequence
 
 from typer import Argument, Option
 
@@ -93,3 +94,13 @@ def convert_cli(
             show(f"{target}: {report}")
         for path in left_over(reports):
             say(f"{path}: this file is of an earlier conversion, and was left as it was.")
+        say_next(list(reports), lang)
+
+
+def say_next(targets: Sequence[Path], lang: str) -> None:
+    """Say how to make a config for what was converted, if it can be trained on."""
+    files = {split: path for path in targets for split in ("train", "dev") if path.stem == split}
+    if len(files) == 2:
+        options = "".join(f" --{split} {quote(str(files[split]))}" for split in ("train", "dev"))
+        language = f" --lang {lang}" if lang != "en" else ""
+        say(f"Next: python -m spacy crfner config bcrf_ner{options}{language} --output bcrf_ner.cfg")

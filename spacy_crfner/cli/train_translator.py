@@ -72,7 +72,7 @@ def train_translator_cli(
         if training.too_long:
             msg.warn(f"{training.too_long:,} pairs have more than {longest} pieces and are left out (--longest)")
         if training.resumes:
-            rest = "; it starts anew if settings or text are others" if overwrite else " to go on with"
+            rest = "; it starts anew if settings or text differ" if overwrite else " to go on with"
             msg.info(f"There is a training in {output}{rest}")
         print(HEADER, flush=True)
         progress = training.run()

@@ -136,7 +136,7 @@ def test_tables_of_back_attention(tmp_path):
     }
     result = {"benchmark": "back_attention", "corpus": "c", "limit_train": "5%", "variants": variants}
     (tmp_path / "one.json").write_text(json.dumps(result))
-    *_, row = tables.make_table("README.md", "other languages", tmp_path).splitlines()
+    *_, row = tables.make_table("docs/measurements.md", "other languages", tmp_path).splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:6] == ["5%", "2", "65.00 ± 7.07", "69.00 ± 8.49", "+4.00 ± 1.41"]
     assert cells[6:] == ["67.50 ± 9.19", "+2.50 ± 2.12"]

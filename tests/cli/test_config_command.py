@@ -22,7 +22,7 @@ def test_lists_each_config_with_a_sentence():
     status, out, err = crfner("config")
     assert status == 0 and [line.split()[0] for line in out.splitlines()] == NAMES
     assert all(len(line.split()) > 5 and line.endswith(".") for line in out.splitlines())
-    assert "config NAME --output" in err
+    assert "config NAME --train FILE --dev FILE --output" in err
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,6 +41,35 @@ def test_the_command_can_be_pasted(name, tmp_path):
     words = shlex.split(err.partition("Train with: ")[2])
     assert words[:5] == ["python", "-m", "spacy", "train", str(output)] and words[-2:] == ["--output", "training"]
     assert not any(sign in err for sign in "[]\\")
+
+
+def test_follows_the_data_and_names_it_no_more(tmp_path, write):
+    """From converted files to a command that has nothing left to fill in."""
+    columns = "Anna B-PER\nmet O\nBob B-PER\n\n" * 20
+    for split in ("train", "dev"):
+        write(f"raw/{split}.conll", columns)
+    status, _, err = crfner("convert", tmp_path / "raw", "--to", tmp_path / "corpus", "--lang", "de")
+    assert (
+        status == 0 and err.startswith("Next: python -m spacy crfner config bcrf_ner --train ") and err.count("\n") == 1
+    )
+    words = shlex.split(err)
+    output = tmp_path / "bcrf_ner.cfg"
+    status, out, err = crfner(*words[words.index("crfner") + 1 : -1], output, "--vectors", "de_core_news_md")
+    assert (status, out) == (0, "") and "20 docs, 60 words, 40 entities" in err and "minute" in err
+    assert err.splitlines()[-1] == f"Wrote {output}. Train with: python -m spacy train {output} --output training"
+    text = output.read_text(encoding="utf8")
+    for line in ('lang = "de"', 'vectors = "de_core_news_md"', f'train = "{tmp_path / "corpus" / "train.spacy"}"'):
+        assert f"\n{line}\n" in text
+    # Printed, it can be read from a pipe.
+    assert crfner("config", "bcrf_ner", "--lang", "de")[:2] == (
+        0,
+        (ROOT / "configs" / "bcrf_ner.cfg").read_text(encoding="utf8").replace('lang = "en"', 'lang = "de"'),
+    )
+
+
+def test_data_that_cannot_be_read_leaves_no_config(tmp_path):
+    status, out, err = crfner("config", "bcrf_ner", "--train", tmp_path / "no.spacy", "--output", tmp_path / "my.cfg")
+    assert (status, out, list(tmp_path.iterdir())) == (1, "", []) and err.count("\n") == 1 and "no.spacy" in err
 
 
 def test_prints_the_config():

@@ -158,15 +158,33 @@ def test_confidence_ignores_the_scores_of_other_components(small_nlp):
     assert Span(other, 0, 3, label="PER")._.confidence is None
 
 
-def test_confidence_is_known_without_the_component(small_nlp, tmp_path, root):
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import spacy_crfner; from spacy.tokens import DocBin; from spacy.vocab import Vocab; vocab = Vocab()",
+        "from spacy.tokens import DocBin; from spacy.vocab import Vocab; import spacy_crfner; vocab = Vocab()",
+        "import spacy; from spacy.tokens import DocBin; vocab = spacy.blank('en').vocab",
+    ],
+)
+def test_confidence_is_known_without_the_component(imports, small_nlp, tmp_path, root):
+    """Once the package is imported, before spaCy or after it, or any pipeline is made."""
     DocBin(docs=[small_nlp(TEXT)]).to_disk(tmp_path / "docs.spacy")
     code = (
-        "import spacy, spacy_crfner; from spacy.tokens import DocBin; spacy_crfner.register_extensions();"
-        f"doc = next(DocBin().from_disk({str(tmp_path / 'docs.spacy')!r}).get_docs(spacy.blank('en').vocab));"
-        "print(doc.ents[0]._.confidence > 0.3)"
+        f"{imports}; doc = next(DocBin().from_disk({str(tmp_path / 'docs.spacy')!r}).get_docs(vocab));"
+        "print(doc.ents[0]._.confidence > 0.3, doc.ents[0]._.weak_probability)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
-    assert result.stdout.strip() == "True", result.stderr
+    result = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "True None", result.stderr
+
+
+def test_somebody_elses_confidence_stays():
+    """Only a component that is to write confidences says that it is in the way."""
+    code = (
+        "from spacy.tokens import Span; Span.set_extension('confidence', default=2); import spacy_crfner, spacy;"
+        "doc = spacy.blank('en')('Anna met Bob'); print(doc[0:1]._.confidence)"
+    )
+    result = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "2", result.stderr
 
 
 def test_settings_changed_after_training_are_saved_and_overridden(small_nlp, tmp_path):

@@ -1,0 +1,225 @@
+"""Settings of a training that follow the size of the data, and how long it will take."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from spacy.tokens import DocBin
+from spacy.training.corpus import walk_corpus
+from spacy.vocab import Vocab
+
+from .text_files import CorpusError
+
+BATCH = 500
+"""Words of a batch, in every shipped config."""
+
+FEW_WORDS = 10_000
+"""Below this the training is short: evaluated more often, and ended earlier."""
+
+SHORT = {"eval_frequency": 100, "patience": 400, "max_steps": 1000}
+"""Updates of a short training. Else it is like the long one, and nearly as good (benchmarks/small.py)."""
+
+FALLING_FROM = 0.002
+"""Where the learning rate begins to fall, in a training whose number of updates is fixed."""
+
+EVALUATIONS = 10
+"""Of a training whose number of updates is fixed."""
+
+TRAINED, READ, START = 2900, 20_000, 15
+"""Words a second in training and evaluation, and seconds until training begins, on two cores of a usual machine."""
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """What a `.spacy` file holds."""
+
+    docs: int
+    words: int
+    entities: int
+
+    def __str__(self) -> str:
+        return f"{self.docs:,} docs, {self.words:,} words, {self.entities:,} entities"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a training evaluates and ends.
+
+    max_steps, eval_frequency, patience: in updates; patience 0 is none.
+    falling: the learning rate falls from here to 0 with the last update; None: it stays as in the config.
+    per_pass: updates of a pass over the train split.
+    minutes: how long it takes about on two cores, from and to.
+    """
+
+    max_steps: int
+    eval_frequency: int
+    patience: int
+    falling: Optional[float]
+    per_pass: float
+    minutes: Tuple[float, float]
+
+    def passes(self, updates: int) -> str:
+        """Write how many passes over the train split so many updates are."""
+        return f"{updates / self.per_pass:,.1f}"
+
+    def __str__(self) -> str:
+        low, high = (max(1, round(value)) for value in self.minutes)
+        time = f"about {low} to {high} minutes"
+        if low == high:
+            exact = max(0.5, round(2 * self.minutes[0]) / 2)
+            time = f"about {exact:g} minute{'s' * (exact > 1)}"
+        passes = f"({self.passes(self.eval_frequency)} passes over the data)"
+        if self.falling is None:
+            patience = f"{self.patience:,} updates ({self.passes(self.patience)} passes)"
+            end = f"it ends {patience} after the last improvement on dev, and after {self.max_steps:,} at the latest"
+            return f"evaluated every {self.eval_frequency:,} updates {passes}; {end}; {time} on two cores"
+        steps = f"{self.max_steps:,} updates ({self.passes(self.max_steps)} passes)"
+        return f"{steps}, evaluated every {self.eval_frequency:,} {passes}; {time} on two cores"
+
+
+def measure_corpus(path: Union[str, Path]) -> CorpusSize:
+    """Count the Docs, words and entities of a `.spacy` file, or of a folder of them.
+
+    Raises CorpusError where there is none, it cannot be read, or it holds no words.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CorpusError(f"{path}: there is no such file: make it with `python -m spacy crfner convert`.")
+    if path.is_file() and path.suffix != ".spacy":
+        raise CorpusError(f"{path} is no .spacy file: make one of it with `python -m spacy crfner convert`.")
+    docs = words = entities = 0
+    for file in walk_corpus(path, ".spacy"):
+        try:
+            for doc in DocBin().from_disk(file).get_docs(Vocab()):
+                docs, words, entities = docs + 1, words + len(doc), entities + len(doc.ents)
+        except Exception:  # DocBin passes on whatever zlib and msgpack raise.
+            raise CorpusError(f"{file}: spaCy cannot read this .spacy file: convert it anew.") from None
+    if not words:
+        raise CorpusError(f"{path}: it holds no words, so there is nothing to learn or to evaluate on.")
+    return CorpusSize(docs, words, entities)
+
+
+def make_schedule(train: CorpusSize, dev: Optional[CorpusSize] = None, minutes: Optional[float] = None) -> Schedule:
+    """Find out how to train on so much data.
+
+    Training ends when dev does not improve. Fewer than FEW_WORDS words make it short; on a large corpus, evaluations
+    and patience are counted in passes over it. `minutes` make a training with a fixed number of updates and a learning
+    rate that falls to 0.
+
+    dev: whose evaluation takes time too. minutes: how long it may take on two cores.
+    Raises ValueError where so few minutes are not enough.
+    """
+    per_pass = train.words / BATCH
+    update = min(train.words, BATCH) / TRAINED
+    evaluation = (dev.words if dev else 0) / READ + 0.5
+    if minutes is not None:
+        steps = int((60 * minutes - START - EVALUATIONS * evaluation) / update)
+        steps -= steps % EVALUATIONS
+        if steps < 2 * EVALUATIONS:
+            raise ValueError(f"{minutes:g} minutes are too few to train in: give more with --minutes.")
+        seconds = START + steps * update + EVALUATIONS * evaluation
+        return Schedule(steps, steps // EVALUATIONS, 0, FALLING_FROM, per_pass, (seconds / 60, seconds / 60))
+    if train.words < FEW_WORDS:
+        frequency, patience, longest = SHORT["eval_frequency"], SHORT["patience"], SHORT["max_steps"]
+        typical = (patience + 2 * frequency, longest)
+    else:
+        frequency = max(200, _round(per_pass / 2))
+        patience = max(1600, _round(4 * per_pass))
+        longest = max(20_000, _round(20 * per_pass))
+        typical = (patience + 2 * frequency, patience + max(1600, int(10 * per_pass)))
+    low, high = (START + steps * update + steps / frequency * evaluation for steps in typical)
+    return Schedule(longest, frequency, patience, None, per_pass, (low / 60, high / 60))
+
+
+def _round(updates: float) -> int:
+    return round(updates / 100) * 100
+
+
+def with_schedule(config: str, schedule: Schedule, train: CorpusSize) -> str:
+    """Write a schedule into the text of a config with a constant learning rate, with the reason beside it.
+
+    Raises ValueError where the config has a learning rate of another kind.
+    """
+    if not can_follow(config):
+        raise ValueError(
+            "This config has its own falling learning rate: do without --minutes, and fix --training.max_steps."
+        )
+    config = re.sub(r"^# It ends so many updates after.*\n", "", config, flags=re.MULTILINE)
+    for key in ("patience", "max_steps", "eval_frequency"):
+        config = set_value(config, "training", key, getattr(schedule, key))
+    reason = f"For {train}: {schedule}."
+    config = config.replace("\npatience = ", f"\n{_comment(reason)}\npatience = ", 1)
+    if schedule.falling is not None:
+        section = f"""
+# The learning rate rises in the first twentieth of the updates, and falls to 0 with the last.
+[training.optimizer.learn_rate]
+@schedules = "warmup_linear.v1"
+warmup_steps = {schedule.max_steps // 20}
+total_steps = ${{training.max_steps}}
+initial_rate = {schedule.falling}
+"""
+        config = re.sub(CONSTANT_RATE, section, config, count=1, flags=re.MULTILINE)
+    return config
+
+
+CONSTANT_RATE = r"^learn_rate = [\d.]+\n"
+
+
+def can_follow(config: str) -> bool:
+    """Tell whether the text of a config has a constant learning rate, as those for taggers alone have."""
+    return re.search(CONSTANT_RATE, config, re.MULTILINE) is not None
+
+
+def set_value(config: str, section: str, key: str, value: Any) -> str:
+    """Write another value into a line of the text of a config, whose comments stay. Raises ValueError without it."""
+    head, found, rest = config.partition(f"\n[{section}]\n")
+    body, following, tail = rest.partition("\n[")
+    changed, number = re.subn(rf"^{key} = .*$", lambda _: f"{key} = {json.dumps(value)}", body, flags=re.MULTILINE)
+    if not found or not number:
+        raise ValueError(f"The config has no {section}.{key}.")
+    return f"{head}{found}{changed}{following}{tail}"
+
+
+def _comment(text: str) -> str:
+    lines: List[str] = ["#"]
+    for word in text.split():
+        if len(lines[-1]) + len(word) >= 118:
+            lines.append("#")
+        lines[-1] += f" {word}"
+    return "\n".join(lines)
+
+
+def tailored(
+    config: str,
+    *,
+    paths: Dict[str, Optional[str]],
+    lang: Optional[str] = None,
+    minutes: Optional[float] = None,
+) -> Tuple[str, List[str]]:
+    """Write into the text of a config what is known of the data.
+
+    paths: values of `[paths]`, such as train, dev and vectors; None leaves one as it is. lang: of the text.
+    minutes: how long training may take on two cores; else the size of the train split decides.
+
+    Returns the text, and what there is to say about the training.
+    Raises ValueError (CorpusError) where a corpus cannot be read, or the config cannot be trained in `minutes`.
+    """
+    for key, path in paths.items():
+        if path is not None:
+            config = set_value(config, "paths", key, path)
+    if lang is not None:
+        config = set_value(config, "nlp", "lang", lang)
+    if paths.get("train") is None:
+        if minutes is not None:
+            raise ValueError("--minutes needs --train: how long an update takes depends on the data.")
+        return config, []
+    train, dev = (measure_corpus(path) if (path := paths.get(split)) else None for split in ("train", "dev"))
+    assert train is not None
+    if not train.entities:
+        raise CorpusError(f"{paths['train']}: it holds no entity, so there is nothing to learn.")
+    if not can_follow(config) and minutes is None:
+        return config, [f"{paths['train']}: {train}. This config keeps its own training settings."]
+    schedule = make_schedule(train, dev, minutes)
+    return with_schedule(config, schedule, train), [f"{paths['train']}: {train}", f"Training: {schedule}."]
