@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spacy_crfner import files
 from spacy_crfner.files import fingerprint, read_files, readable, replacing, write_file, write_files, write_json
 
 
@@ -105,6 +106,7 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
 
     with pytest.raises(OSError) as caught, replacing(folder) as (new,):
         write_files(new, {"new": b"2"})
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
         monkeypatch.setattr(os, "replace", fail)
     assert str(caught.value) == f"[Errno {errno.EIO}] Input/output error: '{folder}'"
     assert read_files(folder) == {"old": b"1"} and os.listdir(tmp_path) == ["model"]

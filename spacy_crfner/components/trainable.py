@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -13,6 +13,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..user_data_keys import RARE_LABELS, REPEATED
 from .configured import ConfiguredComponent, SavedPart
+from .models import check_finite, load_model, remember_model
 
 SAMPLE_DOCS = 10
 """Docs that a model is initialized with, to find out its widths."""
@@ -46,6 +47,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self.model = model
         self.name = name
         self._rehearsal_model: Optional[Model] = None
+        self._is_finite = False
         self.keep_settings(settings, state)
 
     @property
@@ -137,6 +139,53 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             )
         return sample
 
+    # Weights
+
+    def check_weights(self) -> None:
+        """Check that all weights of the model are finite numbers, once after each time that they may have changed.
+
+        Raises ValueError where one is not.
+        """
+        if not self._is_finite:
+            try:
+                check_finite(self.model)
+            except ValueError as error:
+                raise ValueError(f"{self.name!r} cannot be used, since {error}: {DIVERGED}") from None
+            self._is_finite = True
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Let the optimizer change the weights. See TrainablePipe.finish_update."""
+        self._is_finite = False
+        super().finish_update(sgd)
+
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Put other weights, such as averages, in the place of the model's own. See TrainablePipe.use_params."""
+        self._is_finite = False
+        with self.model.use_params(params):
+            yield
+        self._is_finite = False
+
+    # Saving
+
+    def companions(self) -> Optional[Collection[str]]:
+        """See ConfiguredComponent: the tok2vec that the model listens to, and what stores features that it reads."""
+        names = [getattr(node, "upstream_name", None) or node.attrs.get("component") for node in self.model.walk()]
+        return None if "*" in names else {name for name in names if name}
+
+    def remember(self, exclude: Iterable[str]) -> Callable[[], None]:
+        """See ConfiguredComponent."""
+        restore_cfg, restore_model = super().remember(exclude), remember_model(self.model)
+        vocab = None if "vocab" in exclude else self.vocab.to_bytes(exclude=exclude)
+        self._is_finite = False
+
+        def restore() -> None:
+            restore_cfg()
+            restore_model()
+            if vocab is not None:
+                self.vocab.from_bytes(vocab, exclude=exclude)
+
+        return restore
+
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
         """See ConfiguredComponent."""
         vocab, model = self.vocab, self.model
@@ -151,5 +200,10 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
                 lambda path: vocab.to_disk(path, exclude=exclude),
                 lambda path: vocab.from_disk(path, exclude=exclude),
             ),
-            "model": SavedPart(model.to_bytes, model.from_bytes, write_model, model.from_disk),
+            "model": SavedPart(
+                model.to_bytes,
+                lambda data: load_model(model, data),
+                write_model,
+                lambda path: load_model(model, path.read_bytes()),
+            ),
         }

@@ -124,6 +124,7 @@ class WeakClassRouter(TrainableComponent):
         self.cfg["strong_labels"] = [label for label in known if label not in self.labels]
         self.cfg["share"] = float(given["share"]) if given is not None else self._count(get_examples(), nlp)
         self.model.initialize(X=seen.docs)
+        self._is_finite = False
 
     def _read_label_data(self, data: Dict[str, Any]) -> Dict[str, Any]:
         """Check that label data look like those of `label_data`, and give them back.
@@ -254,14 +255,17 @@ class WeakClassRouter(TrainableComponent):
     def predict(self, docs: Iterable[Doc]) -> List[np.ndarray]:
         """Compute for each Doc the (sentences,) probabilities that they hold a weak label.
 
-        Raises ValueError before the component is initialized.
+        Raises ValueError before the component is initialized, and where weights or scores are not finite numbers.
         """
         docs = list(docs)
         sizes = [len(batch_lengths([doc], self.per_sentence)) for doc in docs]
         if not sum(sizes):
             return [np.zeros(0, dtype=np.float32) for _ in docs]
         self._require_weights()
+        self.check_weights()
         logits = self.model.ops.to_numpy(self.model.predict(docs).logits)
+        if not np.isfinite(logits).all():
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}")
         probabilities = np.exp(log_sigmoid(logits.astype(np.float64))).astype(np.float32)
         return np.split(probabilities, np.cumsum(sizes[:-1]))
 

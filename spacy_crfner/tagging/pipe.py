@@ -1,7 +1,7 @@
 """What every component with CRF heads has in common: it is a list of tasks over one model."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from spacy.errors import Errors
@@ -81,6 +81,7 @@ class CRFPipe(TrainableComponent):
         """
         added = self.tasks[0].add_label(label)
         self._resize()
+        self._is_finite = False
         return added
 
     # Initialization
@@ -131,6 +132,7 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
+        self._is_finite = False
 
     def _labels_of(self, task: CRFTask, labels: Any) -> Any:
         if not isinstance(labels, dict):
@@ -298,7 +300,7 @@ class CRFPipe(TrainableComponent):
     def _decode(self, docs: List[Doc], chosen: Chosen = None) -> List[List[DocPrediction]]:
         if not any(len(doc) for doc in docs):
             return [task.find_nothing(docs) for task in self.tasks]
-        self._require_weights()
+        self._require_sound_weights()
         pairs = zip(self.tasks, self.split_scores(self.model.predict(docs)), strict=True)
         return [task.decode(docs, scores, chosen) for task, scores in pairs]
 
@@ -321,6 +323,24 @@ class CRFPipe(TrainableComponent):
 
     # Loading
 
+    def companions(self) -> Optional[Collection[str]]:
+        """See ConfiguredComponent: also the router that chooses sentences."""
+        names = super().companions()
+        router = getattr(self.sentences, "router", None)
+        return names if names is None or router is None else {*names, router}
+
+    def remember(self, exclude: Iterable[str]) -> Callable[[], None]:
+        """See ConfiguredComponent."""
+        restore_component = super().remember(exclude)
+        kept = [(task, task._configured, task._checked) for task in self.tasks if task.key is not None]
+
+        def restore() -> None:
+            restore_component()
+            for task, configured, checked in kept:
+                task._configured, task._checked = configured, checked
+
+        return restore
+
     def before_loading(self, exclude: Iterable[str]) -> None:
         """See ConfiguredComponent."""
         # The model that comes may have another number of tags.
@@ -342,3 +362,7 @@ class CRFPipe(TrainableComponent):
     def _require_weights(self) -> None:
         if not all(is_initialized(head) for head in heads_of(self.model)):
             raise ValueError(Errors.E109.format(name=self.name))
+
+    def _require_sound_weights(self) -> None:
+        self._require_weights()
+        self.check_weights()

@@ -18,6 +18,7 @@ from ..components.trainable import DIVERGED
 from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
+from ..torch_state import in_usual_torch
 from .annotation import DocPrediction, own_entities, write_prediction
 from .decoders import Decoder
 from .gold import NO_ENTITY, UNKNOWN, EntityRuns, aligned_spans, blocked_tokens, label_numbers, runs_to_tags
@@ -196,6 +197,7 @@ class CRFTask(KeptSettings):
 
     # Training
 
+    @in_usual_torch
     def compute_loss(
         self, examples: Sequence[Example], scores: CRFScores, *, chosen: Chosen = None, r_drop: float = 0.0
     ) -> TaskLoss:
@@ -230,6 +232,7 @@ class CRFTask(KeptSettings):
             result = result + disagreement.times(r_drop)
         return self._mean(result, weights, scores, sequences, potentials, skipped)
 
+    @in_usual_torch
     def compute_divergence(self, docs: Sequence[Doc], scores: CRFScores, taught: CRFScores) -> TaskLoss:
         """Compute the Kullback-Leibler divergence from what another model has predicted, over all tag sequences."""
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"])
@@ -297,6 +300,7 @@ class CRFTask(KeptSettings):
 
     # Prediction
 
+    @in_usual_torch
     def decode(self, docs: Sequence[Doc], scores: CRFScores, chosen: Chosen = None) -> List[DocPrediction]:
         """Find the entities of each Doc. chosen: the sentences that are read; None reads all."""
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)
