@@ -14,7 +14,7 @@ from typing import List, Optional
 MAX_FEATURES = 32
 MAX_DEPTH = 32
 """Brackets inside brackets."""
-MAX_DIGITS = 6
+MAX_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class _Parser:
         return [Feature(kind, self.number("a width of 1 or more") if has_width else None)]
 
     def number(self, expected: str) -> int:
-        digits = len(self.token or "")
-        if self.token is None or not self.token.isdecimal() or digits > MAX_DIGITS or int(self.token) < 1:
+        if self.token is None or not self.token.isdecimal() or not self.token.strip("0"):
             self.fail(expected)
-        return int(self.take())
+        text = self.take()
+        # Python refuses to read numbers of thousands of digits.
+        return int(text) if len(text) < MAX_DIGITS else 10**MAX_DIGITS
