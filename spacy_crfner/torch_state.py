@@ -97,7 +97,7 @@ class _UsualTensors(TorchFunctionMode):
             copied = bool(args) and isinstance(args[0], (Tensor, np.ndarray))
             if kwargs.get("device") is None and not (copied and isinstance(args[0], Tensor)):
                 kwargs["device"] = "cpu"
-            if kwargs.get("dtype") is None and not copied:
-                if func in _FLOATS or func(*args, **kwargs).is_floating_point():
-                    kwargs["dtype"] = FLOAT
+            chosen = copied or kwargs.get("dtype") is not None
+            if not chosen and (func in _FLOATS or func(*args, **kwargs).is_floating_point()):
+                kwargs["dtype"] = FLOAT
         return func(*args, **kwargs)

@@ -41,6 +41,7 @@ class TorchShim(PyTorchShim):
     version: another number whenever the weights of the Thinc model may have changed.
     """
 
+    @in_usual_torch
     def __init__(self, build: Callable[..., nn.Module], for_prediction: Optional[Callable[[Any], nn.Module]] = None):
         super().__init__(None)
         self.build = build

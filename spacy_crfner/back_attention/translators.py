@@ -12,7 +12,6 @@ from .precomputed import PrecomputedTranslator, read_precomputed
 from .translation import Translator
 from .untranslated import Untranslated
 
-
 CONV_HELP = (
     "the folder that `python -m spacy crfner train-translator` has written, in the shipped config with "
     "--paths.translator (or train without a translator, with the config untranslated)"

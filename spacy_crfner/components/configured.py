@@ -81,7 +81,9 @@ class ConfiguredComponent(KeptSettings):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component; see TrainablePipe.to_bytes."""
-        parts = {name: part.to_bytes() for name, part in self._parts(exclude).items() if part.is_there()}
+        parts: Dict[str, Any] = {
+            name: part.to_bytes() for name, part in self._parts(exclude).items() if part.is_there()
+        }
         if CFG not in exclude:
             parts = {CFG: self._sign({name: digest(data) for name, data in parts.items()}), **parts}
         return srsly.msgpack_dumps(parts)

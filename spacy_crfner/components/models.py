@@ -41,7 +41,7 @@ def remember_model(model: Model) -> Callable[[], None]:
             vars(shim).update(before)
             if "version" in before:
                 # Whatever was made of the weights in the meantime is not to be taken for theirs.
-                shim.version = version + 1
+                vars(shim)["version"] = version + 1
 
     return restore
 
@@ -81,7 +81,7 @@ def check_finite(model: Model) -> None:
     for node in model.walk():
         for name in node.param_names:
             if node.has_param(name):
-                values = node.get_param(name)
+                values: Any = node.get_param(name)
                 if values.dtype.kind != "f":
                     raise ValueError(f"{name} of its layer {node.name!r} holds numbers of type {values.dtype}")
                 # numpy's, where the array is one of numpy: that of CuPy is called alike.

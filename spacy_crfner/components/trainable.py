@@ -1,5 +1,6 @@
 """What every trainable component of the package has in common."""
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,11 @@ SAMPLE_DOCS = 10
 
 DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
 """What to do where numbers are not finite."""
+
+WATCHED = 20
+"""Updates whose losses are looked at together."""
+FAR_ABOVE_CHANCE = 3.0
+"""Training has diverged where its mean loss is so many times that of a model that knows nothing."""
 
 
 @dataclass
@@ -48,6 +54,9 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self.name = name
         self._rehearsal_model: Optional[Model] = None
         self._is_finite = False
+        self._first_share = 0.0
+        self._watched = (0, 0.0, 0.0)
+        self._has_warned = False
         self.keep_settings(settings, state)
 
     @property
@@ -80,6 +89,34 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
+
+    def watch(self, loss: float, chance: float) -> None:
+        """Warn once where training has diverged.
+
+        loss: of an update. chance: about what it would be if the model knew nothing and all its scores were the same;
+            where the first weights cost more than that, they are what knows nothing.
+        """
+        if not chance:
+            return
+        self._first_share = self._first_share or max(1.0, loss / chance)
+        count, losses, chances = self._watched
+        count, losses, chances = count + 1, losses + loss, chances + chance * self._first_share
+        if count == WATCHED:
+            if losses > FAR_ABOVE_CHANCE * chances and not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"The mean loss of {self.name!r} over {WATCHED} updates is {losses / WATCHED:,.1f}, where a model "
+                    f"that knows nothing has about {chances / WATCHED:,.1f}: {DIVERGED}",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            count, losses, chances = 0, 0.0, 0.0
+        self._watched = (count, losses, chances)
+
+    def begin_anew(self) -> None:
+        """Note that the model has got new weights."""
+        self._is_finite, self._has_warned = False, False
+        self._first_share, self._watched = 0.0, (0, 0.0, 0.0)
 
     def rehearse(
         self,

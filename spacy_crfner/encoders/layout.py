@@ -35,7 +35,9 @@ def parse_layout(layout: str) -> List[Feature]:
     if parser.token is not None:
         parser.fail("'+', '*' or the end")
     if len(features) > MAX_FEATURES:
-        raise ValueError(f"The layout {parser.shown!r} has {len(features)} features: at most {MAX_FEATURES} are allowed.")
+        raise ValueError(
+            f"The layout {parser.shown!r} has {len(features)} features: at most {MAX_FEATURES} are allowed."
+        )
     return features
 
 
@@ -58,7 +60,11 @@ class _Parser:
         return self.tokens.pop(0).group()
 
     def fail(self, expected: str) -> None:
-        fault = f"but found {(self.token or '')[:40]!r} at character {self.tokens[0].start() + 1}" if self.tokens else "but it ends"
+        fault = (
+            f"but found {(self.token or '')[:40]!r} at character {self.tokens[0].start() + 1}"
+            if self.tokens
+            else "but it ends"
+        )
         raise ValueError(f"The layout {self.shown!r} needs {expected}, {fault}: for example 'word100+char*2'.")
 
     def layout(self) -> List[Feature]:
@@ -74,7 +80,9 @@ class _Parser:
             self.take()
             count = self.number("a count of 1 or more after '*'")
             if count * len(features) > MAX_FEATURES:
-                raise ValueError(f"The layout {self.shown!r} has too many features: at most {MAX_FEATURES} are allowed.")
+                raise ValueError(
+                    f"The layout {self.shown!r} has too many features: at most {MAX_FEATURES} are allowed."
+                )
             features = features * count
         return features
 

@@ -132,7 +132,7 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
-        self._is_finite = False
+        self.begin_anew()
 
     def _labels_of(self, task: CRFTask, labels: Any) -> Any:
         if not isinstance(labels, dict):
@@ -195,7 +195,9 @@ class CRFPipe(TrainableComponent):
         skipped = sum(result.skipped for result in results)
         self._count_skipped(skipped // 2 if r_drop else skipped)
         backprop(self.join_gradients([result.gradient for result in results]))
-        return self.add_loss(losses, sum(result.loss for result in results), sgd)
+        loss = sum(result.loss for result in results)
+        self.watch(loss, sum(result.chance for result in results))
+        return self.add_loss(losses, loss, sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Compute the mean loss a sentence, and its gradient by the scores. Nothing is changed.

@@ -1,7 +1,7 @@
 """From the scores of a head to the CRF of a batch, and from a loss back to the gradient of the scores."""
 
 import math
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def build_potentials(
     device = emissions.device
     emissions = emissions[torch.from_numpy(sequences.rows).to(device)]
     # A sum is finite where all is; one that has grown too large is rare.
-    edges = (scores.start, scores.transitions, scores.end)
+    edges: Sequence[Any] = (scores.start, scores.transitions, scores.end)
     sound = math.isfinite(float(sum(values.sum() for values in edges))) or all(
         bool(get_array_module(values).isfinite(values).all()) for values in edges
     )

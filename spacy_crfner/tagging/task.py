@@ -48,11 +48,13 @@ class TaskLoss:
     """The loss of a task over a batch.
 
     loss: the mean of a sentence. gradient: of that, by the scores. skipped: sentences whose gold is impossible.
+    chance: about what the loss is where all tags have the same scores.
     """
 
     loss: float
     gradient: CRFScores
     skipped: int = 0
+    chance: float = 0.0
 
 
 class CRFTask(KeptSettings):
@@ -254,7 +256,8 @@ class CRFTask(KeptSettings):
         loss = float(mean.loss.sum())
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {DIVERGED}")
-        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped)
+        chance = len(potentials.packing) / potentials.packing.n_sequences * float(np.log(potentials.n_tags))
+        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped, chance)
 
     def potentials(self, docs: Sequence[Doc], scores: CRFScores, sequences: TokenSequences) -> Potentials:
         """Build the CRF of the sequences.
