@@ -79,6 +79,7 @@ class Pipelines:
         self.pair = [make(), changed(make())]
         self.found = [found(nlp) for nlp in self.pair]
         assert self.found[0] != self.found[1]
+        self.pair[0].to_disk(folder)
 
     def write(self):
         while True:
