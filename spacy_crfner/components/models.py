@@ -12,6 +12,8 @@ OF_USE = ("dropout_rate", "has_seen")
 """Attrs of layers that training changes."""
 OF_CONFIG = ("noise", "word_dropout", "component")
 """Attrs of layers for which a config counts, whatever they were trained with. All others say what the layer is."""
+OF_OTHERS = ("columns", "column", "seed", "window_size")
+"""Attrs of the layers of spaCy and Thinc that say what a layer is."""
 
 SHAPES: Dict[str, Dict[str, Tuple[str, ...]]] = {
     "linear": {"W": ("nO", "nI"), "b": ("nO",)},
@@ -56,8 +58,11 @@ def load_model(model: Model, data: bytes) -> None:
     Raises ValueError, or whatever reading damaged data raises, where they do not fit the model or contradict the config
     that it was made of. It is not what it was then, see `remember_model`.
     """
-    own = [node for node in model.walk() if getattr(node._func, "__module__", "").split(".")[0] == PACKAGE]
-    configured = [(node, {key: value for key, value in node.attrs.items() if key not in OF_USE}) for node in own]
+    configured = []
+    for node in model.walk():
+        own = getattr(node._func, "__module__", "").split(".")[0] == PACKAGE
+        keys = [key for key in node.attrs if (key not in OF_USE if own else key in OF_OTHERS)]
+        configured.append((node, {key: node.attrs[key] for key in keys}))
     model.from_bytes(data)
     for node, attrs in configured:
         for key, value in attrs.items():
