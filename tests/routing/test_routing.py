@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import spacy
+import srsly
 from routing_samples import SMALL_ROUTER, examples, flag, pipeline, probabilities, selecting, spans, three_sentences
 from samples import SMALL_MODEL, TRAIN, trained
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
@@ -586,5 +587,11 @@ def test_a_missing_cfg_is_damage(nlp, tmp_path, name):
 def test_a_model_for_other_labels_is_damage(nlp, tmp_path):
     nlp.to_disk(tmp_path / "model")
     shutil.copy(tmp_path / "model" / "strong" / "model", tmp_path / "model" / "weak" / "model")
-    with pytest.raises(ValueError, match="its model is not one for the labels ORG"):
+    with pytest.raises(ValueError, match="model is damaged, or was not saved together with its cfg"):
         spacy.load(tmp_path / "model")
+    # Of a version that wrote no digests.
+    cfg = srsly.read_json(tmp_path / "model" / "weak" / "cfg")
+    del cfg["saved"]
+    srsly.write_json(tmp_path / "model" / "weak" / "cfg", cfg)
+    with pytest.raises(ValueError, match="its model is not one for the labels ORG"):
+        nlp.get_pipe("weak").from_disk(tmp_path / "model" / "weak", exclude=["vocab"])
