@@ -1,6 +1,5 @@
 """Arrays that were computed before, by what they were computed from: in memory, and in a file that processes share."""
 
-import hashlib
 import sqlite3
 from collections import OrderedDict
 from contextlib import closing
@@ -10,18 +9,22 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from .files import fingerprint
+
 FILE = "features.sqlite"
 TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, type TEXT, width INT, data BLOB)"
 AT_ONCE = 500
 """Keys of one query."""
 
 
-def content_key(fingerprint: str, words: Sequence[str]) -> bytes:
+def content_key(model: str, words: Sequence[str]) -> bytes:
     """Digest what features of a sentence are computed from, as the key of a `FeatureCache`.
 
-    fingerprint: of the model and all its settings, see `files.fingerprint`. words: of the sentence.
+    Other words have another key, whatever characters they hold.
+
+    model: fingerprint of the model and all its settings, see `files.fingerprint`. words: of the sentence.
     """
-    return hashlib.sha256("\0".join([fingerprint, *words]).encode("utf8")).digest()
+    return bytes.fromhex(fingerprint(model, list(words)))
 
 
 class FeatureCache:

@@ -1,15 +1,19 @@
 """Files and folders that are whole at any time, and fingerprints of what they hold."""
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 Files = Dict[str, bytes]
@@ -38,9 +42,10 @@ def replacing(*targets: Union[str, Path]) -> Iterator[List[Path]]:
     """Give paths to write to in the place of the targets, files or folders, whose folders are made if need be.
 
     They take the place of the targets when the context ends, and are removed where it raises: after an error, every
-    target is what it was or complete. So is a file after a kill at any time. A folder is replaced in two renames, and
-    for a moment between them there is none: a kill right then leaves the old one beside it, as `.XXXXXXXX.old`. Any
-    other kill may leave a `.XXXXXXXX.tmp`. Nobody needs these.
+    target is what it was or complete. So is a file after a kill at any time, and on Linux a folder. Elsewhere a folder
+    is replaced in two renames, and for a moment between them there is none: a kill right then leaves the old one beside
+    it, as `.XXXXXXXX.….old`, which the next writer puts back. Any other kill may leave a `.XXXXXXXX.….tmp`, which
+    nobody needs: the next writer in this folder removes it.
 
     What a link points to is replaced, and the link stays. A file keeps its mode. What is neither a file nor a folder,
     such as a pipe or a device, is written to straight.
@@ -82,6 +87,7 @@ def _prepare(target: Path) -> _Replacement:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    _tidy(path)
     return _Replacement(target, path, _beside(path, "tmp"))
 
 
@@ -93,12 +99,68 @@ def _mode(path: Path) -> Optional[int]:
         return None
 
 
+LEFT = re.compile(r"\.([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9]+)\.(tmp|old)")
+"""Names of what is written: something of its own, the machine, the process, what it is."""
+
+DAYS_UNTOUCHED = 7
+"""After which a writer on another machine, or before this one was started anew, counts as dead."""
+
+
 def _beside(path: Path, ending: str) -> Path:
     """Choose a name in the same folder that is short, whatever the other is, and nobody else's."""
     while True:
-        chosen = path.with_name(f".{secrets.token_hex(4)}.{ending}")
+        token = secrets.token_hex(4) if ending == "tmp" else _short_digest(path.name)
+        chosen = path.with_name(f".{token}.{_machine()}.{os.getpid()}.{ending}")
+        if ending == "old":
+            _remove(chosen)
         if not os.path.lexists(chosen):
             return chosen
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf8", "surrogateescape")).hexdigest()[:8]
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Name what process numbers belong to: a machine since it was started, and a container on it."""
+    parts = [os.name, getattr(os, "uname", lambda: [""])()[1]]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf8"))
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return _short_digest("\n".join(parts))
+
+
+def _tidy(path: Path) -> None:
+    """Remove what killed writers have left in the folder of a target; put back a target that one has moved aside."""
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            left = LEFT.fullmatch(entry.name)
+            if left is None or not _is_abandoned(Path(entry.path), left[2], int(left[3])):
+                continue
+            if left[4] == "tmp":
+                _remove(Path(entry.path))
+            elif left[1] == _short_digest(path.name):
+                if os.path.lexists(path):
+                    _remove(Path(entry.path))
+                else:
+                    os.replace(entry.path, path)
+
+
+def _is_abandoned(path: Path, machine: str, process: int) -> bool:
+    """Tell whether the writer of a file or folder is dead for certain, or as good as that."""
+    if machine == _machine() and os.name == "posix":
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            pass
+        return False
+    times = [path.lstat().st_mtime]
+    if path.is_dir():
+        times += [inner.lstat().st_mtime for inner in path.rglob("*")]
+    return time.time() - max(times) > DAYS_UNTOUCHED * 86400
 
 
 def _check_kinds(replacement: _Replacement) -> None:
@@ -118,6 +180,8 @@ def _replace(new: Path, path: Path) -> None:
     if mode is None or not stat.S_ISDIR(mode):
         os.replace(new, path)
         return
+    if _exchange(new, path):
+        return
     old = _beside(path, "old")
     os.replace(path, old)
     try:
@@ -126,6 +190,16 @@ def _replace(new: Path, path: Path) -> None:
         os.replace(old, path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two folders change their names at once, where the system can. Returns whether it could."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+        here, exchange = -100, 2
+        return rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0
+    except (AttributeError, OSError, TypeError):
+        return False
 
 
 def _remove(path: Path) -> None:
@@ -181,13 +255,24 @@ def write_json(target: Union[str, Path], content: Any) -> None:
     write_file(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def inside(folder: Union[str, Path], name: str) -> Path:
+    """Make the path of a file in a folder whose name comes from data.
+
+    Raises ValueError where it is no plain name, and could lead out of the folder.
+    """
+    plain = isinstance(name, str) and name not in ("", ".", "..") and "\0" not in name
+    if not plain or PurePosixPath(name).name != name or PureWindowsPath(name).name != name:
+        raise ValueError(f"{str(name)[:80]!r} is no name of a file: it must stand in the folder itself")
+    return Path(folder) / name
+
+
 def write_files(folder: Union[str, Path], files: Mapping[str, bytes]) -> None:
     """Write files into a folder, which is made if need be; none changes before all are written.
 
-    Raises OSError.
+    Raises OSError, and ValueError for a name that is not that of a file in it.
     """
+    targets = [inside(folder, name) for name in files]
     Path(folder).mkdir(parents=True, exist_ok=True)
-    targets = [Path(folder) / name for name in files]
     with replacing(*targets) as unfinished:
         for target, path, content in zip(targets, unfinished, files.values(), strict=True):
             with _naming(target):
@@ -223,10 +308,33 @@ def _contents(part: Any) -> Iterable[Any]:
     elif not isinstance(part, Path):
         yield "json", json.dumps(part, sort_keys=True, ensure_ascii=False).encode("utf8")
     elif part.is_dir():
-        for file in sorted(path for path in part.rglob("*") if path.is_file()):
-            yield file.relative_to(part).as_posix(), file.read_bytes()
+        files = sorted(path for path in part.rglob("*") if path.is_file())
+        # So that what follows cannot be taken for files of it.
+        yield "folder", str(len(files)).encode()
+        for file in files:
+            yield "name", file.relative_to(part).as_posix().encode("utf8", "surrogateescape")
+            yield "content", file.read_bytes()
     else:
         yield "file", part.read_bytes()
+
+
+def file_digests(paths: Mapping[str, Path]) -> Dict[str, str]:
+    """Digest files, and all files of folders: SHA-256 by their names, such as `model` or `parts/english/config.cfg`.
+
+    paths: name -> file or folder; what is not there is left out. Raises OSError.
+    """
+    digests: Dict[str, str] = {}
+    for name, path in paths.items():
+        files = [path] if path.is_file() else sorted(inner for inner in path.rglob("*") if inner.is_file())
+        for file in files:
+            inner = "" if file == path else f"/{file.relative_to(path).as_posix()}"
+            digests[f"{name}{inner}"] = digest(file.read_bytes())
+    return digests
+
+
+def digest(content: bytes) -> str:
+    """Digest content: 64 hexadecimal digits (SHA-256)."""
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager
@@ -237,6 +345,9 @@ def readable(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except ImportError:
+        # It says which package is missing.
+        raise
     # The libraries that read weights and pieces raise exceptions of their own, and bare ones.
     except Exception as error:
         raise ValueError(

@@ -84,6 +84,9 @@ class Trainee(ABC):
     def files(self) -> Files:
         """Save what has been learned so far; it is written after the best evaluations."""
 
+    def check_files(self, files: Files) -> None:  # noqa: B027
+        """Check that what `files` has given can be used, before a training goes on. Raises ValueError where not."""
+
     def make_optimizer(self, learn_rate: float) -> torch.optim.Optimizer:
         """Make the optimizer: Adam over all weights that have gradients. Groups may have rates of their own."""
         return torch.optim.Adam([weight for weight in self.module.parameters() if weight.requires_grad], lr=learn_rate)

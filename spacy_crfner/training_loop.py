@@ -3,7 +3,10 @@
 import copy
 import json
 import math
+import os
 import random
+import shutil
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,9 +16,14 @@ import torch
 
 from .checkpoints import pack_checkpoint, read_checkpoint, write_checkpoint
 from .files import fingerprint, write_file, write_files
+from .torch_state import in_usual_torch
 from .trainee import LoopSettings, Trainee
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+REPLACED = "replaced"
+"""The folder inside that holds what another training had written, until this one has something in its place."""
+DIVERGED = 5.0
+"""A training has diverged where its loss is so many times as high as with its first weights."""
 TELL_SECONDS = 60.0
 """Between two lines that say how far a training is."""
 UNCOUNTED = ("max_updates", "patience", "checkpoint_minutes")
@@ -29,6 +37,7 @@ class Progress:
     epoch, batch, update: counted from 0; the batches of this epoch that are done, and the updates of all.
     best, best_update: the lowest loss on dev, and when it was. since_best: evaluations since then.
     losses, updates: the sum of the losses since the last evaluation, and how many.
+    first_loss: that of the first update.
     """
 
     epoch: int = 0
@@ -40,14 +49,16 @@ class Progress:
     seconds: float = 0.0
     losses: float = 0.0
     updates: int = 0
+    first_loss: float = math.inf
 
 
 class TrainingLoop:
     """Train into a folder, from which the training goes on when it is started again with the same settings.
 
     Killed at any time and started again, it ends with the weights, to the last bit, of one without a break.
-    The folder is the training's from its first update on: what was there before is removed then, where `overwrite`
-    allows it, and a checkpoint written. The product of one training never lies beside the checkpoint of another.
+    The folder is the training's from its first update on: what was there before is moved into a folder `replaced`
+    inside then, where `overwrite` allows it, and a checkpoint written. It is removed when the first evaluation has put
+    something in its place. The product of one training never lies beside the checkpoint of another.
 
     report: gets every evaluation: "update", "epoch", "minutes", "train_loss", what `Trainee.evaluate` has given, and
         "best", whether it is the best so far.
@@ -70,6 +81,7 @@ class TrainingLoop:
         self.report = report
         self.tell = tell
         self.overwrite = overwrite
+        self._has_warned = False
         self._make_optimizer()
         self.progress = Progress()
         self._first_checkpoint: Optional[bytes] = None
@@ -85,6 +97,7 @@ class TrainingLoop:
         """Whether the folder holds a training to go on with."""
         return (self.folder / CHECKPOINT).exists()
 
+    @in_usual_torch
     def run(self) -> Progress:
         """Train to the end. Returns where it ended: the product of the best evaluation is in the folder.
 
@@ -101,6 +114,8 @@ class TrainingLoop:
                 if count <= progress.batch:
                     continue
                 loss = self._update(batch)
+                if progress.update == 1:
+                    progress.first_loss = loss
                 self._claim()
                 progress.losses, progress.updates = progress.losses + loss, progress.updates + 1
                 progress.batch = count
@@ -163,6 +178,8 @@ class TrainingLoop:
         if better:
             progress.best, progress.best_update = loss, progress.update
             write_files(self.folder, self.trainee.files())
+            shutil.rmtree(self.folder / REPLACED, ignore_errors=True)
+        self._warn_of_divergence()
         evaluation = {
             "update": progress.update,
             "epoch": progress.epoch,
@@ -178,11 +195,25 @@ class TrainingLoop:
         self.report(evaluation)
         return True
 
+    def _warn_of_divergence(self) -> None:
+        progress = self.progress
+        loss = progress.losses / max(progress.updates, 1)
+        if self._has_warned or loss <= DIVERGED * progress.first_loss:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"The loss of {self.settings.of_what} has grown from {progress.first_loss:.3g} to {loss:.3g} in "
+            f"{progress.update} updates, so it has diverged: lower the learning rate.",
+            UserWarning,
+            stacklevel=4,
+        )
+
     def _log(self, evaluation: Dict[str, Any]) -> None:
-        """Note an evaluation once, though it is made again after a kill."""
+        """Note an evaluation once, though it is made again after a kill. Torn lines are left out."""
         path = self.folder / LOG
-        lines = path.read_text(encoding="utf8").splitlines() if path.exists() else []
-        if all(json.loads(line)["update"] != evaluation["update"] for line in lines):
+        text = path.read_text(encoding="utf8", errors="replace") if path.exists() else ""
+        lines = {line: _update_of(line) for line in text.splitlines() if _update_of(line) is not None}
+        if evaluation["update"] not in lines.values():
             write_file(path, "".join(f"{line}\n" for line in [*lines, json.dumps(evaluation)]))
 
     def _save_checkpoint(self) -> None:
@@ -220,14 +251,23 @@ class TrainingLoop:
             what = "with other settings or other text" if checkpoint.fingerprint else "of an earlier version"
             raise self._refusal(f"this folder holds a training {what}")
         progress = Progress(**checkpoint.restore(self.trainee.module, self.optimizer))
+        if progress.best_update:
+            self._check_product(progress)
+        self.progress = progress
+        return True
+
+    def _check_product(self, progress: Progress) -> None:
         missing = [name for name in self.trainee.product if not (self.folder / name).exists()]
-        if progress.best_update and missing:
+        if missing:
             raise self._refusal(
                 f"the training in this folder has reached update {progress.update}, but what it wrote is gone "
                 f"({', '.join(missing)})"
             )
-        self.progress = progress
-        return True
+        try:
+            self.trainee.check_files({name: (self.folder / name).read_bytes() for name in self.trainee.product})
+        except Exception as error:
+            raise self._refusal(f"what the training in this folder wrote is damaged ({error})") from None
+        shutil.rmtree(self.folder / REPLACED, ignore_errors=True)
 
     def _refusal(self, why: str) -> ValueError:
         return ValueError(f"{self.folder}: {why}: choose another folder, or overwrite it (--overwrite).")
@@ -237,7 +277,23 @@ class TrainingLoop:
         if self._first_checkpoint is None:
             return
         # The checkpoint goes first: nobody is to take the product of another training for that of this one.
-        for name in (CHECKPOINT, LOG, *self.trainee.product):
-            (self.folder / name).unlink(missing_ok=True)
+        names = [name for name in (CHECKPOINT, LOG, *self.trainee.product) if (self.folder / name).exists()]
+        aside = self.folder / REPLACED
+        if aside.exists() and not set(names) & set(self.trainee.product):
+            # Of a training that had nothing to put in the place of what is aside.
+            for name in names:
+                (self.folder / name).unlink()
+        elif names:
+            aside.mkdir(exist_ok=True)
+            for name in names:
+                os.replace(self.folder / name, aside / name)
         write_file(self.folder / CHECKPOINT, self._first_checkpoint)
         self._first_checkpoint = None
+
+
+def _update_of(line: str) -> Optional[int]:
+    """Read which update a line of the log is about; None where it is torn."""
+    try:
+        return int(json.loads(line)["update"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

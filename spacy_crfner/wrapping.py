@@ -15,7 +15,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from thinc.api import ArgsKwargs, Model, NumpyOps, get_current_ops, torch2xp, xp2torch
 from thinc.shims import PyTorchShim
@@ -23,6 +22,9 @@ from thinc.shims.shim import Shim
 from thinc.types import Floats2d
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
+
+from .saved_weights import check_finite, load_module
+from .torch_state import in_usual_torch, usual_torch
 
 SETTINGS_KEY = "settings"
 _CHANGES = attrgetter("_version")
@@ -41,6 +43,7 @@ class TorchShim(PyTorchShim):
     version: another number whenever the weights of the Thinc model may have changed.
     """
 
+    @in_usual_torch
     def __init__(self, build: Callable[..., nn.Module], for_prediction: Optional[Callable[[Any], nn.Module]] = None):
         super().__init__(None)
         self.build = build
@@ -48,12 +51,14 @@ class TorchShim(PyTorchShim):
         self.version = 0
         self._made: Tuple[int, Any] = (-1, None)
         self._seen: Tuple[Any, List[nn.Parameter], tuple] = (None, [], ())
+        self._checked = -1
 
     @property
     def is_built(self) -> bool:
         """Whether there is a module, with weights."""
         return self._model is not None
 
+    @in_usual_torch
     def create(self, **settings: Any) -> None:
         """Build the module, with new weights, from these settings."""
         self.cfg = settings
@@ -65,17 +70,42 @@ class TorchShim(PyTorchShim):
         # The stock shim switches the shared module to evaluation mode and back, which other threads would see.
         return self.evaluate(lambda module: module(*inputs.args, **inputs.kwargs))
 
+    @in_usual_torch
     def evaluate(self, function: Callable[[Any], Any]) -> Any:
-        """Compute what a function of the module gives, for prediction."""
+        """Compute what a function of the module gives, for prediction. Raises ValueError, see `predictor`."""
         with torch.no_grad():
             return function(self.predictor())
 
+    def check_finite(self) -> None:
+        """Check that all weights, if there are any, are finite numbers.
+
+        Raises ValueError, without what to do, where one is not.
+        """
+        version = self.current_version()
+        if self._model is not None:
+            try:
+                check_finite(self._model)
+            except ValueError as error:
+                raise ValueError(f"{error} in {self.build.__name__!r}") from None
+        self._checked = version
+
     def predictor(self) -> Any:
-        """Get the module that predicts, made from the weights as they are now."""
+        """Get the module that predicts, made from the weights as they are now.
+
+        Raises ValueError where a weight is not a finite number, which is looked at once for each version.
+        """
+        current = self.current_version()
+        if self._checked != current:
+            try:
+                self.check_finite()
+            except ValueError as error:
+                raise ValueError(
+                    f"A layer cannot be used, since {error}: training has diverged. Lower the learning rate, or load a "
+                    "model that was saved before."
+                ) from None
         if self.for_prediction is None:
             return self._model
         version, module = self._made
-        current = self.current_version()
         if version != current:
             module = self.for_prediction(self._model)
             self._made = (current, module)
@@ -94,19 +124,23 @@ class TorchShim(PyTorchShim):
             self._seen = (self._model, parameters, now)
         return self.version
 
+    @in_usual_torch
     def begin_update(self, inputs: ArgsKwargs) -> Tuple[Any, Callable[[ArgsKwargs], None]]:
         """Compute the output, and make the function of its backward pass.
 
         That function takes the arguments of torch.autograd.backward; it adds the gradients to the parameters and to
         the `grad` of the inputs that require one.
         """
-        output = self._model(*inputs.args, **inputs.kwargs)
+        with torch.enable_grad():
+            output = self._model(*inputs.args, **inputs.kwargs)
 
+        @in_usual_torch
         def backprop(gradients: ArgsKwargs) -> None:
             torch.autograd.backward(*gradients.args, **gradients.kwargs)
 
         return output, backprop
 
+    @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
         """Let the optimizer change the parameters, and drop their gradients."""
         self.version += 1
@@ -126,7 +160,8 @@ class TorchShim(PyTorchShim):
         for name, parameter in parameters.items():
             if (self.id, name) in params:
                 replaced[name] = parameter.data
-                parameter.data = xp2torch(params[(self.id, name)], device=parameter.device)
+                with usual_torch():
+                    parameter.data = xp2torch(params[(self.id, name)], device=parameter.device)
         self.version += 1
         try:
             yield
@@ -139,6 +174,7 @@ class TorchShim(PyTorchShim):
         # What is made for prediction is made again, from the weights.
         return {**self.__dict__, "_made": (-1, None), "_seen": (None, [], ())}
 
+    @in_usual_torch
     def copy(self) -> "TorchShim":
         """Copy the module, under an identity of its own."""
         copied = copy.deepcopy(self)
@@ -160,26 +196,28 @@ class TorchShim(PyTorchShim):
         state = {name: value.contiguous() for name, value in self._model.state_dict().items()}
         return save(state, metadata={SETTINGS_KEY: json.dumps(self.cfg, sort_keys=True)})
 
+    @in_usual_torch
     def from_bytes(self, bytes_data: bytes) -> "TorchShim":
         """Rebuild the module from the saved settings and load its weights.
 
-        Raises ValueError where the data are damaged or hold another module.
+        Raises ValueError where the data are damaged or hold another module; the shim stays as it was then.
         """
-        self.version += 1
         if not bytes_data:
             self._model = None
+            self.version += 1
             return self
         try:
             settings, state = _read_safetensors(bytes_data)
-            module = self.build(**settings)
-            module.load_state_dict(state)
-        except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, struct.error) as error:
+            module = load_module(self.build, settings, state).to(get_torch_default_device())
+        # Whatever a module raises for settings that were not made for it.
+        except Exception as error:
             raise ValueError(
-                f"The saved weights of the torch layer {self.build.__name__!r} cannot be read ({error}): the file "
-                "is damaged or belongs to another model. Copy or train the model again."
+                f"The saved weights of the torch layer {self.build.__name__!r} cannot be read ({_said(error)}): the "
+                "file is damaged or belongs to another model. Copy or train the model again."
             ) from None
         self.cfg = settings
-        self._model = module.to(get_torch_default_device())
+        self._model = module
+        self.version += 1
         return self
 
 
@@ -188,6 +226,12 @@ def _read_safetensors(data: bytes) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:
     (header_size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + header_size])
     return json.loads(header["__metadata__"][SETTINGS_KEY]), load(data)
+
+
+def _said(error: Exception) -> str:
+    """Put what an error says into one line, cut where it is long."""
+    said = " ".join(str(error).split())[:200]
+    return said if isinstance(error, ValueError) and said else f"{type(error).__name__}: {said}"
 
 
 def shim_of(model: Model) -> TorchShim:

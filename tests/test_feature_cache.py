@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spacy_crfner.feature_cache import FeatureCache, content_key
 
@@ -95,3 +97,16 @@ def test_arrays_of_another_shape_are_refused(tmp_path, shape):
 def test_keys_tell_models_and_words_apart():
     keys = [content_key(model, words) for model in ("a", "b") for words in ([], ["x", "y"], ["xy"], ["y", "x"])]
     assert len(set(keys)) == 8 and keys[1] == content_key("a", ("x", "y"))
+
+
+WORDS = st.lists(st.text(st.sampled_from(["\0", "a", " ", '"', ",", "[", "\\", "\x01"]), max_size=4), max_size=4)
+
+
+@given(WORDS, WORDS, st.sampled_from(["", "a", "a\0b"]), st.sampled_from(["", "a", "a\0b"]))
+def test_other_words_have_another_key(first, second, one, two):
+    """Whatever characters they hold: spaCy keeps NUL inside a token."""
+    assert (content_key(one, first) == content_key(two, second)) == ((one, first) == (two, second))
+
+
+def test_words_with_nul_do_not_share_a_key():
+    assert content_key("x", ["Anna\0Kell", "met"]) != content_key("x", ["Anna", "Kell\0met"])

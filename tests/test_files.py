@@ -2,11 +2,16 @@
 
 import errno
 import os
+import re
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from spacy_crfner import files
 from spacy_crfner.files import fingerprint, read_files, readable, replacing, write_file, write_files, write_json
 
 
@@ -105,6 +110,7 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
 
     with pytest.raises(OSError) as caught, replacing(folder) as (new,):
         write_files(new, {"new": b"2"})
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
         monkeypatch.setattr(os, "replace", fail)
     assert str(caught.value) == f"[Errno {errno.EIO}] Input/output error: '{folder}'"
     assert read_files(folder) == {"old": b"1"} and os.listdir(tmp_path) == ["model"]
@@ -168,3 +174,118 @@ def test_damage_is_one_sentence():
         readable("its weights"),
     ):
         {}["x"]
+
+
+# Names that come from data
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../evil", "a/b", "/tmp/evil", "a\\b", "..\\evil", "C:evil", "C:\\evil", "a\0b", 1, None]
+)
+def test_names_that_lead_out_of_a_folder_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="is no name of a file: it must stand in the folder itself"):
+        files.inside(tmp_path / "folder", name)
+    with pytest.raises(ValueError, match="is no name of a file"):
+        write_files(tmp_path / "folder", {"good": b"", name: b"evil"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_names_stand_in_the_folder(tmp_path):
+    for name in ("model", ".hidden", "weights.safetensors", "a b", "né.json", "a..b"):
+        assert files.inside(tmp_path, name).parent == tmp_path
+
+
+JOINS = re.compile(r"(?:/ |joinpath\()(?:name|path|key|file|file_name|filename)\b(?!\.)")
+
+
+def test_names_are_joined_to_folders_where_they_are_known(root):
+    """Each of these lines joins a name that the package itself has chosen; others go through `inside`."""
+    found = {
+        f"{path.name}: {line.strip()}"
+        for path in (root / "spacy_crfner").rglob("*.py")
+        for line in path.read_text(encoding="utf8").splitlines()
+        if JOINS.search(line)
+    }
+    known = {"files.py", "configured.py", "conv_translator.py", "training_loop.py", "convert.py"}
+    assert {line.split(":")[0] for line in found} <= known, found
+
+
+# What killed writers have left
+
+
+def left(path, age_days=0.0, process=None, machine=None, ending="tmp", token="0123abcd"):
+    """Make a file or folder that a writer has left."""
+    target = path / f".{token}.{machine or files._machine()}.{process or dead_process()}.{ending}"
+    if ending == "old":
+        target.mkdir()
+        (target / "inner").write_text("old")
+    else:
+        target.write_text("left")
+    for file in (*target.glob("*"), target):
+        os.utime(file, (time.time() - age_days * 86400,) * 2)
+    return target
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_dead_writers_have_left_is_removed_by_the_next(tmp_path):
+    gone = [left(tmp_path), left(tmp_path, age_days=8, machine="ffffffff", token="11111111")]
+    stay = [
+        left(tmp_path, process=os.getpid(), token="22222222"),
+        left(tmp_path, age_days=100, process=1, token="33333333"),
+        left(tmp_path, age_days=5, machine="ffffffff", token="44444444"),
+        tmp_path / ".notes.tmp",
+    ]
+    stay[-1].write_text("of somebody")
+    write_file(tmp_path / "new", "1")
+    assert not any(path.exists() for path in gone) and all(path.exists() for path in stay)
+
+
+def test_a_folder_that_was_moved_aside_is_put_back_where_nothing_has_taken_its_place(tmp_path):
+    token = files._short_digest("model")
+    left(tmp_path, ending="old", token=token)
+    with pytest.raises(RuntimeError), replacing(tmp_path / "other"):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == [left_name(tmp_path)]
+    with pytest.raises(RuntimeError), replacing(tmp_path / "model"):
+        raise RuntimeError
+    assert read_files(tmp_path / "model") == {"inner": b"old"} and len(os.listdir(tmp_path)) == 1
+    left(tmp_path, ending="old", token=token)
+    write_file(tmp_path / "model" / "x", "")
+    with replacing(tmp_path / "model") as (new,):
+        write_files(new, {"new": b"2"})
+    assert read_files(tmp_path / "model") == {"new": b"2"} and os.listdir(tmp_path) == ["model"]
+
+
+def left_name(folder):
+    return next(path.name for path in folder.iterdir() if files.LEFT.fullmatch(path.name))
+
+
+def test_a_folder_is_replaced_without_a_moment_in_which_there_is_none(tmp_path, monkeypatch):
+    if sys.platform != "linux":
+        pytest.skip("only Linux can exchange two folders")
+    write_files(tmp_path / "model", {"old": b"1"})
+    monkeypatch.setattr(os, "replace", lambda *paths: pytest.fail("renamed"))
+    with replacing(tmp_path / "model") as (new,):
+        write_files_plainly(new, {"new": b"2"})
+    assert read_files(tmp_path / "model") == {"new": b"2"} and os.listdir(tmp_path) == ["model"]
+
+
+def write_files_plainly(folder, content):
+    folder.mkdir()
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+
+
+def test_fingerprints_tell_a_folder_from_what_it_holds(tmp_path):
+    for number, content in enumerate(({"bytes": b"1"}, {"file": b"1"}, {"json": b"1"}, {"a": b"1", "b": b"2"})):
+        write_files(tmp_path / str(number), content)
+    one, two = tmp_path / "3" / "a", tmp_path / "3" / "b"
+    prints = [fingerprint(tmp_path / str(number)) for number in range(4)]
+    prints += [fingerprint(b"1"), fingerprint(one), fingerprint(1), fingerprint(one, two), fingerprint(b"1", b"2")]
+    prints += [fingerprint([1], 2), fingerprint(1, [2]), fingerprint("1", "2"), fingerprint(["1", "2"])]
+    assert len(set(prints)) == len(prints)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 
 import pytest
@@ -247,7 +248,14 @@ def test_the_old_product_stays_until_training_works_and_never_beside_a_new_check
     assert contents(tmp_path) == before
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Line(3.0, fail_at=2), overwrite=True)
-    assert os.listdir(tmp_path) == [CHECKPOINT]
+    assert sorted(os.listdir(tmp_path)) == [CHECKPOINT, "replaced"]
+    assert contents(tmp_path / "replaced") == before
+    # A second one that comes to nothing leaves what the user had; one that works removes it.
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(4.0, fail_at=2), overwrite=True)
+    assert contents(tmp_path / "replaced") == before
+    run(tmp_path, Line(5.0), overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == [CHECKPOINT, "line.json", LOG]
 
 
 def test_the_first_update_takes_the_folder(tmp_path):
@@ -266,6 +274,35 @@ def test_a_training_whose_product_is_gone_does_not_go_on(tmp_path):
         run(tmp_path / "other")
     run(tmp_path / "other", overwrite=True)
     assert (tmp_path / "other" / "line.json").read_bytes() == (whole.folder / "line.json").read_bytes()
+
+
+def test_a_product_that_is_damaged_does_not_go_on(tmp_path):
+    class Checked(Line):
+        def check_files(self, files):
+            json.loads(files["line.json"])
+
+    run(tmp_path, Checked())
+    (tmp_path / "line.json").write_text("[[")
+    with pytest.raises(ValueError, match=r"wrote is damaged .*: choose .*--overwrite"):
+        run(tmp_path, Checked())
+
+
+@pytest.mark.parametrize("torn", ['{"update": 1', "", "[]", "\xff"])
+def test_a_torn_line_of_the_log_does_not_stop_it(tmp_path, torn):
+    run(tmp_path / "torn", settings=replace(SETTINGS, max_updates=10))
+    path = tmp_path / "torn" / LOG
+    first = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(first + (torn or "{").encode("latin-1"))
+    run(tmp_path / "torn")
+    assert [line["update"] for line in read_log(tmp_path / "torn")] == [5, 15, 20, 25, 30]
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    with pytest.warns(UserWarning, match=r"^The loss of a training has grown from .* has diverged: lower the learning"):
+        run(tmp_path / "diverged", settings=replace(SETTINGS, learn_rate=30.0, warmup=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(tmp_path / "sound")
 
 
 @pytest.mark.parametrize("slope", [math.nan, math.inf])

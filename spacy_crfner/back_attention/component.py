@@ -17,8 +17,9 @@ from ..components.kept_settings import EarlierVersion
 from ..components.settings import Settings
 from ..components.span_groups import check_span_groups
 from ..feature_cache import FeatureCache, content_key
-from ..files import fingerprint, read_files, replacing, write_files
+from ..files import fingerprint, read_files, write_files
 from ..sentences import batch_lengths
+from ..torch_state import in_usual_torch
 from .alignment import carry
 from .english import EnglishNER
 from .features import FEATURES, LAYER, wrong_width
@@ -47,6 +48,7 @@ class BackAttention(ConfiguredComponent, Pipe):
         self.keep_settings(settings, {"translator": None, "fingerprint": None})
         self.translator: Optional[Translator] = None
         self.english: Optional[EnglishNER] = None
+        self._waits_for_parts = False
         self.cache = FeatureCache(None, self.cfg["memory_mb"])
 
     @property
@@ -100,10 +102,11 @@ class BackAttention(ConfiguredComponent, Pipe):
             yield start, start + length, [(token.i, token.text) for token in tokens if not token.is_space]
             start += length
 
+    @in_usual_torch
     def features(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         """Make the features of each sentence of words, (words, width) float16.
 
-        Raises TranslationError, naming the sentence, where the translator fails.
+        Raises TranslationError, naming the sentence, where the translator fails, or features are not finite numbers.
         """
         self._sources()
         keys = [self._key(words) for words in sentences]
@@ -111,7 +114,7 @@ class BackAttention(ConfiguredComponent, Pipe):
         missing = {}
         for key, words in zip(keys, sentences, strict=True):
             # Nothing that does not fit is taken from a file that somebody may have changed.
-            if key not in features or features[key].shape != (len(words), self.width):
+            if key not in features or not _fits(features[key], (len(words), self.width)):
                 missing[key] = words
         if missing:
             made = dict(zip(missing, self._make(list(missing.values())), strict=True))
@@ -124,11 +127,19 @@ class BackAttention(ConfiguredComponent, Pipe):
         translations = self.translate(sentences)
         states = english.read([translation.words for translation in translations])
         normalisation = self.cfg["normalisation"]
-        return [
-            carry(translation.attention, rows, normalisation).astype(np.float16)
-            for translation, rows in zip(translations, states, strict=True)
-        ]
+        made = []
+        for words, translation, rows in zip(sentences, translations, states, strict=True):
+            with np.errstate(over="ignore"):
+                features = carry(translation.attention, rows, normalisation).astype(np.float16)
+            if not np.isfinite(features).all():
+                raise TranslationError(
+                    f"The English pipeline of {self.name!r} gives numbers that are not finite, or above 65,504, for "
+                    f"{' '.join(words)[:80]!r}: train it again, with a lower learning rate."
+                )
+            made.append(features)
+        return made
 
+    @in_usual_torch
     def translate(self, sentences: Sequence[Sequence[str]]) -> List[Translation]:
         """Translate each sentence; to nothing where it has no words."""
         translator, _ = self._sources()
@@ -240,18 +251,40 @@ class BackAttention(ConfiguredComponent, Pipe):
 
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
         """List what is saved beside the settings: translator and English pipeline; see ConfiguredComponent."""
-        return {"parts": SavedPart(self._save_parts, self._load_parts, self._write_parts, self._read_parts)}
+        part = SavedPart(
+            self._save_parts,
+            self._load_parts,
+            self._write_parts,
+            self._read_parts,
+            is_there=lambda: self.translator is not None and self.english is not None,
+        )
+        return {"parts": part}
+
+    def remember(self, exclude: Iterable[str]) -> Callable[[], None]:
+        """See ConfiguredComponent."""
+        restore_cfg, parts = super().remember(exclude), (self.translator, self.english)
+
+        def restore() -> None:
+            restore_cfg()
+            self.translator, self.english = parts
+
+        return restore
 
     def before_loading(self, exclude: Iterable[str]) -> None:
-        """Forget the fingerprint, which an earlier version has not saved; see ConfiguredComponent."""
+        """Forget the fingerprint, which an earlier version has not saved, and the parts; see ConfiguredComponent."""
         if "cfg" not in exclude:
             self.cfg["fingerprint"] = None
+        self._waits_for_parts = "parts" not in exclude
+        if self._waits_for_parts:
+            self.translator = self.english = None
 
     def after_loading(self) -> None:
         """Check the fingerprint; see ConfiguredComponent. Raises EarlierVersion where there is none."""
         super().after_loading()
         if self.cfg["translator"] is not None and self.cfg["fingerprint"] is None:
             raise EarlierVersion
+        if self._waits_for_parts and self.cfg["translator"] is not None and self.translator is None:
+            raise ValueError("its translator and English pipeline are missing")
 
     def __reduce__(self) -> Tuple[Any, ...]:
         settings = {key: self.cfg[key] for key in (*FIXED, "memory_mb")}
@@ -259,9 +292,8 @@ class BackAttention(ConfiguredComponent, Pipe):
         return _rebuild, (type(self), self.name, settings, self.to_bytes(), folder)
 
     def _save_parts(self) -> bytes:
-        if self.translator is None or self.english is None:
-            return srsly.msgpack_dumps({})
-        return srsly.msgpack_dumps({"translator": self.translator.files(), "english": self.english.to_bytes()})
+        translator, english = self._sources()
+        return srsly.msgpack_dumps({"translator": translator.files(), "english": english.to_bytes()})
 
     def _load_parts(self, data: bytes) -> None:
         saved = srsly.msgpack_loads(data)
@@ -270,16 +302,19 @@ class BackAttention(ConfiguredComponent, Pipe):
             self.english = EnglishNER.from_bytes(saved["english"], self.cfg["representation"])
 
     def _write_parts(self, path: Path) -> None:
-        if self.translator is None or self.english is None:
-            return
-        with replacing(path) as (unfinished,):
-            write_files(unfinished / "translator", self.translator.files())
-            self.english.nlp.to_disk(unfinished / "english")
+        translator, english = self._sources()
+        path.mkdir()
+        write_files(path / "translator", translator.files())
+        english.nlp.to_disk(path / "english")
 
     def _read_parts(self, path: Path) -> None:
         if self.cfg["translator"] is not None:
             self.translator = load_translator(self.cfg["translator"], read_files(path / "translator"))
             self.english = EnglishNER.load(path / "english", self.cfg["representation"])
+
+
+def _fits(features: np.ndarray, shape: Tuple[int, int]) -> bool:
+    return features.shape == shape and features.dtype == np.float16 and bool(np.isfinite(features).all())
 
 
 def _rebuild(

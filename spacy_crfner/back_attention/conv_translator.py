@@ -1,6 +1,7 @@
 """The translator that this package trains: ConvS2S over pieces, with names that stand for themselves."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple, Union
 
@@ -8,7 +9,9 @@ import numpy as np
 from safetensors.torch import load, save
 from thinc.util import get_torch_default_device
 
-from ..files import Files, readable
+from ..files import Files, fingerprint, readable
+from ..saved_weights import load_module
+from ..torch_state import in_usual_torch
 from .alignment import between_words, expand
 from .beam import Hypothesis, beam_search
 from .convs2s import ConvS2S
@@ -20,6 +23,9 @@ ROWS = 64
 """Texts that are translated at once."""
 
 ABOUT, PIECES, WEIGHTS = TRANSLATOR_FILES = "translator.json", "pieces.json", "weights.safetensors"
+
+DIGEST = "digest"
+"""The entry of ABOUT that binds the files to each other."""
 
 DEFAULTS: Dict[str, Any] = {"beams": 5, "length_power": 1.0, "longest": 30, "protect": "unknown", "names": []}
 
@@ -96,7 +102,7 @@ class ConvTranslator:
         translated, target = self.pieces.decode(hypothesis.pieces)
         # Without the END of the source, which is no word.
         attention = hypothesis.attention[:, : len(source)].numpy()
-        if not np.isfinite(attention).all():
+        if not np.isfinite(attention).all() or math.isnan(hypothesis.score):
             raise TranslationError(f"The translator's attention to {' '.join(words)[:80]!r} is not finite.")
         between = between_words(attention, source, target, (len(shown), len(translated)))
         english: List[str] = []
@@ -114,20 +120,27 @@ class ConvTranslator:
             "settings": self.settings,
             "known": sorted(self.known),
         }
-        weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
-        return {
-            ABOUT: json.dumps(about, ensure_ascii=False, indent=1).encode("utf8"),
-            PIECES: self.pieces.to_str().encode("utf8"),
-            WEIGHTS: save(weights),
-        }
+        pieces = self.pieces.to_str().encode("utf8")
+        weights = save({name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()})
+        about[DIGEST] = fingerprint(about, pieces, weights)
+        return {ABOUT: json.dumps(about, ensure_ascii=False, indent=1).encode("utf8"), PIECES: pieces, WEIGHTS: weights}
 
     @classmethod
+    @in_usual_torch
     def from_files(cls, files: Mapping[str, bytes]) -> "ConvTranslator":
-        """Load what `files()` saved."""
+        """Load what `files()` saved.
+
+        Raises ValueError, or what reading damaged files raises, where they do not belong together.
+        """
         about = json.loads(files[ABOUT])
-        model = ConvS2S(**about["network"], normalised=False).eval()
-        model.load_state_dict(load(files[WEIGHTS]))
+        # An earlier version has written none.
+        saved = about.pop(DIGEST, None)
+        if saved not in (None, fingerprint(about, files[PIECES], files[WEIGHTS])):
+            raise ValueError("a file is damaged, or the files were not saved together")
+        model = load_module(ConvS2S, {**about["network"], "normalised": False}, load(files[WEIGHTS])).eval()
         pieces = Pieces.from_str(files[PIECES].decode("utf8"))
+        if len(pieces) != model.settings["vocab"]:
+            raise ValueError(f"its network knows {model.settings['vocab']} pieces, not {len(pieces)}")
         return cls(model, pieces, about["known"], about["language"], about["settings"])
 
 

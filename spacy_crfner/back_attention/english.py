@@ -49,6 +49,15 @@ class EnglishNER:
             nlp = spacy.load(path)
         except OSError as error:
             raise ValueError(f"{path}: there is no English pipeline in this folder or package ({error}).") from None
+        except (ImportError, ValueError):
+            raise
+        # Whatever reading damaged files raises, such as re.error.
+        except Exception as error:
+            said = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{path}: the English pipeline in this folder or package cannot be read ({type(error).__name__}: "
+                f"{said}): its files are damaged or incomplete. Copy or train it again."
+            ) from None
         return cls(nlp, representation)
 
     @property
@@ -86,6 +95,7 @@ class EnglishNER:
             one_hot, tags = np.eye(self.width, dtype=np.float32), self.tagger.tag_set
             pairs = zip(docs, self.tagger.predict(docs), strict=True)
             return [one_hot[tags.spans_to_tags(prediction.spans, len(doc))] for doc, prediction in pairs]
+        self.tagger.check_weights()
         model = self.tagger.model
         return [model.ops.to_numpy(states) for states in model.get_ref("tok2vec").predict(docs)]
 

@@ -2,6 +2,7 @@
 
 from typing import Callable, List, Optional, Tuple
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -98,4 +99,8 @@ def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> 
         )
     if rows.shape[1] != width:
         raise ValueError(wrong_width(name, rows.shape[1], width))
+    if not np.isfinite(rows).all():
+        raise ValueError(
+            f"{name!r} has stored features in the Doc {doc.text[:40]!r} that are not finite: run it again."
+        )
     return model.ops.asarray2f(rows)

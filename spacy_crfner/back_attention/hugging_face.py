@@ -14,7 +14,8 @@ from spacy.util import minibatch
 from thinc.util import get_torch_default_device
 
 from ..extras import require
-from ..files import Files
+from ..files import Files, write_files
+from ..saved_weights import check_finite
 from .alignment import between_words
 from .pieces import LONGEST
 from .translation import Translation, translate_in_parts
@@ -35,12 +36,13 @@ class HFTranslator:
 
     model, tokenizer: as `AutoModelForSeq2SeqLM` and `AutoTokenizer` load them, the model with `eager` attention.
     settings: see `make_hf_translator_v1`.
-    Raises ValueError where the model has no such layer, head or language.
+    Raises ValueError where the model has no such layer, head or language, or weights that are not finite numbers.
     """
 
     kind = "spacy_crfner.saved_hf_translator.v1"
 
     def __init__(self, model: Any, tokenizer: Any, settings: Mapping[str, Any]):
+        check_finite(model)
         self.model = model.eval().to(get_torch_default_device())
         self.tokenizer = tokenizer
         self.settings = dict(settings)
@@ -185,8 +187,7 @@ class HFTranslator:
     def from_files(cls, files: Mapping[str, bytes]) -> "HFTranslator":
         """Load what `files()` saved."""
         with TemporaryDirectory(prefix="spacy-crfner-") as folder:
-            for name, content in files.items():
-                (Path(folder) / name).write_bytes(content)
+            write_files(folder, files)
             return read_hf_translator(folder, json.loads(files[SETTINGS]))
 
 

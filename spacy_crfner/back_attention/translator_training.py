@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..extras import require
 from ..files import Files
+from ..torch_state import in_usual_torch
 from ..trainee import LoopSettings, Trainee
 from ..training_loop import TrainingLoop
 from .batches import Batching, make_batches, piece_count
@@ -64,6 +65,7 @@ class TranslatorTrainee(Trainee):
 
     product = TRANSLATOR_FILES
 
+    @in_usual_torch
     def __init__(self, train: Sequence[Pair], dev: Sequence[Pair], language: str, settings: TrainingSettings):
         # Now, not at the first evaluation.
         require("sacrebleu", "translation", "Training a translator")
@@ -141,6 +143,10 @@ class TranslatorTrainee(Trainee):
     def files(self) -> Files:
         """Save the translator, without weight normalisation."""
         return self._translator().files()
+
+    def check_files(self, files: Files) -> None:
+        """Check that the files are a translator. Raises ValueError where they are not."""
+        ConvTranslator.from_files(files)
 
     def _translator(self) -> ConvTranslator:
         return ConvTranslator(self.module.without_norms(), self.pieces, self.known, self.language, {})

@@ -12,9 +12,21 @@ from .precomputed import PrecomputedTranslator, read_precomputed
 from .translation import Translator
 from .untranslated import Untranslated
 
+CONV_HELP = (
+    "the folder that `python -m spacy crfner train-translator` has written, in the shipped config with "
+    "--paths.translator (or train without a translator, with the config untranslated)"
+)
+
+
+def _given(path: Union[str, Path, None], argument: str, what: str) -> Union[str, Path]:
+    """Check that a config has said where a translator is. Raises ValueError, which says how, where it has not."""
+    if path is None or not str(path).strip():
+        raise ValueError(f"The translator has no {argument}: give {what}.")
+    return path
+
 
 def make_conv_seq2seq_v1(
-    path: Union[str, Path],
+    path: Union[str, Path, None] = None,
     beams: int = 5,
     length_power: float = 1.0,
     longest: int = 30,
@@ -33,11 +45,11 @@ def make_conv_seq2seq_v1(
     Raises ValueError where the folder holds no translator, or for a setting that does not exist.
     """
     settings = {"beams": beams, "length_power": length_power, "longest": longest, "protect": protect}
-    return read_conv_translator(path, {**settings, "names": list(names)})
+    return read_conv_translator(_given(path, "path", CONV_HELP), {**settings, "names": list(names)})
 
 
 def make_hf_translator_v1(
-    name: Union[str, Path],
+    name: Union[str, Path, None] = None,
     source: Optional[str] = None,
     target: str = "en",
     layer: Optional[int] = None,
@@ -58,17 +70,18 @@ def make_hf_translator_v1(
     Raises ImportError without transformers, ValueError where there is no such model, layer, head or language.
     """
     settings = {"source": source, "target": target, "layer": layer, "head": head, "beams": beams}
+    name = _given(name, "name", "the folder of a model of transformers, or its name in the hub")
     return read_hf_translator(str(name), {**settings, "longest": longest, "batch_size": batch_size})
 
 
-def make_precomputed_v1(path: Union[str, Path]) -> PrecomputedTranslator:
+def make_precomputed_v1(path: Union[str, Path, None] = None) -> PrecomputedTranslator:
     """Look up translations made elsewhere, with word alignments or attention matrices.
 
     path: a JSON lines file: `{"words": [...], "translation": [...], "alignment": "0-0 1-2"}` with pairs of source word
         and English word, counted from 0 (Pharaoh format), or `"attention": [[...], ...]`, a row for each source word.
     Raises ValueError, naming the line, where the file says something else.
     """
-    return read_precomputed(path)
+    return read_precomputed(_given(path, "path", "a JSON lines file of translations"))
 
 
 def make_untranslated_v1() -> Untranslated:
@@ -83,7 +96,11 @@ def load_translator(kind: str, files: Mapping[str, bytes]) -> Translator:
     """Load a translator from what its `files()` gave.
 
     kind: the registered function (in `registry.misc`) that makes it of them.
+    Raises ValueError where they cannot be read, or hold no translator of this kind.
     """
     load: Any = registry.misc.get(kind)
     with readable("its translator"):
-        return load(dict(files))
+        translator = load(dict(files))
+        if not isinstance(translator, Translator) or translator.kind != kind:
+            raise ValueError(f"{kind} makes no translator of this kind")
+        return translator

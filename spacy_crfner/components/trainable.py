@@ -1,9 +1,10 @@
 """What every trainable component of the package has in common."""
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -14,12 +15,18 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..user_data_keys import RARE_LABELS, REPEATED
 from ..white_space import entities
 from .configured import ConfiguredComponent, SavedPart
+from .models import check_finite, load_model, remember_model
 
 SAMPLE_DOCS = 10
 """Docs that a model is initialized with, to find out its widths."""
 
 DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or check the encoder's features."
 """What to do where numbers are not finite."""
+
+WATCHED = 20
+"""Updates whose losses are looked at together."""
+FAR_ABOVE_CHANCE = 3.0
+"""Training has diverged where its mean loss is so many times that of a model that knows nothing."""
 
 
 @dataclass
@@ -47,6 +54,10 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self.model = model
         self.name = name
         self._rehearsal_model: Optional[Model] = None
+        self._is_finite = False
+        self._first_share = 0.0
+        self._watched = (0, 0.0, 0.0)
+        self._has_warned = False
         self.keep_settings(settings, state)
 
     @property
@@ -79,6 +90,34 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
+
+    def watch(self, loss: float, chance: float) -> None:
+        """Warn once where training has diverged.
+
+        loss: of an update. chance: about what it would be if the model knew nothing and all its scores were the same;
+            where the first weights cost more than that, they are what knows nothing.
+        """
+        if not chance:
+            return
+        self._first_share = self._first_share or max(1.0, loss / chance)
+        count, losses, chances = self._watched
+        count, losses, chances = count + 1, losses + loss, chances + chance * self._first_share
+        if count == WATCHED:
+            if losses > FAR_ABOVE_CHANCE * chances and not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"The mean loss of {self.name!r} over {WATCHED} updates is {losses / WATCHED:,.1f}, where a model "
+                    f"that knows nothing has about {chances / WATCHED:,.1f}: {DIVERGED}",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            count, losses, chances = 0, 0.0, 0.0
+        self._watched = (count, losses, chances)
+
+    def begin_anew(self) -> None:
+        """Note that the model has got new weights."""
+        self._is_finite, self._has_warned = False, False
+        self._first_share, self._watched = 0.0, (0, 0.0, 0.0)
 
     def rehearse(
         self,
@@ -138,6 +177,53 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             )
         return sample
 
+    # Weights
+
+    def check_weights(self) -> None:
+        """Check that all weights of the model are finite numbers, once after each time that they may have changed.
+
+        Raises ValueError where one is not.
+        """
+        if not self._is_finite:
+            try:
+                check_finite(self.model)
+            except ValueError as error:
+                raise ValueError(f"{self.name!r} cannot be used, since {error}: {DIVERGED}") from None
+            self._is_finite = True
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Let the optimizer change the weights. See TrainablePipe.finish_update."""
+        self._is_finite = False
+        super().finish_update(sgd)
+
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Put other weights, such as averages, in the place of the model's own. See TrainablePipe.use_params."""
+        self._is_finite = False
+        with self.model.use_params(params):
+            yield
+        self._is_finite = False
+
+    # Saving
+
+    def companions(self) -> Optional[Collection[str]]:
+        """See ConfiguredComponent: the tok2vec that the model listens to, and what stores features that it reads."""
+        names = [getattr(node, "upstream_name", None) or node.attrs.get("component") for node in self.model.walk()]
+        return None if "*" in names else {name for name in names if name}
+
+    def remember(self, exclude: Iterable[str]) -> Callable[[], None]:
+        """See ConfiguredComponent."""
+        restore_cfg, restore_model = super().remember(exclude), remember_model(self.model)
+        vocab = None if "vocab" in exclude else self.vocab.to_bytes(exclude=exclude)
+        self._is_finite = False
+
+        def restore() -> None:
+            restore_cfg()
+            restore_model()
+            if vocab is not None:
+                self.vocab.from_bytes(vocab, exclude=exclude)
+
+        return restore
+
     def saved_parts(self, exclude: Iterable[str]) -> Dict[str, SavedPart]:
         """See ConfiguredComponent."""
         vocab, model = self.vocab, self.model
@@ -152,5 +238,10 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
                 lambda path: vocab.to_disk(path, exclude=exclude),
                 lambda path: vocab.from_disk(path, exclude=exclude),
             ),
-            "model": SavedPart(model.to_bytes, model.from_bytes, write_model, model.from_disk),
+            "model": SavedPart(
+                model.to_bytes,
+                lambda data: load_model(model, data),
+                write_model,
+                lambda path: load_model(model, path.read_bytes()),
+            ),
         }

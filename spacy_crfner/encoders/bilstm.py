@@ -11,6 +11,7 @@ from torch import Tensor
 from ..packing import Packing
 from ..portions import portions
 from ..sentences import batch_lengths
+from ..torch_state import layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .recurrent import MOST_ROWS_HELD, BiLSTM, quantized
 
@@ -48,6 +49,7 @@ def build_bilstm_v1(
     )
 
 
+@layer_in_usual_torch
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:

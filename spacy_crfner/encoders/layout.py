@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 MAX_FEATURES = 32
+MAX_DEPTH = 32
+"""Brackets inside brackets."""
+MAX_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,22 @@ def parse_layout(layout: str) -> List[Feature]:
     if parser.token is not None:
         parser.fail("'+', '*' or the end")
     if len(features) > MAX_FEATURES:
-        raise ValueError(f"The layout {layout!r} has {len(features)} features: at most {MAX_FEATURES} are allowed.")
+        raise ValueError(
+            f"The layout {parser.shown!r} has {len(features)} features: at most {MAX_FEATURES} are allowed."
+        )
     return features
 
 
 class _Parser:
     def __init__(self, text: str):
         self.text = text
+        self.depth = 0
         self.tokens = list(re.finditer(r"[A-Za-z]+|\d+|\S", text))
+
+    @property
+    def shown(self) -> str:
+        """The layout as messages quote it."""
+        return self.text if len(self.text) <= 200 else f"{self.text[:200]}…"
 
     @property
     def token(self) -> Optional[str]:
@@ -49,8 +60,12 @@ class _Parser:
         return self.tokens.pop(0).group()
 
     def fail(self, expected: str) -> None:
-        fault = f"but found {self.token!r} at character {self.tokens[0].start() + 1}" if self.tokens else "but it ends"
-        raise ValueError(f"The layout {self.text!r} needs {expected}, {fault}: for example 'word100+char*2'.")
+        fault = (
+            f"but found {(self.token or '')[:40]!r} at character {self.tokens[0].start() + 1}"
+            if self.tokens
+            else "but it ends"
+        )
+        raise ValueError(f"The layout {self.shown!r} needs {expected}, {fault}: for example 'word100+char*2'.")
 
     def layout(self) -> List[Feature]:
         features = self.term()
@@ -65,14 +80,20 @@ class _Parser:
             self.take()
             count = self.number("a count of 1 or more after '*'")
             if count * len(features) > MAX_FEATURES:
-                raise ValueError(f"The layout {self.text!r} has too many features: at most {MAX_FEATURES} are allowed.")
+                raise ValueError(
+                    f"The layout {self.shown!r} has too many features: at most {MAX_FEATURES} are allowed."
+                )
             features = features * count
         return features
 
     def atom(self) -> List[Feature]:
         if self.token == "(":
             self.take()
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise ValueError(f"The layout {self.shown!r} has more than {MAX_DEPTH} brackets inside each other.")
             features = self.layout()
+            self.depth -= 1
             if self.token != ")":
                 self.fail("')'")
             self.take()
@@ -84,6 +105,8 @@ class _Parser:
         return [Feature(kind, self.number("a width of 1 or more") if has_width else None)]
 
     def number(self, expected: str) -> int:
-        if self.token is None or not self.token.isdecimal() or int(self.token) < 1:
+        if self.token is None or not self.token.isdecimal() or not self.token.strip("0"):
             self.fail(expected)
-        return int(self.take())
+        text = self.take()
+        # Python refuses to read numbers of thousands of digits.
+        return int(text) if len(text) < MAX_DIGITS else 10**MAX_DIGITS

@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Ints2d
 from torch import Tensor
 
 from ..packing import Packing
+from ..torch_state import layer_in_usual_torch
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .few_words import MOST_CELLS
 from .hash_features import hash_features, predict_hash_features, update_hash_features
@@ -94,6 +95,7 @@ def build_word_char_embed_v1(
     )
 
 
+@layer_in_usual_torch
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:

@@ -76,7 +76,7 @@ class Words:
         of London. A word without a vector has that of its lower-cased form, or else zeros.
 
         width: that of the vectors in training.
-        Raises ValueError where the vocab's vectors have another width.
+        Raises ValueError where the vocab's vectors have another width, or are not finite numbers.
         """
         vectors = self.vocab.vectors
         if self.vocab.vectors_length != width and width:
@@ -88,7 +88,7 @@ class Words:
             return ops.alloc2f(len(self.keys), width)
         keys = self.attributes[:, 1]
         if vectors.mode == Mode.floret:
-            return ops.asarray2f(vectors.get_batch(keys.tolist()))
+            return ops.asarray2f(self._finite(vectors.get_batch(keys.tolist())))
         rows = to_numpy(vectors.find(keys=keys))
 
         def look_up(form: Callable[[str], str], words: np.ndarray) -> None:
@@ -100,7 +100,18 @@ class Words:
         look_up(str.lower, np.flatnonzero(rows < 0))
         values = vectors.data[get_array_module(vectors.data).asarray(rows)]
         values[rows < 0] = 0.0
-        return ops.asarray2f(values)
+        return ops.asarray2f(self._finite(values))
+
+    def _finite(self, vectors: Any) -> Any:
+        """Check the vectors (W, width) of the words. Raises ValueError where one is not of finite numbers."""
+        finite = get_array_module(vectors).isfinite(vectors)
+        if not bool(finite.all()):
+            word = self.texts(np.flatnonzero(~to_numpy(finite).all(axis=1))[:1])[0]
+            raise ValueError(
+                f"The word vector of {word[:80]!r} in the vocab is not of finite numbers: load the pipeline with sound "
+                "vectors, or make them again."
+            )
+        return vectors
 
 
 def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The `weak_class_router` pipeline component."""
 
 import logging
+import math
 import sys
 import warnings
 from typing import Any, Callable, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
@@ -11,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer
 
 from ..components.settings import Settings, check_function, check_label_list, is_number
 from ..components.span_groups import check_span_groups
@@ -134,6 +135,7 @@ class WeakClassRouter(TrainableComponent):
         self.cfg["strong_labels"] = [label for label in known if label not in self.labels]
         self.cfg["share"] = float(given["share"]) if given is not None else self._count(get_examples(), nlp)
         self.model.initialize(X=seen.docs)
+        self.begin_anew()
 
     def _read_label_data(self, data: Dict[str, Any]) -> Dict[str, Any]:
         """Check that label data look like those of `label_data`, and give them back.
@@ -222,6 +224,21 @@ class WeakClassRouter(TrainableComponent):
         borders = {"doc.sents", "token.is_sent_start"}
         return any(nlp is not None and borders & set(nlp.get_pipe_meta(name).assigns) for name in before)
 
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch. See TrainablePipe.update."""
+        losses = {} if losses is None else losses
+        before = losses.get(self.name, 0.0)
+        super().update(examples, drop=drop, sgd=sgd, losses=losses)
+        self.watch(losses[self.name] - before, math.log(2.0))
+        return losses
+
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """Compute the mean loss a sentence, and its gradient by the scores.
 
@@ -264,15 +281,18 @@ class WeakClassRouter(TrainableComponent):
     def predict(self, docs: Iterable[Doc]) -> List[np.ndarray]:
         """Compute for each Doc the (sentences,) probabilities that they hold a weak label.
 
-        Raises ValueError before the component is initialized.
+        Raises ValueError before the component is initialized, and where weights or scores are not finite numbers.
         """
         docs = list(docs)
         sizes = [len(batch_lengths([doc], self.per_sentence)) for doc in docs]
         if not sum(sizes):
             return [np.zeros(0, dtype=np.float32) for _ in docs]
         self._require_weights()
+        self.check_weights()
         runs = portions([len(doc) for doc in docs], TOKENS_AT_ONCE)
         logits = np.concatenate([self.model.ops.to_numpy(self.model.predict(docs[run]).logits) for run in runs])
+        if not np.isfinite(logits).all():
+            raise ValueError(f"The scores of {self.name!r} are not finite numbers: {DIVERGED}")
         probabilities = np.exp(log_sigmoid(logits.astype(np.float64))).astype(np.float32)
         return np.split(probabilities, np.cumsum(sizes[:-1]))
 

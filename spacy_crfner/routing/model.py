@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..packing import Packing
 from ..sentences import batch_lengths
+from ..torch_state import layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .classifiers import RCNN, LSTMAttention, StructuredSelfAttention
 
@@ -106,6 +107,7 @@ def _router(
     )
 
 
+@layer_in_usual_torch
 def forward(
     model: Model[List[Doc], RouterScores], docs: List[Doc], is_train: bool
 ) -> Tuple[RouterScores, Callable[[RouterScores], List[Doc]]]:

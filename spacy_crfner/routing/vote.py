@@ -1,7 +1,7 @@
 """The `ner_vote` pipeline component."""
 
 import warnings
-from typing import Any, Callable, ClassVar, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, ClassVar, Collection, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import srsly
@@ -115,6 +115,10 @@ class NERVote(ConfiguredComponent, Pipe):
                 UserWarning,
                 stacklevel=2,
             )
+
+    def companions(self) -> Collection[str]:
+        """See ConfiguredComponent: the taggers, and the router."""
+        return {*self.cfg["groups"], *([self.cfg["router"]] if self.cfg["router"] else [])}
 
     def score(self, examples: Iterable[Any], **kwargs: Any) -> dict:
         """Score the entities with the component's scorer."""

@@ -1,7 +1,7 @@
 """What every component with CRF heads has in common: it is a list of tasks over one model."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from spacy.errors import Errors
@@ -85,6 +85,7 @@ class CRFPipe(TrainableComponent):
         """
         added = self.tasks[0].add_label(label)
         self._resize()
+        self._is_finite = False
         return added
 
     # Initialization
@@ -139,6 +140,7 @@ class CRFPipe(TrainableComponent):
         self.model.initialize(X=sample.docs)
         labelled = [sorted(sample.labels.items()), sample.n_examples, [doc.text for doc in sample.docs]]
         self._identify(self.labels, self.cfg["configured"], labelled)
+        self.begin_anew()
 
     def _identify(self, *facts: Any) -> None:
         """Choose what tells the component from others of its name: a digest of its first weights and these facts.
@@ -214,7 +216,9 @@ class CRFPipe(TrainableComponent):
         skipped = sum(result.skipped for result in results)
         self._count_skipped(skipped // 2 if r_drop else skipped)
         backprop(self.join_gradients([result.gradient for result in results]))
-        return self.add_loss(losses, sum(result.loss for result in results), sgd)
+        loss = sum(result.loss for result in results)
+        self.watch(loss, sum(result.chance for result in results))
+        return self.add_loss(losses, loss, sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Compute the mean loss a sentence, and its gradient by the scores. Nothing is changed.
@@ -336,7 +340,7 @@ class CRFPipe(TrainableComponent):
             return [[found for part in of_task for found in part] for of_task in zip(*parts, strict=True)]
         if not any(len(doc) for doc in docs):
             return [task.find_nothing(docs) for task in self.tasks]
-        self._require_weights()
+        self._require_sound_weights()
         pairs = zip(self.tasks, self.split_scores(self.model.predict(docs)), strict=True)
         return [task.decode(docs, scores, chosen) for task, scores in pairs]
 
@@ -358,6 +362,24 @@ class CRFPipe(TrainableComponent):
         return scores
 
     # Loading
+
+    def companions(self) -> Optional[Collection[str]]:
+        """See ConfiguredComponent: also the router that chooses sentences."""
+        names = super().companions()
+        router = getattr(self.sentences, "router", None)
+        return names if names is None or router is None else {*names, router}
+
+    def remember(self, exclude: Iterable[str]) -> Callable[[], None]:
+        """See ConfiguredComponent."""
+        restore_component = super().remember(exclude)
+        kept = [(task, task._configured, task._checked) for task in self.tasks if task.key is not None]
+
+        def restore() -> None:
+            restore_component()
+            for task, configured, checked in kept:
+                task._configured, task._checked = configured, checked
+
+        return restore
 
     def before_loading(self, exclude: Iterable[str]) -> None:
         """See ConfiguredComponent."""
@@ -391,3 +413,7 @@ class CRFPipe(TrainableComponent):
                     f"({task.cfg['scheme']}; {', '.join(task.labels)}): change labels with add_label(), and train it "
                     "again for another scheme."
                 )
+
+    def _require_sound_weights(self) -> None:
+        self._require_weights()
+        self.check_weights()

@@ -1,6 +1,7 @@
 """From the scores of a head to the CRF of a batch, and from a loss back to the gradient of the scores."""
 
-from typing import Optional, Sequence
+import math
+from typing import Any, Optional, Sequence
 
 import numpy as np
 import torch
@@ -27,7 +28,12 @@ def build_potentials(
     emissions = to_torch(_concatenated(scores.emissions))
     device = emissions.device
     emissions = emissions[torch.from_numpy(sequences.rows).to(device)]
-    if not bool(torch.isfinite(emissions).all()):
+    # A sum is finite where all is; one that has grown too large is rare.
+    edges: Sequence[Any] = (scores.start, scores.transitions, scores.end)
+    sound = math.isfinite(float(sum(values.sum() for values in edges))) or all(
+        bool(get_array_module(values).isfinite(values).all()) for values in edges
+    )
+    if not sound or not bool(torch.isfinite(emissions).all()):
         raise FloatingPointError("a score is not a finite number")
     start, steps, end = (torch.from_numpy(mask).to(device) for mask in tag_set.legal)
     return Potentials.build(

@@ -18,6 +18,7 @@ from ..components.trainable import DIVERGED
 from ..components.weights import doc_weights
 from ..crf import CRFLoss, LossGradient, Potentials, distillation, incorrect_spans
 from ..tags import LabelledSpan, TagSet, check_labels
+from ..torch_state import in_usual_torch
 from ..white_space import entities
 from .annotation import DocPrediction, entities_of_others, write_prediction
 from .decoders import Decoder, viterbi_decoder
@@ -51,11 +52,13 @@ class TaskLoss:
     """The loss of a task over a batch.
 
     loss: the mean of a sentence. gradient: of that, by the scores. skipped: sentences whose gold is impossible.
+    chance: about what the loss is where all tags have the same scores.
     """
 
     loss: float
     gradient: CRFScores
     skipped: int = 0
+    chance: float = 0.0
 
 
 class CRFTask(KeptSettings):
@@ -206,6 +209,7 @@ class CRFTask(KeptSettings):
 
     # Training
 
+    @in_usual_torch
     def compute_loss(
         self, examples: Sequence[Example], scores: CRFScores, *, chosen: Chosen = None, r_drop: float = 0.0
     ) -> TaskLoss:
@@ -241,6 +245,7 @@ class CRFTask(KeptSettings):
             result = result + disagreement.times(r_drop)
         return self._mean(result, weights, scores, sequences, potentials, skipped)
 
+    @in_usual_torch
     def compute_divergence(self, docs: Sequence[Doc], scores: CRFScores, taught: CRFScores) -> TaskLoss:
         """Compute the Kullback-Leibler divergence from what another model has predicted, over all tag sequences."""
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"])
@@ -262,7 +267,8 @@ class CRFTask(KeptSettings):
         loss = float(mean.loss.sum())
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {DIVERGED}")
-        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped)
+        chance = len(potentials.packing) / potentials.packing.n_sequences * float(np.log(potentials.n_tags))
+        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped, chance)
 
     def potentials(
         self, scores: CRFScores, sequences: TokenSequences, allowed: Optional[np.ndarray] = None
@@ -307,6 +313,7 @@ class CRFTask(KeptSettings):
 
     # Prediction
 
+    @in_usual_torch
     def decode(self, docs: Sequence[Doc], scores: CRFScores, chosen: Chosen = None) -> List[DocPrediction]:
         """Find the entities of each Doc. chosen: the sentences that are read; None reads all."""
         sequences = TokenSequences.build(docs, self.cfg["per_sentence"], chosen)

@@ -3,7 +3,9 @@
 import pickle
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from samples import TRAIN, english_ner
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.training.initialize import init_nlp
 from thinc.api import set_dropout_rate
 
 from spacy_crfner.back_attention import component
@@ -141,6 +144,7 @@ def test_a_component_of_an_earlier_version_is_refused(tmp_path):
     nlp.to_disk(tmp_path)
     cfg = srsly.read_json(tmp_path / "back_attention" / "cfg")
     cfg["digest"] = cfg.pop("fingerprint")
+    del cfg["saved"]
     srsly.write_json(tmp_path / "back_attention" / "cfg", cfg)
     message = r"^The saved component 'back_attention' in .* was saved by an earlier version: train it again\.$"
     with pytest.raises(ValueError, match=message):
@@ -261,6 +265,89 @@ def test_damaged_files_say_where(tmp_path, name, missing):
         path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2] + b"{")
     with pytest.raises(ValueError, match=r"'back_attention' in .*back_attention cannot be read .* Copy or train it"):
         spacy.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/spacy-crfner-evil", "sub/evil", "..", "a\\b"])
+def test_bytes_that_name_another_folder_write_nothing(tmp_path, monkeypatch, name):
+    """A translator of the transformers library is loaded from a folder, into which its files are written before."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    nlp = make()
+    pipe = nlp.get_pipe("back_attention")
+    data = srsly.msgpack_loads(pipe.to_bytes())
+    cfg = srsly.json_loads(data["cfg"])
+    del cfg["saved"]
+    cfg["translator"] = "spacy_crfner.saved_hf_translator.v1"
+    parts = {**srsly.msgpack_loads(data["parts"]), "translator": {name: b"evil", "spacy_crfner.json": b"{}"}}
+    evil = srsly.msgpack_dumps({"cfg": srsly.json_dumps(cfg), "parts": srsly.msgpack_dumps(parts)})
+    expected = stored(nlp("Anna left ."))
+    with pytest.raises(ValueError, match=r"is no name of a file: it must stand in the folder itself"):
+        pipe.from_bytes(evil)
+    assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]
+    assert not Path("/tmp/spacy-crfner-evil").exists()
+    np.testing.assert_array_equal(stored(nlp("Anna left .")), expected)
+
+
+@pytest.mark.parametrize("kind", ["spacy_crfner.Untranslated.v1", "spacy_crfner.nll.v1", "spacy.CharacterSegmenter.v1"])
+def test_only_a_translator_is_loaded_as_one(kind):
+    nlp = make()
+    data = srsly.msgpack_loads(nlp.get_pipe("back_attention").to_bytes())
+    cfg = srsly.json_loads(data["cfg"])
+    del cfg["saved"]
+    cfg["translator"] = kind
+    with pytest.raises(ValueError, match="cannot be read"):
+        nlp.get_pipe("back_attention").from_bytes(srsly.msgpack_dumps({**data, "cfg": srsly.json_dumps(cfg)}))
+
+
+def test_states_that_are_too_large_for_features_are_an_error(monkeypatch):
+    nlp = make()
+    english = nlp.get_pipe("back_attention").english
+    monkeypatch.setattr(english, "read", lambda sentences: [np.full((len(words), WIDTH), 1e5) for words in sentences])
+    with pytest.raises(TranslationError, match=r"not finite, or above 65,504, for 'Anna left \.'"):
+        nlp("Anna left .")
+
+
+def test_stored_features_that_are_not_finite_are_refused(tmp_path):
+    """In a Doc; in a cache they are computed again."""
+    nlp = make(cache=tmp_path)
+    doc = nlp("Anna left .")
+    expected = stored(doc).copy()
+    stored(doc)[1, 3] = np.inf
+    with pytest.raises(ValueError, match=r"has stored features in the Doc 'Anna left \.' that are not finite"):
+        build_back_attention_features_v1(WIDTH).predict([doc])
+    with closing(sqlite3.connect(tmp_path / "features.sqlite")) as connection, connection:
+        connection.execute("UPDATE features SET data = ?", (np.full(3 * WIDTH, np.nan, np.float16).tobytes(),))
+    np.testing.assert_array_equal(stored(make(cache=tmp_path)("Anna left .")), expected)
+
+
+def test_files_of_two_translators_are_refused(tmp_path):
+    pieces = Pieces.train([["uno", "dos"]], 260)
+    folders = []
+    for width in (8, 8):
+        model = ConvS2S(len(pieces), size=8, width=width, encoder_layers=1, decoder_layers=1).without_norms()
+        folders.append(ConvTranslator(model, pieces, ["uno"], "es", {}).files())
+    first, second = folders
+    assert ConvTranslator.from_files(first).language == "es"
+    with pytest.raises(ValueError, match="not saved together"):
+        ConvTranslator.from_files({**first, "weights.safetensors": second["weights.safetensors"]})
+    # Of a version that wrote no digest.
+    about = srsly.json_loads(first["translator.json"])
+    del about["digest"]
+    old = {**first, "translator.json": srsly.json_dumps(about).encode()}
+    assert ConvTranslator.from_files(old).language == "es"
+    about["network"]["encoder_layers"] = 10**6
+    with pytest.raises(ValueError, match="a larger layer than the weights"):
+        ConvTranslator.from_files({**old, "translator.json": srsly.json_dumps(about).encode()})
+
+
+def test_a_config_without_a_translator_says_what_is_missing(root, tmp_path):
+    config = spacy.util.load_config(root / "configs" / "back_attention.cfg")
+    config["paths"]["train"] = config["paths"]["dev"] = str(tmp_path / "corpus.spacy")
+    config["paths"]["english"] = english_ner()
+    DocBin(docs=[spacy.blank("es")("Anna left .")]).to_disk(tmp_path / "corpus.spacy")
+    with pytest.raises(ValueError, match=r"^The translator has no path: give the folder that .*--paths\.translator"):
+        init_nlp(config)
 
 
 def test_a_failing_translator_names_the_sentence():
