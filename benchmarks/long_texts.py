@@ -155,7 +155,11 @@ def measure(job: Dict[str, Any]) -> Dict[str, Any]:
     else:
         list(nlp.pipe(docs))
     seconds = perf_counter() - start
-    return {"seconds": round(seconds, 3), "before_mb": before, "added_mb": round(memory_mb("VmHWM") - before, 1)}
+    return {
+        "seconds": round(seconds, 3),
+        "before_mb": before,
+        "added_mb": round(max(0.0, memory_mb("VmHWM") - before), 1),
+    }
 
 
 def _starts(doc: Doc) -> Optional[List[bool]]:

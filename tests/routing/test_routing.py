@@ -160,9 +160,15 @@ def test_merged_tokens():
     nlp.add_pipe("weak_class_router", config={"model": SMALL_ROUTER, "weak_labels": ["ORG"]})
     nlp.initialize(lambda: examples(nlp))
     doc = nlp(three_sentences(nlp))
+    expected = doc[20:21]._.weak_probability
     with doc.retokenize() as retokenizer:
         retokenizer.merge(doc[4:7])
-    assert doc[20:21]._.weak_probability is None
+    # Within a sentence: sentences are known by their characters.
+    assert doc[18:19]._.weak_probability == expected is not None
+    weak_sentences(doc, "weak_class_router")
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[:12])
+    assert doc[0:1]._.weak_probability is None
     with pytest.raises(ValueError, match="merge or split tokens after the taggers"):
         weak_sentences(doc, "weak_class_router")
 
