@@ -45,7 +45,7 @@ def test_predictions_under_dropout_agree_better():
         assert nlp.evaluate(data)["ents_f"] > 0.9
         set_dropout_rate(pipe.model, 0.4)
         found.append(disagreement(pipe, [example.predicted for example in data]))
-    assert found[1] < 0.9 * found[0]
+    assert found[1] < 0.95 * found[0]
 
 
 def test_both_divergences_are_added():
