@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+from spacy.language import BaseDefaults
 from spacy.tokens import DocBin
 from spacy.training.corpus import walk_corpus
 from spacy.util import is_package
-from spacy.vocab import Vocab
+from spacy.vocab import create_vocab
 from thinc.api import Config
 
 from .sentences import find_sentence_lengths
@@ -94,9 +95,11 @@ def measure_corpus(path: Union[str, Path]) -> CorpusSize:
     if path.is_file() and path.suffix != ".spacy":
         raise CorpusError(f"{path} is no .spacy file: make one of it with `python -m spacy crfner convert`.")
     docs = words = entities = several = 0
+    # The sentencizer asks it for punctuation, which Vocab() does not know.
+    vocab = create_vocab(None, BaseDefaults)
     for file in walk_corpus(path, ".spacy"):
         try:
-            for doc in DocBin().from_disk(file).get_docs(Vocab()):
+            for doc in DocBin().from_disk(file).get_docs(vocab):
                 docs, words, entities = docs + 1, words + len(doc), entities + len(doc.ents)
                 several += len(find_sentence_lengths(doc)) > 1
         except Exception:  # DocBin passes on whatever zlib and msgpack raise.

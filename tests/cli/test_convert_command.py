@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from spacy_crfner.cli import crfner
 from spacy_crfner.corpora.convert import split_file
+from spacy_crfner.recipes import measure_corpus
 
 JSONL = [
     {"text": "Ada saw", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
@@ -148,13 +149,15 @@ def test_says_how_to_go_on_from_one_file(write, crfner_convert, tmp_path):
     assert crfner_convert(write("train.jsonl", json.dumps(JSONL[0])), "--to", tmp_path / "b")[2] == ""
 
 
-@pytest.mark.parametrize("second, told", [("", False), (" It rained. It snowed.", True)])
+@pytest.mark.parametrize("second, told", [("", False), ('"', False), (" It rained. It snowed.", True)])
 def test_the_next_command_finds_sentences_where_texts_hold_several(write, crfner_convert, tmp_path, second, told):
     records = [{"text": f"Ada saw {i}.{second}", "spans": [{"start": 0, "end": 3, "label": "PER"}]} for i in range(10)]
     source = write("all.jsonl", "\n".join(map(json.dumps, records)))
     _, out, err = crfner_convert(source, "--to", tmp_path, "--split", "80,20")
     assert (" --sentencizer --output" in err) == ("--sentencizer" in out) == told
     assert f"train.spacy: sentences {24 if told else 8}, docs 8" in out
+    # `config` counts alike.
+    assert measure_corpus(tmp_path / "train.spacy").several_sentences == (8 if told else 0)
 
 
 def test_prints_errors_without_a_traceback(write, crfner_convert, tmp_path):
