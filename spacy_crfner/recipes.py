@@ -247,7 +247,7 @@ def tailored(
 
 
 def _missing_vectors(name: str) -> List[str]:
-    if is_package(name) or Path(name).exists():
+    if Path(name).exists() or is_package(name):
         return []
     return [
         f"{name}: there is no such pipeline or folder here yet. If it is one of spaCy's: python -m spacy download "
