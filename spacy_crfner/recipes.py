@@ -249,7 +249,6 @@ def tailored(
 def _missing_vectors(name: str) -> List[str]:
     if Path(name).exists() or is_package(name):
         return []
-    return [
-        f"{name}: there is no such pipeline or folder here yet. If it is one of spaCy's: python -m spacy download "
-        f"{name}"
-    ]
+    if not name.isidentifier():
+        return [f"{name}: there is no such folder yet: check the path, or make it before training."]
+    return [f"{name}: there is no such pipeline yet. If it is one of spaCy's: python -m spacy download {name}"]

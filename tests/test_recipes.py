@@ -87,6 +87,8 @@ def test_says_what_would_help(tmp_path):
         assert "word vectors" not in said and "--sentencizer" not in said
     (said,) = advice(train=None, vectors="xx_no_such_md")
     assert said.startswith("xx_no_such_md: ") and said.endswith("python -m spacy download xx_no_such_md")
+    (said,) = advice(train=None, vectors="my/vectors")
+    assert said.startswith("my/vectors: ") and "download" not in said
     write(tmp_path / "many.spacy", 1000)
     assert len(advice(train="many.spacy")) == 2
 
