@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+from spacy.language import BaseDefaults
 from spacy.tokens import DocBin
 from spacy.training.corpus import walk_corpus
-from spacy.vocab import Vocab
+from spacy.util import is_package
+from spacy.vocab import create_vocab
+from thinc.api import Config
 
+from .sentences import find_sentence_lengths
 from .text_files import CorpusError
 
 BATCH = 500
@@ -33,11 +37,12 @@ TRAINED, READ, START = 2900, 20_000, 15
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """What a `.spacy` file holds."""
+    """What a `.spacy` file holds. several_sentences: Docs that hold several."""
 
     docs: int
     words: int
     entities: int
+    several_sentences: int = 0
 
     def __str__(self) -> str:
         return f"{self.docs:,} docs, {self.words:,} words, {self.entities:,} entities"
@@ -89,16 +94,19 @@ def measure_corpus(path: Union[str, Path]) -> CorpusSize:
         raise CorpusError(f"{path}: there is no such file: make it with `python -m spacy crfner convert`.")
     if path.is_file() and path.suffix != ".spacy":
         raise CorpusError(f"{path} is no .spacy file: make one of it with `python -m spacy crfner convert`.")
-    docs = words = entities = 0
+    docs = words = entities = several = 0
+    # The sentencizer asks it for punctuation, which Vocab() does not know.
+    vocab = create_vocab(None, BaseDefaults)
     for file in walk_corpus(path, ".spacy"):
         try:
-            for doc in DocBin().from_disk(file).get_docs(Vocab()):
+            for doc in DocBin().from_disk(file).get_docs(vocab):
                 docs, words, entities = docs + 1, words + len(doc), entities + len(doc.ents)
+                several += len(find_sentence_lengths(doc)) > 1
         except Exception:  # DocBin passes on whatever zlib and msgpack raise.
             raise CorpusError(f"{file}: spaCy cannot read this .spacy file: convert it anew.") from None
     if not words:
         raise CorpusError(f"{path}: it holds no words, so there is nothing to learn or to evaluate on.")
-    return CorpusSize(docs, words, entities)
+    return CorpusSize(docs, words, entities, several)
 
 
 def make_schedule(train: CorpusSize, dev: Optional[CorpusSize] = None, minutes: Optional[float] = None) -> Schedule:
@@ -211,15 +219,36 @@ def tailored(
             config = set_value(config, "paths", key, path)
     if lang is not None:
         config = set_value(config, "nlp", "lang", lang)
+    vectors = paths.get("vectors")
+    advice = _missing_vectors(vectors) if vectors is not None else []
     if paths.get("train") is None:
         if minutes is not None:
             raise ValueError("--minutes needs --train: how long an update takes depends on the data.")
-        return config, []
+        return config, advice
     train, dev = (measure_corpus(path) if (path := paths.get(split)) else None for split in ("train", "dev"))
     assert train is not None
     if not train.entities:
         raise CorpusError(f"{paths['train']}: it holds no entity, so there is nothing to learn.")
+    if vectors is None and train.words < FEW_WORDS:
+        advice.append(
+            "No word vectors: they help much with so few words. Name a pipeline that has some, such as --vectors "
+            "en_core_web_md."
+        )
+    if train.several_sentences and "sentencizer" not in Config().from_str(config, interpolate=False)["nlp"]["pipeline"]:
+        advice.append(
+            f"Docs that hold several sentences: {train.several_sentences:,}. Add --sentencizer, so that each sentence "
+            "is read by itself."
+        )
     if not can_follow(config) and minutes is None:
-        return config, [f"{paths['train']}: {train}. This config keeps its own training settings."]
+        return config, [f"{paths['train']}: {train}. This config keeps its own training settings.", *advice]
     schedule = make_schedule(train, dev, minutes)
-    return with_schedule(config, schedule, train), [f"{paths['train']}: {train}", f"Training: {schedule}."]
+    remarks = [f"{paths['train']}: {train}", f"Training: {schedule}.", *advice]
+    return with_schedule(config, schedule, train), remarks
+
+
+def _missing_vectors(name: str) -> List[str]:
+    if Path(name).exists() or is_package(name):
+        return []
+    if not name.isidentifier():
+        return [f"{name}: there is no such folder yet: check the path, or make it before training."]
+    return [f"{name}: there is no such pipeline yet. If it is one of spaCy's: python -m spacy download {name}"]

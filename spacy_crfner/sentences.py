@@ -4,6 +4,7 @@ from typing import Iterable, List
 
 import numpy as np
 from spacy.attrs import SENT_START
+from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 
 
@@ -14,6 +15,14 @@ def sentence_lengths(doc: Doc) -> List[int]:
     starts = np.flatnonzero(doc.to_array(SENT_START)[1:] == 1) + 1
     # Most training Docs are one sentence, and np.diff is slow.
     return np.diff(starts, prepend=0, append=len(doc)).tolist() if len(starts) else [len(doc)]
+
+
+def find_sentence_lengths(doc: Doc) -> List[int]:
+    """Count the tokens of each sentence of a Doc; where its boundaries are not known, as spaCy's sentencizer cuts."""
+    if doc.has_annotation("SENT_START") or not len(doc):
+        return sentence_lengths(doc)
+    (begins,) = Sentencizer().predict([doc])
+    return np.diff(np.flatnonzero(begins), append=len(doc)).tolist()
 
 
 def batch_lengths(docs: Iterable[Doc], per_sentence: bool) -> List[int]:

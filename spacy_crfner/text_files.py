@@ -152,7 +152,8 @@ def parse_object(line: str) -> Dict[str, Any]:
         # Only an escape can bring one in.
         halved = "\\u" in line and HALF_PAIR.search(json.dumps(record, ensure_ascii=False))
     except json.JSONDecodeError as error:
-        message = f"the line is not valid JSON ({error.msg} at character {error.pos + 1})"
+        what = error.msg.removesuffix(" at").removesuffix(" starting")
+        message = f"the line is not valid JSON ({what} at character {error.pos + 1})"
         raise ValueError(f"{message}: write one whole JSON object on each line.") from None
     except RecursionError:
         raise ValueError(NESTED) from None

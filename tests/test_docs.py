@@ -98,6 +98,21 @@ def test_lines_can_be_read_without_scrolling():
             assert len(line) <= 120 or line.startswith("|"), f"{path}:{number}"
 
 
+def test_the_package_of_the_readme_is_where_it_is_installed_from(tmp_path, small_nlp):
+    """In an empty folder but for the pipeline that its code has saved; pip and the building of the wheel aside."""
+    (tmp_path / "training").mkdir()
+    small_nlp.to_disk(tmp_path / "training" / "pipeline")
+    (block,) = [code for code in blocks(ROOT / "README.md", "bash") if "spacy package" in code]
+    builds, wheel = block.splitlines()[0], block.splitlines()[-1].split()[-1]
+    assert builds == "pip install build", "--build wheel needs it, and spaCy does not bring it"
+    commands = "\n".join(line for line in block.splitlines() if not line.startswith("pip"))
+    commands = commands.replace("python", sys.executable).replace("--build wheel", "--build none")
+    result = subprocess.run(["bash", "-ec", commands], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    folder = (tmp_path / wheel).parent.parent
+    assert (folder / "setup.py").exists() and wheel.endswith(f"{folder.name}-py3-none-any.whl")
+
+
 def test_readme_names_the_two_commands_that_ci_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from spacy_crfner.sentences import batch_lengths, sentence_lengths
+from spacy_crfner.sentences import batch_lengths, find_sentence_lengths, sentence_lengths
 
 VOCAB = Vocab()
 
@@ -20,6 +20,21 @@ def make_doc(length, sent_starts=None, **annotation):
 def test_sentences_are_those_of_the_doc(sent_starts):
     doc = make_doc(len(sent_starts), sent_starts)
     assert sentence_lengths(doc) == [len(sent) for sent in doc.sents]
+
+
+@pytest.mark.parametrize(
+    "words, sent_starts, lengths",
+    [
+        ("It rained . It snowed .", None, [3, 3]),
+        ("It rained", None, [2]),
+        ("It rained . It snowed .", [True, False, False, False, False, False], [6]),
+        ("", None, []),
+    ],
+)
+def test_unknown_boundaries_are_found_by_the_sentencizer(words, sent_starts, lengths):
+    doc = Doc(VOCAB, words=words.split(), sent_starts=sent_starts)
+    assert find_sentence_lengths(doc) == lengths
+    assert doc.has_annotation("SENT_START") == (sent_starts is not None or not words)
 
 
 def test_boundaries_may_be_known_for_some_tokens_only():

@@ -33,6 +33,8 @@ def config_cli(
 
     with clear_errors():
         if name is None:
+            if any([train, dev, vectors, lang, minutes is not None, sentencizer, force, output != "-"]):
+                raise ValueError("Which config? Name one: python -m spacy crfner config bcrf_ner, and these options.")
             for known, purpose in describe_configs().items():
                 print(f"{known:<18} {purpose}")
             say("Write one with: python -m spacy crfner config NAME --train FILE --dev FILE --output my.cfg")

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any, Dict, List, Optional, Sequence
+from typing import Annotated, Any, Dict, List, Mapping, Optional
 
 from typer import Argument, Option
 
 from ..corpora import CorpusError
 from ..corpora.char_spans import ALIGNMENTS
 from ..corpora.columns import MISSING_TAGS
-from ..corpora.convert import convert_files, left_over, plan_conversions, split_file
+from ..corpora.convert import SPLITS, convert_files, left_over, plan_conversions, split_file
 from ..corpora.reading import FORMATS
+from ..corpora.writing import ConversionReport
 from . import crfner
 from .messages import clear_errors, say, show
 
@@ -93,14 +94,18 @@ def convert_cli(
         for target, report in reports.items():
             show(f"{target}: {report}")
         for path in left_over(reports):
-            say(f"{path}: this file is of an earlier conversion, and was left as it was.")
-        say_next(list(reports), lang)
+            advice = "; its texts may stand in the new files too: delete it" if split else ""
+            say(f"{path}: this file is of an earlier conversion, and was left as it was{advice}.")
+        say_next(reports, lang)
 
 
-def say_next(targets: Sequence[Path], lang: str) -> None:
-    """Say how to make a config for what was converted, if it can be trained on."""
-    files = {split: path for path in targets for split in ("train", "dev") if path.stem == split}
-    if len(files) == 2:
+def say_next(reports: Mapping[Path, ConversionReport], lang: str) -> None:
+    """Say how to make a config for what was converted, or what is missing to train on it."""
+    files = {split: path for path in reports for split in SPLITS if path.stem == split}
+    if "train" in files and "dev" in files:
         options = "".join(f" --{split} {quote(str(files[split]))}" for split in ("train", "dev"))
         language = f" --lang {lang}" if lang != "en" else ""
-        say(f"Next: python -m spacy crfner config bcrf_ner{options}{language} --output bcrf_ner.cfg")
+        sentencizer = " --sentencizer" if reports[files["train"]].several_sentences else ""
+        say(f"Next: python -m spacy crfner config bcrf_ner{options}{language}{sentencizer} --output bcrf_ner.cfg")
+    elif len(reports) == 1 and not files:
+        say("Training needs two files, train and dev: to split this one, convert it again with --split 80,20.")

@@ -20,6 +20,9 @@ SPLITS = {
 }
 """Split -> the names, without endings, that its file has in the corpora people download."""
 
+FEW_TO_MEASURE = 100
+"""Entities; an F1 on fewer has a 95 % confidence interval wider than ten points to either side of 50 %."""
+
 
 def convert_file(
     source: Union[str, Path], target: Union[str, Path], *, allow_no_entities: bool = False, **options: Any
@@ -111,12 +114,17 @@ def split_file(
                 f"{source}: nothing is left for {name}, since there are only {len(read.docs)} docs to split, of which "
                 f"{len({text_key(doc) for doc in read.docs})} differ: use a larger file or more even shares."
             )
-        reports[name] = describe(part) if reports else describe(part, read.skipped, read.notes)
-        if not reports[name].entities and not allow_no_entities:
+        reports[name] = report = describe(part) if reports else describe(part, read.skipped, read.notes)
+        if not report.entities and not allow_no_entities:
             raise CorpusError(
                 f"{source}: the part for {name} ({len(part)} docs) would hold no entity: check where the file's tags "
                 "or spans stand, choose other shares or another seed (--seed), or allow parts without entities "
                 "(--allow-no-entities)."
+            )
+        if name != "train" and sum(report.entities.values()) < FEW_TO_MEASURE:
+            report.notes += (
+                f"fewer than {FEW_TO_MEASURE} entities, on which an F1 can be off by ten points: give this part a "
+                "larger share (--split)",
             )
         files[Path(folder) / f"{name}.spacy"] = to_bytes(part)
     write_together(files)

@@ -13,7 +13,7 @@ from spacy.util import get_lang_class
 from spacy.vocab import Vocab, create_vocab
 
 from ..quoting import quote
-from ..text_files import CorpusError, Notes
+from ..text_files import CorpusError, Notes, Problems, parse_object, read_lines
 from .columns import MISSING_TAGS, cut_sentences, group_sentences, make_doc, read_columns
 from .jsonl import read_jsonl
 
@@ -141,14 +141,36 @@ def read_docs(
 
 
 def guess_format(source: Path) -> str:
-    """Guess "jsonl" or "columns" by the file's name. Raises CorpusError for names of formats that are neither."""
+    """Guess "jsonl" or "columns" by the file's name.
+
+    Raises CorpusError for names of formats that are neither, and where the name says columns, but the file begins with
+    a JSON object.
+    """
     suffix = Path(source.name.removesuffix(".gz")).suffix
+    if suffix == JSONL_SUFFIX:
+        return "jsonl"
+    if suffix != ".spacy" and _begins_with_object(source):
+        raise CorpusError(
+            f"{source}: the file holds JSON lines, but its name does not end in {JSONL_SUFFIX}: rename it, or add "
+            "--format jsonl."
+        )
     if suffix in (".json", ".spacy"):
         raise CorpusError(
             f"{source}: {suffix} files are neither columns nor JSON lines: convert the file to one of these, or "
             "name its format (--format) if only its name misleads."
         )
-    return "jsonl" if suffix == JSONL_SUFFIX else "columns"
+    return "columns"
+
+
+def _begins_with_object(source: Path) -> bool:
+    # What cannot be read is said by the reader.
+    for _, line in read_lines(source, Problems(source)):
+        if line.strip():
+            try:
+                return bool(parse_object(line))
+            except (ValueError, RecursionError):
+                return False
+    return False
 
 
 def read_number(text: str) -> Optional[Fraction]:

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from spacy.pipeline import Sentencizer
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import DocBin
 
 from ..quoting import shorten
-from ..sentences import sentence_lengths
+from ..sentences import find_sentence_lengths, sentence_lengths
 from .reading import ReadDoc
 
 ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
@@ -26,7 +25,7 @@ MAX_LABELS = 40
 class ConversionReport:
     """What a conversion wrote.
 
-    documents, sentences, tokens: counts; a Doc without sentence borders counts as one sentence.
+    documents, sentences, tokens: counts; sentences of a Doc without borders are counted as spaCy's sentencizer cuts it.
     entities: number of entities by label, labels in order.
     unannotated_tokens: tokens that are neither in an entity nor known to be outside.
     repaired_tags: tags that contradict the tags before them, and so begin an entity of their own (see
@@ -68,6 +67,7 @@ class ConversionReport:
         for name in ("unannotated_tokens", "repaired_tags", "skipped_examples", "skipped_spans"):
             if getattr(self, name):
                 where = f" (first at line {self.first_repair})" if name == "repaired_tags" else ""
+                where = " (answer reject or ignore)" if name == "skipped_examples" else where
                 parts.append(f"{name.replace('_', ' ')} {getattr(self, name):,}{where}")
         return "\n  ".join([", ".join(parts), *self.remarks()])
 
@@ -124,9 +124,10 @@ def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0, notes: Sequence
         for length in sentence_lengths(read.doc)
     ]
     longest, line = max(lengths, default=(0, 0))
+    found = [len(find_sentence_lengths(read.doc)) for read in docs]
     return ConversionReport(
         documents=len(docs),
-        sentences=sum(max(1, int((read.doc.to_array("SENT_START") == 1).sum())) for read in docs),
+        sentences=sum(max(1, count) for count in found),
         tokens=sum(len(read.doc) for read in docs),
         entities=dict(sorted(labels.items())),
         unannotated_tokens=sum(int(np.count_nonzero(read.doc.to_array("ENT_IOB") == 0)) for read in docs),
@@ -140,16 +141,9 @@ def describe(docs: Sequence[ReadDoc], skipped_examples: int = 0, notes: Sequence
         first_blank=min(blank, default=None),
         long_sentences=sum(length > LONG for length, _ in lengths),
         longest=(longest, -line),
-        several_sentences=sum(_holds_several(read.doc) for read in docs),
+        several_sentences=sum(count > 1 for count in found),
         notes=tuple(notes),
     )
-
-
-def _holds_several(doc: Doc) -> bool:
-    if doc.has_annotation("SENT_START"):
-        return len(sentence_lengths(doc)) > 1
-    (begins,) = Sentencizer().predict([doc])
-    return sum(begins) > 1
 
 
 def to_bytes(docs: Sequence[ReadDoc]) -> bytes:

@@ -90,6 +90,12 @@ def test_unknown_name_is_one_sentence(tmp_path):
     assert err == f"There is no config 'crf': choose one of {', '.join(NAMES)}.\n"
 
 
+@pytest.mark.parametrize("options", ["--train train.spacy", "--minutes 0", "--output my.cfg", "--force"])
+def test_options_without_a_name_are_not_passed_over(options):
+    status, out, err = crfner("config", *options.split())
+    assert (status, out) == (1, "") and "crfner config bcrf_ner" in err and err.count("\n") == 1
+
+
 def test_overwrites_only_if_told(tmp_path):
     (tmp_path / "my.cfg").write_text("mine")
     status, _, err = crfner("config", "bcrf_ner", "--output", tmp_path / "my.cfg")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from spacy_crfner.cli import crfner
 from spacy_crfner.corpora.convert import split_file
+from spacy_crfner.recipes import measure_corpus
 
 JSONL = [
     {"text": "Ada saw", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
@@ -78,7 +79,7 @@ def test_splits_one_file(write, crfner_convert, tmp_path):
     source = write("all.conll", numbered(10))
     status, out, err = crfner_convert(source, "--to", tmp_path / "a", "--split", "80,10,10", "--seed", "3")
     assert status == 0 and err.startswith("Next: python -m spacy crfner config bcrf_ner") and err.count("\n") == 1
-    assert out.splitlines() == [
+    assert [line for line in out.splitlines() if not line.startswith("  ")] == [
         f"{tmp_path}/a/train.spacy: sentences 8, docs 8, tokens 16, entities 8 (PER 8)",
         f"{tmp_path}/a/dev.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
         f"{tmp_path}/a/test.spacy: sentences 1, docs 1, tokens 2, entities 1 (PER 1)",
@@ -126,9 +127,37 @@ def test_control_characters_do_not_reach_the_terminal(write, crfner_convert, tmp
 
 def test_files_of_an_earlier_conversion_are_named(write, crfner_convert, tmp_path):
     source = write("all.conll", numbered(30))
-    remark = f"{tmp_path}/test.spacy: this file is of an earlier conversion, and was left as it was.\n"
-    assert remark not in crfner_convert(source, "--to", tmp_path, "--split", "80,10,10")[2]
-    assert remark in crfner_convert(source, "--to", tmp_path, "--split", "80,20")[2]
+    assert crfner_convert(source, "--to", tmp_path, "--split", "80,10,10")[2].startswith("Next: ")
+    _, _, err = crfner_convert(source, "--to", tmp_path, "--split", "80,20")
+    earlier = f"{tmp_path}/test.spacy: this file is of an earlier conversion, and was left as it was"
+    assert err.startswith(f"{earlier}; its texts may stand in the new files too: delete it.\nNext: ")
+    write("part/train.conll"), write("part/dev.conll")
+    assert crfner_convert(tmp_path / "part", "--to", tmp_path)[2].startswith(f"{earlier}.\nNext: ")
+
+
+def test_a_part_too_small_to_measure_on_is_named(write, crfner_convert, tmp_path):
+    _, out, _ = crfner_convert(write("all.conll", numbered(300)), "--to", tmp_path, "--split", "60,35,5")
+    lines = out.splitlines()
+    assert len(lines) == 4 and lines[2].startswith(f"{tmp_path}/test.spacy: sentences 15,")
+    assert "fewer than 100 entities" in lines[3] and "--split" in lines[3]
+
+
+def test_says_how_to_go_on_from_one_file(write, crfner_convert, tmp_path):
+    _, _, err = crfner_convert(write("annotated.jsonl", json.dumps(JSONL[0])), "--to", tmp_path / "a")
+    assert "--split 80,20" in err and err.count("\n") == 1
+    # Its dev file may be converted next.
+    assert crfner_convert(write("train.jsonl", json.dumps(JSONL[0])), "--to", tmp_path / "b")[2] == ""
+
+
+@pytest.mark.parametrize("second, told", [("", False), ('"', False), (" It rained. It snowed.", True)])
+def test_the_next_command_finds_sentences_where_texts_hold_several(write, crfner_convert, tmp_path, second, told):
+    records = [{"text": f"Ada saw {i}.{second}", "spans": [{"start": 0, "end": 3, "label": "PER"}]} for i in range(10)]
+    source = write("all.jsonl", "\n".join(map(json.dumps, records)))
+    _, out, err = crfner_convert(source, "--to", tmp_path, "--split", "80,20")
+    assert (" --sentencizer --output" in err) == ("--sentencizer" in out) == told
+    assert f"train.spacy: sentences {24 if told else 8}, docs 8" in out
+    # `config` counts alike.
+    assert measure_corpus(tmp_path / "train.spacy").several_sentences == (8 if told else 0)
 
 
 def test_prints_errors_without_a_traceback(write, crfner_convert, tmp_path):

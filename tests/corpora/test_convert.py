@@ -72,8 +72,8 @@ def test_jsonl(jsonl, tmp_path):
     assert (report.skipped_examples, report.skipped_spans, report.unannotated_tokens) == (1, 1, 1)
     assert [entities(doc) for doc in load(target)] == [[("Ada", "PER")], [("New York", "LOC")], []]
     assert str(report) == (
-        "sentences 3, docs 3, tokens 6, entities 2 (LOC 1, PER 1), unannotated tokens 1, skipped examples 1, "
-        "skipped spans 1"
+        "sentences 3, docs 3, tokens 6, entities 2 (LOC 1, PER 1), unannotated tokens 1, "
+        "skipped examples 1 (answer reject or ignore), skipped spans 1"
     )
 
 
@@ -182,6 +182,20 @@ def test_unloadable_tokenizer_is_explained(jsonl, tmp_path):
 def test_target_must_be_a_spacy_file(columns, tmp_path):
     with pytest.raises(CorpusError, match=r"a.docbin: spaCy reads only files whose name ends in .spacy"):
         convert_file(columns, tmp_path / "a.docbin")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a", "a.conll.gz"])
+def test_json_lines_under_another_name(write, jsonl, tmp_path, name):
+    """One sentence, not one for each row that has another number of columns."""
+    source = write(name, "\n" + jsonl.read_text("utf8"))
+    with pytest.raises(CorpusError) as error:
+        convert_file(source, tmp_path / "b.spacy")
+    assert "--format jsonl" in str(error.value) and str(source) in str(error.value) and "\n" not in str(error.value)
+    assert convert_file(source, tmp_path / "b.spacy", file_format="jsonl", alignment="skip").documents == 3
+
+
+def test_a_column_file_may_begin_with_a_brace(write, tmp_path):
+    assert convert_file(write("a.conll", "{\tO\nAda\tB-PER\n}\tO\n"), tmp_path / "b.spacy").tokens == 3
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.spacy", "a.json.gz"])

@@ -203,6 +203,7 @@ def test_unknown_alignment(write, nlp):
     [
         ('{"text": "a", "spans": [}', "not valid JSON (Expecting value at character 25)"),
         ('{"text": "a"', "not valid JSON"),
+        ('{"text": "a', "not valid JSON (Unterminated string at character 10)"),
         ('[{"text": "a", "spans": []}]', "a JSON list, not an object"),
         ("[" * 100_000, "nested too deeply"),
         ('{"text": "\\ud83d", "spans": []}', "half of a surrogate pair"),
