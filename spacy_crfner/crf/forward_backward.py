@@ -18,6 +18,8 @@ from torch import Tensor
 from .potentials import NEVER, Potentials
 from .viterbi import sequences_at_once
 
+# Rounding in single precision adds up from step to step: to 1e-5 of a probability after some 500 of them.
+MOST_STEPS_IN_SINGLE = 256
 # How far apart two prefixes may lie in a rescaled sweep without underflow of what still matters in the end:
 # exp(-87) and exp(-708) are the smallest normal numbers, and what is exp(-16) or exp(-37) of a sum is lost anyway.
 SAFE_SPREAD = {torch.float32: 70.0, torch.float64: 650.0}
@@ -169,7 +171,7 @@ def forward_backward(potentials: Potentials) -> Posteriors:
     emissions = potentials.emissions
     shift, shifted = _shift_rows(emissions)
     spread = _spread(potentials, shifted)
-    loses_digits = potentials.is_long and emissions.dtype != torch.float64
+    loses_digits = len(potentials.packing.batch_sizes) > MOST_STEPS_IN_SINGLE and emissions.dtype != torch.float64
     if spread < SAFE_SPREAD.get(emissions.dtype, 0.0) and not loses_digits:
         return _scaled_sweeps(potentials, potentials, shift, shifted)
     exact = potentials.to(torch.float64)

@@ -1,7 +1,7 @@
 """The distinct words of a batch of Docs: their attributes, texts, static vectors and characters."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 from spacy.attrs import IS_ALPHA, IS_UPPER, ORTH
@@ -17,6 +17,8 @@ from ..sentences import batch_lengths
 
 # Code points below this number have a row of their own in the character tables; the others share the rest.
 OWN_ROWS = 1024
+# Up to so many, a dictionary finds the distinct ones sooner than sorting does.
+FEW_TOKENS = 128
 # Longer words are read as their first and last characters, half of this number each.
 MAX_CHARS = 60
 
@@ -49,10 +51,7 @@ class Words:
             rows[:, 2] = in_headlines(rows[:, 2] > 0, rows[:, -1] > 0, batch_lengths(docs, per_sentence=True))
         rows = rows[:, :-1]
         keys = row_keys(rows)
-        numbers: Dict[int, int] = {}
-        word_of_token = np.array([numbers.setdefault(key, len(numbers)) for key in keys.tolist()], dtype=np.int64)
-        first = np.empty(len(numbers), dtype=np.int64)
-        first[word_of_token[::-1]] = np.arange(len(rows))[::-1]
+        first, word_of_token = _distinct(keys)
         stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
         return cls(keys[first], rows[first], word_of_token, vocab, stores)
 
@@ -112,6 +111,18 @@ class Words:
                 "vectors, or make them again."
             )
         return vectors
+
+
+def _distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Find where each distinct key stands first, (W,), and which of these each key is, (N,)."""
+    if len(keys) > FEW_TOKENS:
+        _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        return first, numbers.astype(np.int64, copy=False)
+    seen: Dict[int, int] = {}
+    numbers = np.array([seen.setdefault(key, len(seen)) for key in keys.tolist()], dtype=np.int64)
+    first = np.empty(len(seen), dtype=np.int64)
+    first[numbers[::-1]] = np.arange(len(keys))[::-1]
+    return first, numbers
 
 
 def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
