@@ -198,15 +198,20 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the weights. See TrainablePipe.finish_update."""
-        self._is_finite = False
-        super().finish_update(sgd)
+        try:
+            super().finish_update(sgd)
+        finally:
+            # At the end: another thread may have looked at the weights in the meantime.
+            self._is_finite = False
 
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         """Put other weights, such as averages, in the place of the model's own. See TrainablePipe.use_params."""
         self._is_finite = False
-        with self.model.use_params(params):
-            yield
-        self._is_finite = False
+        try:
+            with self.model.use_params(params):
+                yield
+        finally:
+            self._is_finite = False
 
     # Saving
 
