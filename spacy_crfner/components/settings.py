@@ -75,9 +75,10 @@ def number(low: float, high: float = LARGEST) -> Check:
     return lambda value: None if is_number(value, low, high) else needed
 
 
-def whole_number(low: int) -> Check:
-    """Check that a value is a whole number from `low`."""
-    return lambda value: None if isinstance(value, Integral) and is_number(value, low) else f"a whole number from {low}"
+def whole_number(low: int, high: int) -> Check:
+    """Check that a value is a whole number from `low` to `high`."""
+    needed = f"a whole number from {low} to {high:,}"
+    return lambda value: None if isinstance(value, Integral) and is_number(value, low, high) else needed
 
 
 def a_name(value: Any) -> Optional[str]:

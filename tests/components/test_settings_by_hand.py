@@ -69,6 +69,7 @@ def test_numbers_of_numpy_can_be_saved_wherever_they_stand(components):
     assert type(pipe.cfg["threshold"]) is float
     pipe.cfg["n_best"] = np.int64(3)
     assert copy.deepcopy(pipe).from_bytes(pipe.to_bytes()).cfg["n_best"] == 3
+    pipe.n_best = 5
     pipe.annotate = ("confidence", "n_best")
     assert pipe.annotate == ["confidence", "n_best"]
 
@@ -82,3 +83,10 @@ def test_a_property_is_not_asked_when_attributes_are_set_or_sought(components):
         assert not any(hasattr(empty, name) for name in (*settings, "nothing"))
         for again in (copy.copy(pipe), copy.deepcopy(pipe), pickle.loads(pickle.dumps(pipe))):
             assert again.cfg == pipe.cfg and again.name == pipe.name
+
+
+def test_more_sequences_than_anybody_can_read_are_refused(components):
+    pipe = components["bcrf_ner"]
+    with pytest.raises(ValueError, match="n_best of 'bcrf_ner' must be a whole number from 1 to 10,000, not 10001"):
+        pipe.n_best = 10_001
+    assert pipe.n_best == 5
