@@ -109,7 +109,8 @@ def weak_probability(span: Span) -> Optional[float]:
         if rows is None or rows.scores is None:
             continue
         row = int(np.searchsorted(rows.offsets[:, 0], span.start_char, side="right")) - 1
-        if row >= 0 and span.end_char <= rows.offsets[row, 1] and is_probability(rows.scores[row]):
+        inside = row >= 0 and rows.offsets[row, 0] <= span.start_char and span.end_char <= rows.offsets[row, 1]
+        if inside and is_probability(rows.scores[row]):
             return float(rows.scores[row])
     return None
 
