@@ -261,19 +261,21 @@ def write_json(target: Union[str, Path], content: Any) -> None:
 
 
 @contextmanager
-def alone_in(folder: Union[str, Path]) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a folder, until the end; a kill lets them in.
+def alone_in(folder: Union[str, Path], *, wait: bool = False) -> Iterator[None]:
+    """Keep others that ask for the same out of a folder, until the end; a kill lets them in.
 
     Where the system has no locks, or none for this folder, nobody is kept out.
-    Raises BlockingIOError where another one is in.
+    wait: until another one that is in has left; else raises BlockingIOError.
     """
-    if fcntl is None:
+    handle = None
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+    if fcntl is None or handle is None:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise
         except OSError:

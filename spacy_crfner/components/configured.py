@@ -11,7 +11,7 @@ from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Ma
 import srsly
 from thinc.api import Config
 
-from ..files import digest, file_digests, fingerprint, inside, replacing
+from ..files import alone_in, digest, file_digests, fingerprint, inside, replacing
 from .kept_settings import EarlierVersion, KeptSettings, as_plain
 
 CFG = "cfg"
@@ -134,7 +134,8 @@ class ConfiguredComponent(KeptSettings):
         parts = {name: part for name, part in self._parts(exclude).items() if part.is_there()}
         names = [*parts, *([] if CFG in exclude else [CFG])]
         folder.mkdir(exist_ok=True)
-        with replacing(*(folder / name for name in names)) as unfinished:
+        # What two save into one folder at the same time is all of one or all of the other.
+        with alone_in(folder, wait=True), replacing(*(folder / name for name in names)) as unfinished:
             written = dict(zip(names, unfinished, strict=True))
             for name, part in parts.items():
                 part.to_disk(written[name])
