@@ -11,6 +11,7 @@ from spacy.util import fix_random_seed
 from spacy_crfner.tagging import excerpts as excerpts_module
 from spacy_crfner.tagging import pieces as pieces_module
 from spacy_crfner.tagging import pipe as pipe_module
+from spacy_crfner.tagging.annotation import own_entities
 from spacy_crfner.tagging.excerpts import ATTRIBUTES, cut_out
 
 ALL = {"annotate": ["confidence", "marginals", "n_best"], "n_best": 3}
@@ -134,14 +135,15 @@ def test_excerpts_know_of_their_tokens_what_the_doc_knows(nlp):
 
 def test_excerpts_know_which_entities_were_found_before(nlp):
     doc = nlp(make_docs(nlp)[3])
-    own = {(span.start, span.end, span.label_) for span in doc.spans["bcrf_ner"]}
-    excerpts = cut_out([doc], [np.ones(len(list(doc.sents)), dtype=bool)], True, ["bcrf_ner"])
+    owner = nlp.get_pipe("bcrf_ner").tasks[0].signature
+    own = own_entities(doc, owner)
+    excerpts = cut_out([doc], [np.ones(len(list(doc.sents)), dtype=bool)], True, [owner])
     found = [
-        (start + span.start, start + span.end, span.label_)
+        (start + first, start + end, label)
         for _, start, excerpt in excerpts
-        for span in excerpt.spans.get("bcrf_ner", [])
+        for first, end, label in own_entities(excerpt, owner)
     ]
-    assert found and set(found) == own and len(found) == len(own)
+    assert found == own == [(ent.start, ent.end, ent.label_) for ent in doc.ents] != []
 
 
 def test_a_doc_is_looked_at_once_for_all_its_excerpts(nlp, monkeypatch):
