@@ -16,6 +16,11 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 Files = Dict[str, bytes]
 """Name -> content of the files of a folder. Names have no folders in them."""
 
@@ -253,6 +258,31 @@ def write_json(target: Union[str, Path], content: Any) -> None:
     Raises OSError.
     """
     write_file(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def alone_in(folder: Union[str, Path], *, wait: bool = False) -> Iterator[None]:
+    """Keep others that ask for the same out of a folder, until the end; a kill lets them in.
+
+    Where the system has no locks, or none for this folder, nobody is kept out.
+    wait: until another one that is in has left; else raises BlockingIOError.
+    """
+    handle = None
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+    if fcntl is None or handle is None:
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def inside(folder: Union[str, Path], name: str) -> Path:

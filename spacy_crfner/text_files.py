@@ -26,6 +26,9 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 HEAD = 1 << 16
 """Bytes at the start of a file that show how its lines end."""
 
+LONGEST_LINE = 1 << 26
+"""Bytes of a line. A small gzip file can hold one that no memory has room for."""
+
 NESTED = "the line is nested too deeply: write one flat JSON object on each line."
 
 
@@ -104,8 +107,8 @@ def read_lines(
     Lines end in ``\n`` or ``\r\n``, and in ``\r`` where the start of the file has no other line end.
 
     path: a plain file, or a gzip file where the name ends in ``.gz``. It is read as a stream.
-    problems: takes a line that is not UTF-8 (it is left out) and damaged gzip data (the file ends there); without it,
-        the first of these raises CorpusError, naming the line.
+    problems: takes a line that is not UTF-8 (it is left out), damaged gzip data and a line of more than LONGEST_LINE
+        bytes (the file ends there); without it, the first of these raises CorpusError, naming the line.
     notes: takes byte order marks at the start of other lines than the first, and lines that end in ``\r``.
     Raises CorpusError where the file does not exist or cannot be opened.
     """
@@ -117,6 +120,13 @@ def read_lines(
         with closing(_open(path)) as file:
             for raw in _split(file, notes):
                 number += 1
+                if len(raw) > LONGEST_LINE:
+                    problems.add(
+                        number,
+                        f"the line has more than {LONGEST_LINE:,} bytes, and nothing behind it was read: check that "
+                        "this is the right file, and cut the text into lines.",
+                    )
+                    return
                 while raw.startswith(UTF8_BOM):
                     raw = raw[len(UTF8_BOM) :]
                     if number > 1:
@@ -139,10 +149,11 @@ def read_lines(
 def _split(file: io.BufferedReader, notes: Notes) -> Iterator[bytes]:
     head = file.peek(HEAD)
     if b"\n" in head or b"\r" not in head:
-        return iter(file)
+        return iter(lambda: file.readline(LONGEST_LINE + 1), b"")
     notes.say("the lines end in CR, as on old Macs")
     # Latin-1 gives every byte back as it was.
-    return (line.encode("latin-1") for line in io.TextIOWrapper(file, encoding="latin-1", newline=None))
+    text = io.TextIOWrapper(file, encoding="latin-1", newline=None)
+    return (line.encode("latin-1") for line in iter(lambda: text.readline(LONGEST_LINE + 1), ""))
 
 
 def parse_object(line: str) -> Dict[str, Any]:

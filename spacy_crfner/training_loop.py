@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Optional, Union
 import torch
 
 from .checkpoints import pack_checkpoint, read_checkpoint, write_checkpoint
-from .files import fingerprint, write_file, write_files
+from .files import alone_in, fingerprint, write_file, write_files
 from .torch_state import in_usual_torch
 from .trainee import LoopSettings, Trainee
 
@@ -101,9 +101,19 @@ class TrainingLoop:
     def run(self) -> Progress:
         """Train to the end. Returns where it ended: the product of the best evaluation is in the folder.
 
-        Raises ValueError where the folder holds another training, a damaged one or a part of one, a loss is not finite,
-        or there are no batches.
+        Raises ValueError where the folder holds another training, a damaged one or a part of one, another process
+        trains in it, a loss is not finite, or there are no batches.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with alone_in(self.folder):
+                return self._train()
+        except BlockingIOError:
+            raise ValueError(
+                f"{self.folder}: another process trains in this folder: wait for its end, or choose another folder."
+            ) from None
+
+    def _train(self) -> Progress:
         self._resume()
         progress, start, saved = self.progress, perf_counter() - self.progress.seconds, perf_counter()
         told = saved
@@ -222,7 +232,6 @@ class TrainingLoop:
 
     def _resume(self) -> None:
         """Go on with the training of the folder, or get ready to start one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         weights = copy.deepcopy(self.trainee.module.state_dict())
         try:
             if self._restore():

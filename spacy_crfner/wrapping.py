@@ -28,6 +28,7 @@ from .torch_state import in_usual_torch, usual_torch
 
 SETTINGS_KEY = "settings"
 _CHANGES = attrgetter("_version")
+_NOTHING_SEEN: Tuple[Any, List[Dict[str, Any]], tuple, List[Tensor]] = (None, [], (), [])
 
 # A forked child inherits the threads' locks of torch but not the threads: with one thread it needs neither.
 if hasattr(os, "register_at_fork"):
@@ -50,7 +51,7 @@ class TorchShim(PyTorchShim):
         self.for_prediction = for_prediction
         self.version = 0
         self._made: Tuple[int, Any] = (-1, None)
-        self._seen: Tuple[Any, List[nn.Parameter], tuple] = (None, [], ())
+        self._seen: Tuple[Any, List[Dict[str, Any]], tuple, List[Tensor]] = _NOTHING_SEEN
         self._checked = -1
 
     @property
@@ -112,16 +113,21 @@ class TorchShim(PyTorchShim):
         return module
 
     def current_version(self) -> int:
-        """Look up the version, after a look at the parameters, which somebody may have changed by hand."""
-        model, parameters, before = self._seen
+        """Look up the version, after a look at the parameters, which somebody may have changed by hand.
+
+        What is not seen are writes that torch does not count, through `parameter.data` or numpy.
+        """
+        model, holders, before, _ = self._seen
         if model is not self._model:
-            parameters = [] if self._model is None else list(self._model.parameters())
-            # What was made in torch's inference mode counts no changes.
-            parameters = [parameter for parameter in parameters if not parameter.is_inference()]
+            holders = [] if self._model is None else [part._parameters for part in self._model.modules()]
+        held = [parameter for holder in holders for parameter in holder.values() if parameter is not None]
+        # What was made in torch's inference mode counts no changes.
+        parameters = [parameter for parameter in held if not parameter.is_inference()]
         now = (*map(Tensor.data_ptr, parameters), *map(_CHANGES, parameters))
         if model is not self._model or now != before:
             self.version += 1
-            self._seen = (self._model, parameters, now)
+            # With the numbers themselves: others could come to stand in their place in memory.
+            self._seen = (self._model, holders, now, [parameter.detach() for parameter in parameters])
         return self.version
 
     @in_usual_torch
@@ -143,14 +149,18 @@ class TorchShim(PyTorchShim):
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
         """Let the optimizer change the parameters, and drop their gradients."""
-        self.version += 1
-        for name, parameter in self._model.named_parameters():
-            if parameter.grad is None:
-                continue
-            weights, _ = optimizer((self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad))
-            parameter.data = xp2torch(weights, device=parameter.device)
-            # Rehearsal applies the gradient later, so it must be let go of and not be overwritten.
-            parameter.grad = None
+        self._seen = _NOTHING_SEEN
+        try:
+            for name, parameter in self._model.named_parameters():
+                if parameter.grad is None:
+                    continue
+                weights, _ = optimizer((self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad))
+                parameter.data = xp2torch(weights, device=parameter.device)
+                # Rehearsal applies the gradient later, so it must be let go of and not be overwritten.
+                parameter.grad = None
+        finally:
+            # At the end: another thread may have predicted with the weights of before and of now.
+            self.version += 1
 
     @contextlib.contextmanager
     def use_params(self, params):
@@ -172,7 +182,7 @@ class TorchShim(PyTorchShim):
 
     def __getstate__(self) -> Dict[str, Any]:
         # What is made for prediction is made again, from the weights.
-        return {**self.__dict__, "_made": (-1, None), "_seen": (None, [], ())}
+        return {**self.__dict__, "_made": (-1, None), "_seen": _NOTHING_SEEN}
 
     @in_usual_torch
     def copy(self) -> "TorchShim":

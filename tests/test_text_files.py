@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from spacy_crfner import corpora
+from spacy_crfner import corpora, text_files
 from spacy_crfner.text_files import MAX_REPORTED, CorpusError, Notes, Problems, read_lines
 
 
@@ -94,3 +94,15 @@ def test_files_that_are_not_there(tmp_path):
 
 def test_the_error_is_that_of_corpora():
     assert corpora.CorpusError is CorpusError
+
+
+@pytest.mark.parametrize("name", ["long.txt", "long.txt.gz"])
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_line_that_fits_into_no_memory_is_not_read_to_its_end(name, end, write, monkeypatch):
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
+    fits = write(f"fits-{name}", f"short{end}{'x' * 999}{end}last")
+    assert [len(line) for _, line in read_lines(fits)] == [5, 999, 4]
+    lines = read_lines(write(name, f"short{end}{'x' * 10**6}{end}last"))
+    assert next(lines) == (1, "short")
+    with pytest.raises(CorpusError, match=f"{name}:2: the line has more than 1,000 bytes"):
+        next(lines)

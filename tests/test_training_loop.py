@@ -130,6 +130,23 @@ run(Path(sys.argv[1]), settings=replace(SETTINGS, max_updates=10**9, patience=10
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+@pytest.mark.parametrize("slope", [2.0, 3.0])
+def test_two_trainings_do_not_share_a_folder(tmp_path, slope):
+    run(tmp_path / "alone")
+
+    class Rival(Line):
+        def loss(self, batch):
+            if self.batch_count in (0, 20):
+                with torch.random.fork_rng(), pytest.raises(ValueError, match="another process trains"):
+                    run(tmp_path / "shared", Line(slope), overwrite=True)
+            return super().loss(batch)
+
+    run(tmp_path / "shared", Rival())
+    assert (tmp_path / "shared" / "line.json").read_bytes() == (tmp_path / "alone" / "line.json").read_bytes()
+    run(tmp_path / "shared", Line(slope), overwrite=True)
+
+
 def test_a_process_that_is_killed_leaves_what_goes_on(tmp_path):
     here = os.path.dirname(os.path.abspath(__file__))
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "killed"), here])

@@ -1,5 +1,6 @@
 """Torch modules as Thinc layers: saving, averages, rehearsal, copies, threads."""
 
+import copy
 import json
 import pickle
 import struct
@@ -208,6 +209,31 @@ def test_the_version_tells_of_weights_that_were_changed_by_hand(model):
         changed = shim.current_version()
         parameter.data = parameter.data.clone()
         assert len({version, changed, shim.current_version()}) == 3
+
+
+def test_the_version_tells_of_parameters_in_the_place_of_others(model):
+    # Twice: the second one may stand in the memory that the first one had.
+    for shim in shims_of(model):
+        for _ in range(3):
+            version = shim.current_version()
+            for module in shim._model.modules():
+                for _ in range(2):
+                    for name, parameter in list(module.named_parameters(recurse=False)):
+                        setattr(module, name, torch.nn.Parameter(parameter.detach() * 1.0))
+            assert shim.current_version() != version
+
+
+def test_weights_that_another_thread_read_while_they_changed_are_not_used_later(model):
+    optimizer = Adam(0.1)
+    backpropagate(model)
+
+    def predict_meanwhile(key, weights, gradient):
+        weights, gradient = optimizer(key, weights, gradient)
+        model.predict(DOCS[:1])
+        return weights, gradient
+
+    model.finish_update(predict_meanwhile)
+    assert_same(model.predict(DOCS[:1]), copy.deepcopy(model).predict(DOCS[:1]))
 
 
 def test_weights_that_were_changed_by_hand_are_used_for_one_doc_and_for_many(model):

@@ -1,12 +1,13 @@
 """`spacy_crfner.BackAttentionFeatures.v1`: the layer that reads what `back_attention` has stored."""
 
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from ..known_spans import array_of, attrs_of
 from ..wrapping import concatenate_rows, split_rows
 
 FEATURES = "features"
@@ -84,14 +85,16 @@ def _drop(model: Model[List[Doc], List[Floats2d]], rows: Floats2d) -> Floats2d:
 def _read(model: Model[List[Doc], List[Floats2d]], doc: Doc, required: bool) -> Floats2d:
     name, width = model.attrs["component"], model.get_dim("nO")
     group = doc.spans.get(name)
-    if group is None or FEATURES not in group.attrs:
+    if group is None or FEATURES not in attrs_of(group):
         if required and len(doc):
             raise ValueError(
                 f"The Doc {doc.text[:40]!r} has no features in doc.spans[{name!r}]: put a back_attention component "
                 f"of this name in front, in training also into [training.annotating_components]."
             )
         return model.ops.alloc2f(len(doc), width)
-    rows = group.attrs[FEATURES]
+    rows: Any = array_of(group.attrs[FEATURES], "f", 2)
+    if rows is None:
+        raise ValueError(f"doc.spans[{name!r}] of the Doc {doc.text[:40]!r} holds no features: run {name!r} again.")
     if rows.shape[0] != len(doc):
         raise ValueError(
             f"{name!r} has stored features of {rows.shape[0]} tokens in the Doc {doc.text[:40]!r}, which has "

@@ -11,8 +11,8 @@ from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Ma
 import srsly
 from thinc.api import Config
 
-from ..files import digest, file_digests, fingerprint, replacing
-from .kept_settings import EarlierVersion, KeptSettings
+from ..files import alone_in, digest, file_digests, fingerprint, inside, replacing
+from .kept_settings import EarlierVersion, KeptSettings, as_plain
 
 CFG = "cfg"
 SAVED = "saved"
@@ -58,7 +58,7 @@ class ConfiguredComponent(KeptSettings):
 
     def __getattr__(self, name: str) -> Any:
         """Read a setting, such as `ner.threshold`."""
-        if name in type(self).declared:
+        if name in type(self).declared and self.cfg is not None:
             return self.cfg[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -70,14 +70,19 @@ class ConfiguredComponent(KeptSettings):
         declared = type(self).declared
         if name in declared:
             before = self.cfg[name]
-            self.cfg[name] = value
             try:
+                self.cfg[name] = as_plain(value)
                 self.check()
             except ValueError:
                 self.cfg[name] = before
                 raise
+            except TypeError:
+                self.cfg[name] = before
+                raise ValueError(f"{name} of {self.name!r} cannot be {value!r}, which no config can hold.") from None
             return
-        meant = [] if name.startswith("_") or hasattr(self, name) else get_close_matches(name, declared, 1, 0.85)
+        # Not by hasattr of the component itself, which would ask its properties.
+        is_there = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
+        meant = [] if is_there else get_close_matches(name, declared, 1, 0.85)
         if meant:
             raise AttributeError(f"{self.name!r} has no setting {name!r}: do you mean {meant[0]!r}?")
         super().__setattr__(name, value)
@@ -129,7 +134,8 @@ class ConfiguredComponent(KeptSettings):
         parts = {name: part for name, part in self._parts(exclude).items() if part.is_there()}
         names = [*parts, *([] if CFG in exclude else [CFG])]
         folder.mkdir(exist_ok=True)
-        with replacing(*(folder / name for name in names)) as unfinished:
+        # What two save into one folder at the same time is all of one or all of the other.
+        with alone_in(folder, wait=True), replacing(*(folder / name for name in names)) as unfinished:
             written = dict(zip(names, unfinished, strict=True))
             for name, part in parts.items():
                 part.to_disk(written[name])
@@ -180,7 +186,7 @@ class ConfiguredComponent(KeptSettings):
 
     def _sign(self, digests: Mapping[str, str], beside: Mapping[str, str] = {}) -> str:
         """Write `cfg`, with the digests of what is saved with it."""
-        cfg = json.loads(json.dumps(self.cfg))
+        cfg = as_plain(self.cfg)
         saved = {"component": self._kind(), "files": dict(digests), "beside": dict(beside)}
         # Its own digest: a changed label or setting is as bad as a changed weight.
         cfg[SAVED] = {**saved, "cfg": fingerprint(cfg, saved)}
@@ -219,9 +225,8 @@ class ConfiguredComponent(KeptSettings):
 
     def _compare_beside(self, folder: Path, saved: Mapping[str, Any]) -> None:
         for name, expected in saved.get("beside", {}).items():
-            if Path(name).name != name:
-                raise ValueError(f"it names a component {name!r}")
-            if (folder.parent / name).is_dir() and _digest_of_weights(folder.parent / name) != expected:
+            component = inside(folder.parent, name)
+            if component.is_dir() and _digest_of_weights(component) != expected:
                 raise ValueError(f"it was saved together with another {name!r} than the one beside it")
 
     @contextmanager

@@ -1,8 +1,10 @@
 """Settings with what training finds out beside them: checked, changed, and merged with saved ones."""
 
+import json
 from copy import deepcopy
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
+import numpy as np
 import srsly
 
 from .settings import Settings, check_settings, with_defaults
@@ -82,4 +84,18 @@ class KeptSettings:
 
 def _as_saved(settings: Dict[str, Any]) -> Dict[str, Any]:
     """Make the settings what they are when they come back from a file, where numbers have fewer digits."""
-    return srsly.json_loads(srsly.json_dumps(settings))
+    return srsly.json_loads(srsly.json_dumps(as_plain(settings)))
+
+
+def as_plain(value: Any) -> Any:
+    """Make of a value what a file can hold: numbers of numpy as those of Python, tuples as lists.
+
+    Raises TypeError where no file can hold it.
+    """
+    return json.loads(json.dumps(value, default=_number))
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no setting")

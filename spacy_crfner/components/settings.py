@@ -4,7 +4,7 @@ import inspect
 import sys
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Callable, Collection, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Sequence, cast
 
 from spacy.language import Language
 
@@ -43,9 +43,15 @@ def check_settings(component: str, declared: Settings, values: Mapping[str, Any]
     Raises ValueError, naming component and setting, where one has not.
     """
     for name, setting in declared.items():
-        needed = setting.check(values[name]) if setting.check else None
+        check = true_or_false if setting.type is bool else setting.check
+        needed = check(values[name]) if check else None
         if needed is not None:
             raise ValueError(f"{name} of {component!r} must be {needed}, not {values[name]!r}.")
+
+
+def true_or_false(value: Any) -> Optional[str]:
+    """Check that a value is True or False."""
+    return None if isinstance(value, bool) else "true or false"
 
 
 def one_of(*known: str) -> Check:
@@ -57,8 +63,8 @@ def some_of(*known: str) -> Check:
     """Check that a value is a list of known ones."""
 
     def check(value: Any) -> Optional[str]:
-        wrong = isinstance(value, str) or not set(value) <= set(known)
-        return f"a list of {', '.join(known)}" if wrong else None
+        right = is_list(value) and all(one in known for one in value)
+        return None if right else f"a list of {', '.join(known)}"
 
     return check
 
@@ -69,9 +75,10 @@ def number(low: float, high: float = LARGEST) -> Check:
     return lambda value: None if is_number(value, low, high) else needed
 
 
-def whole_number(low: int) -> Check:
-    """Check that a value is a whole number from `low`."""
-    return lambda value: None if isinstance(value, Integral) and is_number(value, low) else f"a whole number from {low}"
+def whole_number(low: int, high: int) -> Check:
+    """Check that a value is a whole number from `low` to `high`."""
+    needed = f"a whole number from {low} to {high:,}"
+    return lambda value: None if isinstance(value, Integral) and is_number(value, low, high) else needed
 
 
 def a_name(value: Any) -> Optional[str]:
@@ -86,7 +93,7 @@ def name_or_null(value: Any) -> Optional[str]:
 
 def names(value: Any) -> Optional[str]:
     """Check that a value is a list of names."""
-    right = not isinstance(value, str) and all(a_name(name) is None for name in value)
+    right = is_list(value) and all(a_name(name) is None for name in value)
     return None if right else "a list of names"
 
 
@@ -97,15 +104,20 @@ def labels_or_null(value: Any) -> Optional[str]:
     """
     if value is None:
         return None
-    if isinstance(value, str) or not value:
+    if not is_list(value) or not value or not all(isinstance(label, str) for label in value):
         return "a list of labels, or null for all of them"
     check_labels(value)
     return None
 
 
+def is_list(value: Any) -> bool:
+    """Tell whether a value is a list, as configs have them, or a tuple."""
+    return isinstance(value, (list, tuple))
+
+
 def is_number(value: Any, low: float, high: float = LARGEST) -> bool:
     """Tell whether a value is a finite number from `low` to `high`."""
-    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(low <= cast(float, value) <= high)
 
 
 def check_label_list(labels: Any, name: str, example: str) -> None:

@@ -12,6 +12,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..files import fingerprint
 from ..user_data_keys import RARE_LABELS, REPEATED
 from ..white_space import entities
 from .configured import ConfiguredComponent, SavedPart
@@ -34,12 +35,14 @@ class Sample:
     """What a component sees of the training examples when it is initialized.
 
     docs: a few. labels: how often each entity label occurs. n_examples: their number.
+    digest: of their texts and entities, in order.
     rare: the labels that a balanced reader takes as rare; None without such a reader.
     """
 
     docs: List[Doc] = field(default_factory=list)
     labels: "Counter[str]" = field(default_factory=Counter)
     n_examples: int = 0
+    digest: str = ""
     rare: Optional[List[str]] = None
 
 
@@ -163,13 +166,15 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             sample.n_examples += 1
             validate_examples([example], f"{type(self).__name__}.initialize")
             marks = example.predicted.user_data
+            own = entities(example.reference.ents)
+            sample.digest = fingerprint(sample.digest, example.reference.text, own)
             sample.rare = marks.get(RARE_LABELS, sample.rare)
             if len(sample.docs) < SAMPLE_DOCS and len(example.reference):
                 sample.docs.append(example.reference)
             elif len(sample.docs) == SAMPLE_DOCS and not count:
                 break
             if count and REPEATED not in marks:
-                sample.labels.update(label for _, _, label in entities(example.reference.ents))
+                sample.labels.update(label for _, _, label in own)
         if not sample.n_examples:
             raise ValueError(
                 f"{self.name!r} cannot be initialized: the training corpus holds no examples. Check the path and "
@@ -193,15 +198,20 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the weights. See TrainablePipe.finish_update."""
-        self._is_finite = False
-        super().finish_update(sgd)
+        try:
+            super().finish_update(sgd)
+        finally:
+            # At the end: another thread may have looked at the weights in the meantime.
+            self._is_finite = False
 
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         """Put other weights, such as averages, in the place of the model's own. See TrainablePipe.use_params."""
         self._is_finite = False
-        with self.model.use_params(params):
-            yield
-        self._is_finite = False
+        try:
+            with self.model.use_params(params):
+                yield
+        finally:
+            self._is_finite = False
 
     # Saving
 

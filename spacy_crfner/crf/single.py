@@ -47,19 +47,21 @@ Run = Tuple[int, Sequence[int], Optional[int]]
 def best_path(chain: Chain) -> BestPath:
     """Find the best tag sequence; steps and ties are those of `viterbi`."""
     prefixes = np.empty_like(chain.emissions)
-    before = np.add(chain.start, chain.emissions[0], out=prefixes[0])
-    to_from = np.ascontiguousarray(chain.transitions.T)
-    from_to, candidates = chain.transitions, np.empty_like(chain.transitions)
-    for emission, now in zip(chain.emissions[1:], prefixes[1:], strict=True):
-        np.add(before[:, None], from_to, candidates)
-        np.maximum.reduce(candidates, 0, None, now)
-        before = np.add(now, emission, now)
-    closing = before + chain.end
-    tag = int(closing.argmax())
-    tags = [tag]
-    for prefix in prefixes[-2::-1]:
-        tag = int((to_from[tag] + prefix).argmax())
-        tags.append(tag)
+    # Scores may be so large that their sum is not finite: whoever asks looks at it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        before = np.add(chain.start, chain.emissions[0], out=prefixes[0])
+        to_from = np.ascontiguousarray(chain.transitions.T)
+        from_to, candidates = chain.transitions, np.empty_like(chain.transitions)
+        for emission, now in zip(chain.emissions[1:], prefixes[1:], strict=True):
+            np.add(before[:, None], from_to, candidates)
+            np.maximum.reduce(candidates, 0, None, now)
+            before = np.add(now, emission, now)
+        closing = before + chain.end
+        tag = int(closing.argmax())
+        tags = [tag]
+        for prefix in prefixes[-2::-1]:
+            tag = int((to_from[tag] + prefix).argmax())
+            tags.append(tag)
     return BestPath(tags[::-1], float(closing[tags[0]]), prefixes)
 
 

@@ -1,6 +1,6 @@
 """spaCy's hash-embedded token attributes, with noise that keeps them from learning words by heart."""
 
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 from thinc.api import HashEmbed, Maxout, Model, chain, concatenate
@@ -57,6 +57,14 @@ def update_hash_features(
         np.random.set_state(after)
 
     return layer.ops.xp.concatenate(features), backprop
+
+
+def hash_weights(model: Model[Ints2d, Floats2d]) -> List[Any]:
+    """List the weights of a model of `hash_features`, in no time."""
+    embedded, mixed = model.layers[1].layers
+    embeds = embedded.layers if embedded.layers[1].name != "hashembed" else [embedded]
+    nodes = [*(layer.layers[1] for layer in embeds), *mixed.layers[0].layers]
+    return [weights for node in nodes for weights in node._params._params.values()]
 
 
 def predict_hash_features(model: Model[Ints2d, Floats2d], values: Ints2d) -> Floats2d:

@@ -1,7 +1,7 @@
 """What an encoder computed for words that it has seen, kept from batch to batch at prediction."""
 
 from threading import Lock
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 from thinc.types import Floats2d
@@ -102,3 +102,15 @@ class CachingShim(TorchShim):
     def __init__(self, build: Callable, for_prediction: Optional[Callable] = None):
         super().__init__(build, for_prediction)
         self.cache = WordCache()
+        self._beside: List[Any] = []
+
+    def version_with(self, arrays: List[Any]) -> int:
+        """Look up the version, after a look at the parameters and at weights beside them, (arrays of Thinc).
+
+        These arrays must be others than before where they have changed: what is written into them is not seen.
+        """
+        before = self._beside
+        if len(arrays) != len(before) or any(now is not then for now, then in zip(arrays, before, strict=True)):
+            self.version += 1
+            self._beside = arrays
+        return self.current_version()

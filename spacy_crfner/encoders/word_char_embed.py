@@ -15,7 +15,7 @@ from ..packing import Packing
 from ..torch_state import layer_in_usual_torch
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .few_words import MOST_CELLS
-from .hash_features import hash_features, predict_hash_features, update_hash_features
+from .hash_features import hash_features, hash_weights, predict_hash_features, update_hash_features
 from .layout import Feature, parse_layout
 from .word_cache import CachingShim
 from .word_char import WordChar
@@ -142,6 +142,8 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
     others.
     """
     shim = cast(CachingShim, built_shim(model))
+    # Before the weights are read: what others change in the meantime belongs to another version.
+    version = shim.version_with(hash_weights(model.layers[0]) if model.layers else [])
     module = shim.predictor()
 
     def compute(some: np.ndarray) -> Floats2d:
@@ -153,7 +155,7 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
 
     width = sum(width for kind, width in shim.cfg["blocks"] if kind == "char")
     if width or model.layers:
-        kept = shim.cache.look_up(words.keys, shim.version, compute)
+        kept = shim.cache.look_up(words.keys, version, compute)
     else:
         kept = model.ops.alloc2f(len(words.keys), 0)
     vectors = words.vectors(model.ops, shim.cfg["vector_width"])

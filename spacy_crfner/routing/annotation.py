@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
-from ..known_spans import LABELS, OFFSETS, SOURCE, spans_on_tokens
+from ..known_spans import LABELS, OFFSETS, SCORES, SOURCE, Rows, array_of, attrs_of, is_probability, spans_on_tokens
 from ..sentences import batch_lengths
 
 WEAK = "weak"
@@ -45,8 +45,8 @@ def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
     sentences = spans_on_tokens(doc, group)
     if sentences is None:
         raise ValueError(
-            f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more: merge or split "
-            "tokens after the taggers."
+            f"The sentences in doc.spans[{router!r}] do not fit the Doc {doc.text[:40]!r} any more, or are damaged: "
+            "merge or split tokens after the taggers, and run the router again."
         )
     labels = [span.label_ for span in sentences]
     flags = [label == WEAK for label in labels]
@@ -56,10 +56,15 @@ def routed_sentences(doc: Doc, router: str) -> List[RoutedSentence]:
             "spans_key in `router`."
         )
     # A group that was written by hand may hold labels alone.
-    scores = group.attrs.get("scores", flags)
+    scores = array_of(attrs_of(group).get(SCORES, [float(flag) for flag in flags]), "fiu", 1)
+    if scores is None or len(scores) != len(sentences) or not np.isfinite(scores).all():
+        raise ValueError(
+            f"doc.spans[{router!r}] of the Doc {doc.text[:40]!r} has no probability for each of its "
+            f"{len(sentences)} sentences: run the router again."
+        )
     return [
-        RoutedSentence(span.start, span.end, float(score), flagged)
-        for span, score, flagged in zip(sentences, scores, flags, strict=True)
+        RoutedSentence(span.start, span.end, score, flagged)
+        for span, score, flagged in zip(sentences, scores.tolist(), flags, strict=True)
     ]
 
 
@@ -91,7 +96,7 @@ def write_sentences(
 
 def is_of_router(group: SpanGroup) -> bool:
     """Tell whether a router has written a span group."""
-    return "threshold" in group.attrs
+    return "threshold" in attrs_of(group)
 
 
 def weak_probability(span: Span) -> Optional[float]:
@@ -100,12 +105,13 @@ def weak_probability(span: Span) -> Optional[float]:
     Any span of tokens of the sentence may ask; sentences are known by their characters.
     """
     for group in span.doc.spans.values():
-        if not is_of_router(group) or OFFSETS not in group.attrs:
+        rows = Rows.of(group) if is_of_router(group) else None
+        if rows is None or rows.scores is None:
             continue
-        offsets = group.attrs[OFFSETS]
-        row = int(np.searchsorted(offsets[:, 0], span.start_char, side="right")) - 1
-        if row >= 0 and span.end_char <= offsets[row, 1]:
-            return float(group.attrs["scores"][row])
+        row = int(np.searchsorted(rows.offsets[:, 0], span.start_char, side="right")) - 1
+        inside = row >= 0 and rows.offsets[row, 0] <= span.start_char and span.end_char <= rows.offsets[row, 1]
+        if inside and is_probability(rows.scores[row]):
+            return float(rows.scores[row])
     return None
 
 

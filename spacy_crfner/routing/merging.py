@@ -29,6 +29,15 @@ class TagProbabilities:
     marginals: np.ndarray
     tags: Sequence[str]
 
+    @property
+    def roles(self) -> str:
+        """The tags that a label has in their scheme."""
+        return "BIES" if any(tag.startswith(("S-", "E-")) for tag in self.tags) else "BI"
+
+    def has(self, label: str) -> bool:
+        """Tell whether there are all tags of a label."""
+        return all(f"{role}-{label}" in self.tags for role in self.roles)
+
     def of(self, token: int, tag: str) -> float:
         """Look up the probability of a tag at a token."""
         return float(self.marginals[token, self.tags.index(tag)])
@@ -69,7 +78,7 @@ def best_words(
     """
     votes: Dict[int, Tuple[float, str]] = {}
     for group, tagger in zip(groups, probabilities, strict=True):
-        bioes = any(tag.startswith(("S-", "E-")) for tag in tagger.tags)
+        bioes = "S" in tagger.roles
         for span in group:
             for word in range(bisect_left(words, span.start), bisect_left(words, span.end)):
                 token = words[word]

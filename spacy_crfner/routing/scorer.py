@@ -6,7 +6,7 @@ import numpy as np
 from spacy.training import Example
 
 from ..tagging.entity_sentences import UNANNOTATED, WITH, entity_sentences
-from .annotation import WEAK
+from .annotation import routed_sentences
 
 
 def make_sentence_scorer_v1() -> Callable[..., Dict[str, Any]]:
@@ -54,15 +54,15 @@ def collect(
     probabilities: List[float] = []
     flagged: List[bool] = []
     for example in examples:
-        group = example.predicted.spans.get(spans_key)
-        if group is None:
+        if spans_key not in example.predicted.spans:
             continue
-        states = entity_sentences(example, labels, [len(span) for span in group]).tolist()
-        for state, span, score in zip(states, group, group.attrs["scores"], strict=True):
+        sentences = routed_sentences(example.predicted, spans_key)
+        states = entity_sentences(example, labels, [read.end - read.start for read in sentences]).tolist()
+        for state, sentence in zip(states, sentences, strict=True):
             if state != UNANNOTATED:
                 truth.append(state == WITH)
-                probabilities.append(float(score))
-                flagged.append(span.label_ == WEAK)
+                probabilities.append(sentence.probability)
+                flagged.append(sentence.flagged)
     return np.array(truth, dtype=bool), np.array(probabilities), np.array(flagged, dtype=bool)
 
 

@@ -49,7 +49,7 @@ VOTE_SETTINGS: Dict[str, Setting] = {
         one_of(*RULES),
     ),
     "router": Setting(Optional[str], None, "the span group of a router", name_or_null),
-    "gated": Setting(List[str], [], "groups that have a vote only in sentences which the router flags"),
+    "gated": Setting(List[str], [], "groups that have a vote only in sentences which the router flags", names),
     "gates": Setting(
         Dict[str, float],
         {},

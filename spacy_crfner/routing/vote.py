@@ -13,7 +13,7 @@ from ..components.configured import ConfiguredComponent
 from ..components.settings import Settings
 from ..components.span_groups import check_span_groups
 from ..files import fingerprint
-from ..known_spans import OWNER, spans_on_tokens
+from ..known_spans import OWNER, SCORES, array_of, attrs_of, spans_on_tokens
 from ..tagging.annotation import DocPrediction, entities_of_others, register_extensions, write_prediction
 from ..tagging.gold import blocked_tokens
 from .annotation import RoutedSentence, is_of_router, routed_sentences
@@ -51,7 +51,8 @@ class NERVote(ConfiguredComponent, Pipe):
         if cfg["rule"] == "span":
             merged = best_spans(candidates)
         else:
-            merged = best_words(candidates, [self._probabilities(doc, group) for group in groups], words_of(doc))
+            pairs = zip(groups, candidates, strict=True)
+            merged = best_words(candidates, [self._probabilities(doc, *pair) for pair in pairs], words_of(doc))
         prediction = DocPrediction(
             spans=[(span.start, span.end, span.label) for span in merged],
             attrs={"scores": np.array([span.score for span in merged], dtype=np.float32)},
@@ -64,7 +65,7 @@ class NERVote(ConfiguredComponent, Pipe):
 
     def _signature(self, groups: Sequence[SpanGroup]) -> str:
         """Make what its entities are known by: its name, and whose entities it merges."""
-        return f"{self.name}/{fingerprint([str(group.attrs.get(OWNER)) for group in groups])[:16]}"
+        return f"{self.name}/{fingerprint([str(attrs_of(group).get(OWNER)) for group in groups])[:16]}"
 
     @property
     def span_groups(self) -> List[str]:
@@ -145,8 +146,8 @@ class NERVote(ConfiguredComponent, Pipe):
 
     def _group(self, doc: Doc, key: str) -> SpanGroup:
         group = doc.spans.get(key)
-        scores = None if group is None or is_of_router(group) else group.attrs.get("scores")
-        if group is None or scores is None or len(scores) != len(group):
+        scores = None if group is None or is_of_router(group) else _scores(group)
+        if group is None or scores is None or len(scores) != len(group) or not np.isfinite(scores).all():
             raise ValueError(
                 f"{self.name!r} finds no entities with probabilities in doc.spans[{key!r}] of the Doc "
                 f"{doc.text[:40]!r}: put a bcrf_ner with this spans_key, which annotates confidence, in front."
@@ -156,29 +157,40 @@ class NERVote(ConfiguredComponent, Pipe):
     def _entities(self, doc: Doc, group: SpanGroup, gate: "Optional[Gate]") -> List[ScoredSpan]:
         """List the entities of a group; with a gate, those that it lets through."""
         spans = spans_on_tokens(doc, group)
-        if spans is None:
+        scores = _scores(group)
+        if spans is None or scores is None or len(scores) != len(spans):
             raise self._stale(doc, group)
         return [
-            ScoredSpan(span.start, span.end, span.label_, float(score))
-            for span, score in zip(spans, group.attrs["scores"], strict=True)
+            ScoredSpan(span.start, span.end, span.label_, score)
+            for span, score in zip(spans, scores.tolist(), strict=True)
             if gate is None or gate.passes(span)
         ]
 
     def _stale(self, doc: Doc, group: SpanGroup) -> ValueError:
         return ValueError(
             f"{self.name!r} cannot read doc.spans[{group.name!r}], which does not fit the Doc {doc.text[:40]!r} any "
-            "more: merge or split tokens after the vote."
+            "more, or is damaged: merge or split tokens after the vote, and run the taggers again."
         )
 
-    def _probabilities(self, doc: Doc, group: SpanGroup) -> TagProbabilities:
-        if "marginals" not in group.attrs:
+    def _probabilities(self, doc: Doc, group: SpanGroup, entities: Sequence[ScoredSpan]) -> TagProbabilities:
+        attrs = attrs_of(group)
+        if "marginals" not in attrs:
             raise ValueError(
                 f"{self.name!r} merges words, for which it needs the marginals of {group.name!r}: set annotate = "
                 '["confidence", "marginals"] in that tagger, or rule = "span" here.'
             )
-        if len(group.attrs["marginals"]) != len(doc):
+        marginals, given = array_of(attrs["marginals"], "f", 2), attrs.get("tags")
+        tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, (list, tuple)) else []
+        if marginals is None or marginals.shape != (len(doc), len(tags)) or np.isnan(marginals).any():
             raise self._stale(doc, group)
-        return TagProbabilities(group.attrs["marginals"], group.attrs["tags"])
+        probabilities = TagProbabilities(marginals, tags)
+        if not all(probabilities.has(entity.label) for entity in entities):
+            raise self._stale(doc, group)
+        return probabilities
+
+
+def _scores(group: SpanGroup) -> Optional[np.ndarray]:
+    return array_of(attrs_of(group).get(SCORES), "fiu", 1)
 
 
 def words_of(doc: Doc) -> List[int]:

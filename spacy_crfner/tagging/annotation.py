@@ -10,12 +10,15 @@ from ..known_spans import (
     KnownSpan,
     carry,
     find_score,
+    is_place,
+    is_probability,
     known_spans,
     owned_places,
     spans_of_group,
     write_known_spans,
 )
 from ..tags import LabelledSpan
+from ..text_files import HALF_PAIR
 
 ANNOTATIONS = ("confidence", "marginals", "n_best")
 
@@ -126,9 +129,32 @@ def doc_confidences(doc: Doc) -> List[Dict[str, Any]]:
 
 
 def set_doc_confidences(doc: Doc, values: Iterable[Dict[str, Any]]) -> None:
-    """Give a Doc what `doc_confidences` read of another one of this text, such as before it became JSON."""
-    for value in values:
-        carry(doc, KnownSpan(value["start"], value["end"], value["label"], value["confidence"], value["owner"]))
+    """Give a Doc what `doc_confidences` read of another one of this text, such as before it became JSON.
+
+    Raises ValueError for anything else; the Doc is what it was then.
+    """
+    listed: List[Any] = list(values) if isinstance(values, (list, tuple)) else [values]
+    for value in listed:
+        if not _is_confidence(value):
+            raise ValueError(
+                f"doc._.confidences takes the list that it gives, whose entries have start, end, label, confidence and "
+                f"owner, not {repr(value)[:80]}: write the JSON again."
+            )
+    for value in listed:
+        score = float(value["confidence"])
+        carry(doc, KnownSpan(value["start"], value["end"], value["label"], score, value["owner"]))
+
+
+def _is_confidence(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    texts = [value.get(key) for key in ("label", "owner")]
+    return (
+        is_place(value.get("start"), value.get("end"))
+        and is_probability(value.get("confidence"))
+        # JSON can write halves of characters, which no Doc can save.
+        and all(isinstance(text, str) and not HALF_PAIR.search(text) for text in texts)
+    )
 
 
 def register_extensions() -> None:

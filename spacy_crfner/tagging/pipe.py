@@ -138,8 +138,7 @@ class CRFPipe(TrainableComponent):
             )
         self._resize()
         self.model.initialize(X=sample.docs)
-        labelled = [sorted(sample.labels.items()), sample.n_examples, [doc.text for doc in sample.docs]]
-        self._identify(self.labels, self.cfg["configured"], labelled)
+        self._identify(self.labels, self.cfg["configured"], sample.digest)
         self.begin_anew()
 
     def _identify(self, *facts: Any) -> None:

@@ -28,12 +28,7 @@ def build_potentials(
     emissions = to_torch(_concatenated(scores.emissions))
     device = emissions.device
     emissions = emissions[torch.from_numpy(sequences.rows).to(device)]
-    # A sum is finite where all is; one that has grown too large is rare.
-    edges: Sequence[Any] = (scores.start, scores.transitions, scores.end)
-    sound = math.isfinite(float(sum(values.sum() for values in edges))) or all(
-        bool(get_array_module(values).isfinite(values).all()) for values in edges
-    )
-    if not sound or not bool(torch.isfinite(emissions).all()):
+    if not has_finite_edges(scores) or not bool(torch.isfinite(emissions).all()):
         raise FloatingPointError("a score is not a finite number")
     start, steps, end = (torch.from_numpy(mask).to(device) for mask in tag_set.legal)
     return Potentials.build(
@@ -45,6 +40,15 @@ def build_potentials(
         legal=(start, steps, end),
         allowed=None if allowed is None else torch.from_numpy(allowed).to(device),
     )
+
+
+def has_finite_edges(scores: CRFScores) -> bool:
+    """Tell whether all scores of tag steps are finite numbers, those of illegal ones too."""
+    edges: Sequence[Any] = (scores.start, scores.transitions, scores.end)
+    # A sum is finite where all is; one that has grown too large is rare.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(sum(values.sum() for values in edges))
+    return math.isfinite(total) or all(bool(get_array_module(values).isfinite(values).all()) for values in edges)
 
 
 def allowed_tags(

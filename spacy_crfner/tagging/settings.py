@@ -6,6 +6,9 @@ from ..components.settings import Setting, labels_or_null, name_or_null, number,
 from ..tags import SCHEMES
 from .annotation import ANNOTATIONS
 
+MOST_SEQUENCES = 10_000
+"""Of `n_best`. Time and memory grow with it, at every token."""
+
 TASK_SETTINGS: Dict[str, Setting] = {
     "scheme": Setting(str, "BIOES", 'tag scheme, or `"BIO"`', one_of(*SCHEMES), fixed=True),
     "per_sentence": Setting(
@@ -33,7 +36,9 @@ TASK_SETTINGS: Dict[str, Setting] = {
         "what is kept beside the entities: `confidence`, `marginals`, `n_best`",
         some_of(*ANNOTATIONS),
     ),
-    "n_best": Setting(int, 5, "tag sequences a sentence, if `annotate` holds `n_best`", whole_number(1)),
+    "n_best": Setting(
+        int, 5, "tag sequences a sentence, if `annotate` holds `n_best`", whole_number(1, MOST_SEQUENCES)
+    ),
     "incorrect_spans_key": Setting(
         Optional[str],
         None,

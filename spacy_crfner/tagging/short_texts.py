@@ -10,6 +10,7 @@ from ..crf.single import Chain, best_path, run_probabilities
 from ..tags import TagSet
 from .annotation import DocPrediction
 from .head import CRFScores
+from .potentials import has_finite_edges
 from .sequences import TokenSequences
 
 # One sentence after the other: more of them are faster as a batch.
@@ -42,7 +43,7 @@ def read_short_text(
         return None
     joined = scores.emissions[0] if len(scores.emissions) == 1 else np.concatenate(scores.emissions)
     emissions = joined[sequences.rows]
-    if not np.isfinite(emissions).all():
+    if not has_finite_edges(scores) or not np.isfinite(emissions).all():
         return None
     if allowed is not None:
         emissions[~allowed] = -np.inf

@@ -1,8 +1,12 @@
 """Components that are saved and loaded: whole, together, or not at all; and never with numbers that are not finite."""
 
+import copy
 import json
+import random
 import shutil
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from samples import ROOT, SMALL_MODEL, TRAIN
 from spacy.training import Example
 from thinc.api import Adam
 
+from spacy_crfner import files
 from spacy_crfner.components.configured import UnreadableComponent
 
 GOLDEN = ROOT / "tests" / "golden" / "0.1.0"
@@ -270,3 +275,21 @@ def test_settings_that_matter_in_training_alone_come_from_the_config():
     nlp = spacy.load(GOLDEN / "bcrf_ner", config=override)
     noises = [node.attrs["noise"] for node in nlp.get_pipe("bcrf_ner").model.walk() if "noise" in node.attrs]
     assert noises == [0.25]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_what_two_save_into_one_folder_is_that_of_one(tmp_path, monkeypatch):
+    replace = files._replace
+
+    def slowly(new, path):
+        time.sleep(random.random() / 50)
+        replace(new, path)
+
+    monkeypatch.setattr(files, "_replace", slowly)
+    nlp = spacy.load(GOLDEN / "bcrf_ner")
+    pipes = [nlp.get_pipe("bcrf_ner"), copy.deepcopy(nlp.get_pipe("bcrf_ner"))]
+    pipes[1].model.get_ref("head").get_ref("output_layer").set_param("b", np.zeros(len(pipes[1].tags), dtype="f"))
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(8):
+            list(pool.map(lambda pipe: pipe.to_disk(tmp_path, exclude=["vocab"]), pipes))
+            pipes[0].from_disk(tmp_path, exclude=["vocab"])

@@ -125,6 +125,21 @@ def test_loaded_weights_are_used(embed):
     np.testing.assert_array_equal(model.predict([doc])[0], expected)
 
 
+def test_weights_of_hash_features_that_were_set_by_hand_are_used(embed):
+    model, doc = embed
+    for node in model.layers[0].walk():
+        for name in node.param_names:
+            before = model.predict([doc])[0].copy()
+            kept = node.get_param(name)
+            node.set_param(name, kept + 0.5 * np.random.rand(*kept.shape).astype("f"))
+            after = model.predict([doc])[0].copy()
+            assert not np.allclose(before, after)
+            np.testing.assert_array_equal(after, fresh(model, doc))
+            with node.use_params({(node.id, name): kept}):
+                np.testing.assert_array_equal(model.predict([doc])[0], before)
+            np.testing.assert_array_equal(model.predict([doc])[0], after)
+
+
 def test_words_are_told_apart_by_what_the_hash_features_read(embed):
     model, doc = embed
     other = Doc(doc.vocab, words=["Anna", "met", "Anna"])

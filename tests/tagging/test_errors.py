@@ -143,6 +143,7 @@ def test_a_setting_that_does_not_exist():
 def test_a_component_of_an_earlier_version(small_nlp, tmp_path):
     small_nlp.to_disk(tmp_path / "model")
     cfg = srsly.read_json(tmp_path / "model" / "bcrf_ner" / "cfg")
+    # It has written no digests.
     del cfg["saved"]
     srsly.write_json(tmp_path / "model" / "bcrf_ner" / "cfg", {**cfg, "train_on": "all", "filtered": None})
     with pytest.raises(ValueError) as error:

@@ -97,6 +97,19 @@ def test_pipelines_of_the_same_name_labels_and_seed_are_told_apart(small_nlp, sa
     assert set(found(small_nlp(TEXT))) <= set(found(doc)) and (18, 20, "PER") in found(doc)
 
 
+@pytest.mark.parametrize("labels", [None, ["LOC", "PER"]])
+def test_components_that_learn_from_other_annotation_of_the_same_texts_are_told_apart(labels):
+    identities = set()
+    for first, second in [("PER", "LOC"), ("PER", "LOC"), ("LOC", "PER")]:
+        fix_random_seed(0)
+        nlp = spacy.blank("en")
+        pipe = nlp.add_pipe("bcrf_ner", config=SMALL_MODEL)
+        examples = made(nlp, [("Anna Kell met Bob in Paris .", [(0, 4, first), (21, 26, second)])])
+        pipe.initialize(lambda examples=examples: examples, nlp=nlp, labels=labels)
+        identities.add(pipe.cfg["identity"])
+    assert len(identities) == 2
+
+
 def test_a_copy_of_a_pipeline_knows_its_entities(small_nlp, tmp_path):
     small_nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)

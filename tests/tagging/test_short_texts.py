@@ -8,6 +8,7 @@ import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import TRAIN, copy_of
 from spacy.tokens import Doc, Span
 
 from spacy_crfner.tagging import task as task_module
@@ -161,3 +162,25 @@ def test_weights_that_were_changed_by_hand_are_read(small_nlp):
         for parameter, values in zip(module.parameters(), kept, strict=True):
             parameter.data = values
         np.testing.assert_allclose(small_nlp(text).spans["bcrf_ner"].attrs["scores"], before, rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["start", "transitions", "end"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, -3e38])
+def test_numbers_that_are_set_by_hand_do_for_one_text_what_they_do_for_many(small_nlp, name, value):
+    nlp = copy_of(small_nlp)
+    node = next(node for node in nlp.get_pipe("bcrf_ner").model.walk() if node.name == "crf_transitions")
+    weights = node.get_param(name).copy()
+    weights.flat[::3] = value
+    node.set_param(name, weights)
+    texts = [text for text, _ in TRAIN[:6]]
+
+    def found(docs):
+        try:
+            return [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs()]
+        except ValueError as error:
+            return str(error)
+
+    alone = [found(lambda text=text: [nlp(text)]) for text in texts]
+    together = found(lambda: list(nlp.pipe(texts)))
+    assert alone == ([together] * 6 if isinstance(together, str) else [[doc] for doc in together])
