@@ -8,7 +8,7 @@ import numpy as np
 import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, SpanGroup
 from spacy.util import minibatch
 from thinc.api import Model
 
@@ -81,25 +81,24 @@ class BackAttention(ConfiguredComponent, Pipe):
 
     def _annotate(self, docs: Sequence[Doc]) -> None:
         parts = [list(self._sentences(doc)) for doc in docs]
-        features = iter(self.features([[word for _, word in words] for part in parts for _, _, words in part]))
+        features = iter(self.features([[word for _, word in words] for part in parts for words in part]))
         for doc, part in zip(docs, parts, strict=True):
             array = np.zeros((len(doc), self.width), dtype=np.float16)
-            spans = []
-            for start, end, words in part:
-                spans.append(Span(doc, start, end))
+            for words in part:
                 array[[token for token, _ in words]] = next(features)
-            doc.spans[self.name] = SpanGroup(doc, name=self.name, spans=spans, attrs={FEATURES: array})
+            # Without spans: spaCy cannot save the Doc where a component behind has merged their tokens.
+            doc.spans[self.name] = SpanGroup(doc, name=self.name, attrs={FEATURES: array})
 
     def sentences(self, doc: Doc) -> List[List[int]]:
         """List the tokens of each sentence that are translated: all but white space."""
-        return [[token for token, _ in words] for _, _, words in self._sentences(doc)]
+        return [[token for token, _ in words] for words in self._sentences(doc)]
 
-    def _sentences(self, doc: Doc) -> Iterator[Tuple[int, int, List[Tuple[int, str]]]]:
-        """Give (start, end) of every sentence, and its words, without white space, with their tokens."""
+    def _sentences(self, doc: Doc) -> Iterator[List[Tuple[int, str]]]:
+        """Give the words of every sentence, without white space, with their tokens."""
         start = 0
         for length in batch_lengths([doc], self.cfg["per_sentence"]):
             tokens = doc[start : start + length]
-            yield start, start + length, [(token.i, token.text) for token in tokens if not token.is_space]
+            yield [(token.i, token.text) for token in tokens if not token.is_space]
             start += length
 
     @in_usual_torch

@@ -119,6 +119,18 @@ def test_features_survive_docbin_and_processes():
         np.testing.assert_array_equal(stored(doc), stored(other))
 
 
+def test_a_doc_whose_tokens_are_merged_behind_can_be_saved():
+    nlp = make(Swapped())
+    doc = nlp.get_pipe("back_attention")(Doc(nlp.vocab, words=["Anna", "Kell", "met", "Bob"]))
+    features = stored(doc)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:2])
+    (read,) = DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab)
+    for copied in (read, Doc(nlp.vocab).from_bytes(doc.to_bytes()), doc.copy()):
+        assert copied.text == doc.text
+        np.testing.assert_array_equal(stored(copied), features)
+
+
 def test_a_saved_component_needs_neither_of_its_sources(tmp_path):
     english = tmp_path / "english"
     shutil.copytree(english_ner(), english)
