@@ -181,9 +181,10 @@ def written(doc: Doc) -> Dict[str, Any]:
     """
     groups = {}
     for key, group in sorted(doc.spans.items()):
+        if "features" in group.attrs:
+            continue  # they are many, and what they are good for shows in the tagger
         known = spans_on_tokens(doc, group) or []
-        # The features of back attention are many, and what they are good for shows in the tagger.
-        attrs = {k: plain(v) for k, v in group.attrs.items() if k not in (OFFSETS, LABELS, OWNER, OWNERS, "features")}
+        attrs = {k: plain(v) for k, v in group.attrs.items() if k not in (OFFSETS, LABELS, OWNER, OWNERS)}
         for path in (path for paths in attrs.get("n_best", ()) for path in paths):
             path["ents"] = spans_of(doc.char_span(start, end, label=label) for start, end, label in path["ents"])
         groups[key] = {"spans": spans_of(known), **attrs}
