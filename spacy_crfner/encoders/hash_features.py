@@ -8,6 +8,9 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 
 from .recurrent import MOST_ROWS_HELD, ROWS_AT_ONCE
 
+# Thinc multiplies matrices of so few rows slowly on a CPU.
+FEW_ROWS = 256
+
 
 def hash_features(rows: Sequence[int], width: int, noise: float) -> Model[Ints2d, Floats2d]:
     """Embed token attributes by hash (Miranda et al. 2022, https://arxiv.org/abs/2212.09255).
@@ -68,12 +71,9 @@ def hash_weights(model: Model[Ints2d, Floats2d]) -> List[Any]:
 
 
 def predict_hash_features(model: Model[Ints2d, Floats2d], values: Ints2d) -> Floats2d:
-    """Compute what a model of `hash_features` predicts; faster than its layers where there are few words.
-
-    Thinc multiplies matrices of few rows slowly on a CPU.
-    """
+    """Compute what a model of `hash_features` predicts; faster than its layers where there are few words."""
     embedded, mixed = model.layers[1].layers
-    if not isinstance(values, np.ndarray):
+    if len(values) > FEW_ROWS or not isinstance(values, np.ndarray):
         return mixed.predict(embedded.predict(values))
     columns = embedded.layers if values.shape[1] > 1 else [embedded]
     rows = np.concatenate([_embed(layer.layers[1], values) for layer in columns], axis=1)

@@ -18,7 +18,7 @@ from ..sentences import batch_lengths
 # Code points below this number have a row of their own in the character tables; the others share the rest.
 OWN_ROWS = 1024
 # Up to so many, a dictionary finds the distinct ones sooner than sorting does.
-FEW_TOKENS = 128
+FEW_TOKENS = 64
 # Longer words are read as their first and last characters, half of this number each.
 MAX_CHARS = 60
 
