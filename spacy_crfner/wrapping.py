@@ -90,12 +90,13 @@ class TorchShim(PyTorchShim):
                 raise ValueError(f"{error} in {self.build.__name__!r}") from None
         self._checked = version
 
-    def predictor(self) -> Any:
+    def predictor(self, version: Optional[int] = None) -> Any:
         """Get the module that predicts, made from the weights as they are now.
 
+        version: of the weights, where the caller has just looked it up.
         Raises ValueError where a weight is not a finite number, which is looked at once for each version.
         """
-        current = self.current_version()
+        current = self.current_version() if version is None else version
         if self._checked != current:
             try:
                 self.check_finite()
@@ -106,8 +107,8 @@ class TorchShim(PyTorchShim):
                 ) from None
         if self.for_prediction is None:
             return self._model
-        version, module = self._made
-        if version != current:
+        made_of, module = self._made
+        if made_of != current:
             module = self.for_prediction(self._model)
             self._made = (current, module)
         return module

@@ -11,6 +11,8 @@ import numpy as np
 
 # Of what a sweep counts together at each step. Where more is missing, numbers were too far apart for it.
 TOLERANCE = 1e-6
+# A path that is more probable than this is the best one, with something to spare for what rounding adds.
+SURE = 0.51
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +67,34 @@ def best_path(chain: Chain) -> BestPath:
     return BestPath(tags[::-1], float(closing[tags[0]]), prefixes)
 
 
-def run_probabilities(chain: Chain, best: BestPath, runs: Sequence[Run]) -> Optional[List[float]]:
-    """Compute the probability of each run of tags, summed over all tags of the other rows.
+@dataclass(frozen=True, eq=False)
+class Sweeps:
+    """The sums over all tag sequences of a chain, in probability space.
 
-    None where the numbers are too far apart for sweeps in probability space, or no tag sequence is possible.
+    odds: (T, K) of the emissions. factors: (K from, K to) of the transitions.
+    alpha: (T, K) over the rows up to each one, with its own odds. beta: (T, K) over those after it.
+    total: over all tag sequences, in the same unit.
     """
-    # Prefixes are divided by the best one that ends at their row, so that the sums need no scaling of their own.
-    top = best.prefixes.max(axis=1).astype(np.float64)
+
+    odds: np.ndarray
+    factors: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
+    total: float
+
+
+def sweep(chain: Chain, best: Optional[BestPath] = None) -> Optional[Sweeps]:
+    """Sum over all tag sequences from both ends.
+
+    best: of the chain; the sums are taken beside its scores, which suits long sequences too.
+    None where the numbers are too far apart for sums without a scale of their own, or no tag sequence is possible.
+    """
     with np.errstate(all="ignore"):
-        gains = top.copy()
-        gains[1:] -= top[:-1]
+        if best is None:
+            gains = chain.emissions.max(axis=1).astype(np.float64)
+        else:
+            gains = best.prefixes.max(axis=1).astype(np.float64)
+            gains[1:] -= gains[:-1].copy()
         odds = np.exp(chain.emissions - gains[:, None])
         factors = np.exp(chain.transitions, dtype=np.float64)
         alpha, beta = np.empty_like(odds), np.empty_like(odds)
@@ -83,36 +103,45 @@ def run_probabilities(chain: Chain, best: BestPath, runs: Sequence[Run]) -> Opti
             before = np.multiply(before.dot(factors, now), odd, now)
         after = beta[-1]
         np.exp(chain.end, after)
-        back = np.ascontiguousarray(factors.T)
-        right = np.empty_like(odds)
-        for odd, product, now in zip(odds[:0:-1], right[:0:-1], beta[-2::-1], strict=True):
+        back, product = np.ascontiguousarray(factors.T), np.empty_like(after)
+        for odd, now in zip(odds[:0:-1], beta[-2::-1], strict=True):
             after = np.multiply(after, odd, product).dot(back, now)
         # At every row, all tag sequences together: unless something that counts was too small or too large.
         totals = np.einsum("tk,tk->t", alpha, beta)
         total = float(totals[-1])
         if not 0.0 < total < np.inf or not np.abs(totals - total).max() <= TOLERANCE * total:
             return None
-    return [_probability(run, odds, factors, alpha, beta, right, total) for run in runs]
+    return Sweeps(odds, factors, alpha, beta, total)
 
 
-def _probability(
-    run: Run,
-    odds: np.ndarray,
-    factors: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    right: np.ndarray,
-    total: float,
-) -> float:
+def sure_path(sums: Sweeps) -> Optional[List[int]]:
+    """Find the tags that are the most probable ones of their rows, if all together they are more probable than not.
+
+    They are the best path then, since all others together are less. None where they are not, or not clearly.
+    """
+    tags = (sums.alpha * sums.beta).argmax(axis=1)
+    value = sums.alpha[0, tags[0]] * sums.beta[-1, tags[-1]] / sums.total
+    with np.errstate(all="ignore"):
+        value *= sums.odds[np.arange(1, len(tags)), tags[1:]].prod() * sums.factors[tags[:-1], tags[1:]].prod()
+    return tags.tolist() if SURE < value <= 1.0 + TOLERANCE else None
+
+
+def run_probabilities(sums: Sweeps, runs: Sequence[Run]) -> List[float]:
+    """Compute the probability of each run of tags, summed over all tags of the other rows."""
+    return [_probability(run, sums) for run in runs]
+
+
+def _probability(run: Run, sums: Sweeps) -> float:
     first, tags, barred = run
-    value = alpha[first, tags[0]]
+    odds, factors = sums.odds, sums.factors
+    value = sums.alpha[first, tags[0]]
     for row, (tag, following) in enumerate(pairwise(tags), first + 1):
         value *= factors[tag, following] * odds[row, following]
     end, tag = first + len(tags), tags[-1]
     if barred is None or end == len(odds):
-        value *= beta[end - 1, tag]
+        value *= sums.beta[end - 1, tag]
     else:
-        ways = factors[tag] * right[end]
+        ways = factors[tag] * odds[end] * sums.beta[end]
         ways[barred] = 0.0
         value *= ways.sum()
-    return min(1.0, float(value) / total)
+    return min(1.0, float(value) / sums.total)

@@ -25,16 +25,17 @@ class FewWords:
         hidden = both[0].hidden_size
         # torch has the gates in the order input, forget, cell, output; here those with a sigmoid stand together, and
         # that of x is (1 + tanh(x / 2)) / 2.
-        gates = np.r_[0 : 2 * hidden, 3 * hidden : 4 * hidden, 2 * hidden : 3 * hidden]
-        scale = np.where(np.arange(4 * hidden) < 3 * hidden, 0.5, 1.0).astype(np.float32)
+        order = [0, 1, 3, 2]
+        scale = np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)[:, None, None, None]
 
         def stacked(weights: List[np.ndarray]) -> np.ndarray:
-            return np.stack([weight[gates].T * scale for weight in weights])
+            """Stack the weights (4 hidden, inputs) of all LSTMs to (4, LSTMs, inputs, hidden)."""
+            gates = np.stack([weight.reshape(4, hidden, -1)[order] for weight in weights], axis=1)
+            return np.ascontiguousarray(gates.transpose(0, 1, 3, 2)) * scale
 
-        self.hidden = hidden
-        self.inputs = stacked([lstm["weight_ih_l0"] for lstm in lstms])  # (LSTMs, embed_width, 4 hidden)
-        self.states = stacked([0.5 * lstm["weight_hh_l0"] for lstm in lstms])  # (LSTMs, hidden, 4 hidden)
-        self.bias = stacked([lstm["bias_ih_l0"] + lstm["bias_hh_l0"] for lstm in lstms])[:, None]
+        self.inputs = stacked([lstm["weight_ih_l0"] for lstm in lstms])
+        self.states = stacked([0.5 * lstm["weight_hh_l0"] for lstm in lstms])
+        self.bias = stacked([lstm["bias_ih_l0"] + lstm["bias_hh_l0"] for lstm in lstms])
 
     @classmethod
     def of(cls, layers: List["CharBiLSTM"]) -> Optional["FewWords"]:
@@ -53,37 +54,35 @@ class FewWords:
         ends = np.cumsum(lengths)
         place = np.where(running, before, 0)
         ahead, back = chars[ends - lengths + place], chars[ends - 1 - place]
-        rows = np.stack([table[way] for table in self.tables for way in (ahead, back)])
+        rows = np.stack([table.take(way, axis=0) for table in self.tables for way in (ahead, back)])
         gates = rows.reshape(len(rows), -1, rows.shape[-1]) @ self.inputs
         gates += self.bias
-        hidden = self.hidden
         # A closed input gate keeps cell and state at 0 until a word begins.
-        gates[:, ~running.ravel(), :hidden] = -np.inf
-        gates = gates.reshape(*rows.shape[:3], 4 * hidden)
+        gates[0, :, ~running.ravel()] = -np.inf
+        steps, shape = len(before), (len(rows), len(lengths), gates.shape[-1])
+        gates = np.ascontiguousarray(np.moveaxis(gates.reshape(4, len(rows), steps, *shape[1:]), 2, 0))
 
-        # Every operation on so little costs more than its arithmetic: no step allocates or cuts anything out.
-        now = np.empty((len(rows), len(lengths), 4 * hidden), dtype=gates.dtype)
-        opened, (entering, kept, leaving) = now[..., : 3 * hidden], _thirds(now, hidden)
-        new = now[..., 3 * hidden :]
-        state, cell, product = (np.zeros((*now.shape[:2], hidden), dtype=now.dtype) for _ in range(3))
+        # Every operation on so little costs more than its arithmetic: no step allocates, and whatever is read or
+        # written together lies together.
+        now = np.zeros((5, *shape), dtype=gates.dtype)
+        four, opened, leaving, cell = now[:4], now[:3], now[2], now[4]
+        # The gates of what enters and what is kept, and beside them what is new and the cell.
+        two_gates, new_and_cell, both = now[:2], now[3:], np.empty((2, *shape), dtype=now.dtype)
+        entering, kept = both
+        state, squashed = np.zeros_like(cell), np.empty_like(cell)
         half, one = (np.full((), number, dtype=now.dtype) for number in (0.5, 1.0))
-        for step in range(len(before)):
-            np.matmul(state, self.states, now)
-            np.add(now, gates[:, step], now)
-            np.tanh(now, now)
+        for of_chars in gates:
+            np.matmul(state, self.states, four)
+            np.add(four, of_chars, four)
+            np.tanh(four, four)
             # Twice the gates; of what that doubles, the cell is halved here, and the state in `self.states` and below.
             np.add(opened, one, opened)
-            np.multiply(cell, kept, cell)
-            np.multiply(entering, new, product)
-            np.add(cell, product, cell)
+            np.multiply(two_gates, new_and_cell, both)
+            np.add(entering, kept, cell)
             np.multiply(cell, half, cell)
-            np.tanh(cell, product)
-            np.multiply(product, leaving, state)
+            np.tanh(cell, squashed)
+            np.multiply(squashed, leaving, state)
         return (state * half).transpose(1, 0, 2).reshape(len(lengths), -1)
-
-
-def _thirds(gates: np.ndarray, hidden: int) -> List[np.ndarray]:
-    return [gates[..., first * hidden : (first + 1) * hidden] for first in range(3)]
 
 
 def _array(weights: Tensor) -> np.ndarray:

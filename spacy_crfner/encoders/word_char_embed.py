@@ -144,7 +144,7 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
     shim = cast(CachingShim, built_shim(model))
     # Before the weights are read: what others change in the meantime belongs to another version.
     version = shim.version_with(hash_weights(model.layers[0]) if model.layers else [])
-    module = shim.predictor()
+    module = shim.predictor(version)
 
     def compute(some: np.ndarray) -> Floats2d:
         read = _read_characters(model, module, words, some)

@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence
 import numpy as np
 
 from ..crf.potentials import LONG
-from ..crf.single import Chain, best_path, run_probabilities
+from ..crf.single import Chain, best_path, run_probabilities, sure_path, sweep
 from ..tags import TagSet
 from .annotation import DocPrediction
 from .head import CRFScores
@@ -15,6 +15,8 @@ from .sequences import TokenSequences
 
 # One sentence after the other: more of them are faster as a batch.
 MOST_SENTENCES = 4
+# Of longer ones, probabilities are rarely within reach of each other unless the best path is known.
+MOST_ROWS = 200
 
 
 def read_short_text(
@@ -52,23 +54,30 @@ def read_short_text(
         np.where(mask, edge, edge.dtype.type(-np.inf)) for mask, edge in zip(tag_set.legal, edges, strict=True)
     )
     confidence = "confidence" in annotate
+    scored = confidence or threshold > 0
     predictions = [DocPrediction() for _ in scores.emissions]
     kept: List[List[float]] = [[] for _ in predictions]
     offsets = sequences.doc_offsets.tolist()
     docs = [0] * len(sequences.lengths) if len(predictions) == 1 else sequences.docs.tolist()
     for doc, (first, last) in zip(docs, pairwise(sequences.starts.tolist()), strict=True):
         chain = Chain(emissions[first:last], start, transitions, end)
-        best = best_path(chain)
-        if not np.isfinite(best.score):
-            return None
-        spans = tag_set.tags_to_spans(best.tags)
-        values: Optional[List[float]] = [1.0] * len(spans)
-        if spans and (confidence or threshold > 0):
+        # Probabilities are asked for nearly always, and of most sentences they tell the best path too.
+        sums = sweep(chain) if scored and last - first <= MOST_ROWS else None
+        tags = sums and sure_path(sums)
+        if tags is None:
+            best = best_path(chain)
+            if not np.isfinite(best.score):
+                return None
+            tags = best.tags
+            if scored and sums is None:
+                sums = sweep(chain, best)
+                if sums is None:
+                    return None
+        spans = tag_set.tags_to_spans(tags)
+        values = [1.0] * len(spans)
+        if sums is not None:
             goes_on = {"BIO": tag_set.index}.get(tag_set.scheme, {})
-            runs = [(i, best.tags[i:j], goes_on.get(f"I-{label}")) for i, j, label in spans]
-            values = run_probabilities(chain, best, runs)
-        if values is None:
-            return None
+            values = run_probabilities(sums, [(i, tags[i:j], goes_on.get(f"I-{label}")) for i, j, label in spans])
         tokens = (sequences.rows[first:last] - offsets[doc]).tolist()
         for (i, j, label), value in zip(spans, values, strict=True):
             if value >= threshold:

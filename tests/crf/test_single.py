@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import Case, cases
 
 from spacy_crfner.crf import Potentials, forward_backward, span_log_posteriors, viterbi
-from spacy_crfner.crf.single import Chain, best_path, run_probabilities
+from spacy_crfner.crf.single import SURE, Chain, best_path, run_probabilities, sure_path, sweep
 
 
 def chain_of(potentials):
@@ -38,10 +38,15 @@ def test_the_best_path_and_every_span_equal_enumeration(case):
     score, path = oracle.ranked()[0]
     assert best.score == pytest.approx(score, rel=1e-9) and tuple(best.tags) == path
     spans = [(start, end, "A") for start in range(length) for end in range(start + 1, length + 1)]
-    found = run_probabilities(chain, best, [run_of(case.tag_set, span) for span in spans])
-    for span, p in zip(spans, found, strict=True):
-        expected = math.exp(oracle.log_p(lambda path, span=span: span in case.tag_set.tags_to_spans(path)))
-        assert p == pytest.approx(expected, abs=1e-9)
+    expected = [
+        math.exp(oracle.log_p(lambda path, span=span: span in case.tag_set.tags_to_spans(path))) for span in spans
+    ]
+    for sums in (sweep(chain), sweep(chain, best)):
+        found = run_probabilities(sums, [run_of(case.tag_set, span) for span in spans])
+        assert found == pytest.approx(expected, abs=1e-9)
+    share = math.exp(oracle.log_p(lambda other: other == path))
+    if abs(share - SURE) > 1e-6:
+        assert sure_path(sweep(chain)) == (list(path) if share > SURE else None)
 
 
 single = st.builds(
@@ -68,7 +73,7 @@ def test_a_sequence_is_read_as_it_is_in_a_batch(case):
     assert best.score == scores[0].item()
     spans = case.tag_set.tags_to_spans(best.tags)
     expected = posteriors(twice, case.tag_set, spans)
-    found = run_probabilities(chain_of(alone), best, [run_of(case.tag_set, span) for span in spans])
+    found = run_probabilities(sweep(chain_of(alone), best), [run_of(case.tag_set, span) for span in spans])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
@@ -90,18 +95,22 @@ def test_numbers_that_are_far_apart_give_what_is_right_or_nothing(scheme, scale,
         potentials = case.potentials()
         best = best_path(chain_of(potentials))
         spans = case.tag_set.tags_to_spans(best.tags)
-        found = run_probabilities(chain_of(potentials), best, [run_of(case.tag_set, span) for span in spans])
         expected = posteriors(potentials, case.tag_set, spans)
-        if found is not None:
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-        assert found is not None or scale * length > 100
+        beside_best = sweep(chain_of(potentials), best)
+        assert beside_best is not None or scale * length > 100
+        alone = sweep(chain_of(potentials))
+        assert alone is None or sure_path(alone) in (None, best.tags)
+        for sums in (alone, beside_best):
+            if sums is not None:
+                found = run_probabilities(sums, [run_of(case.tag_set, span) for span in spans])
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_no_possible_path_gives_no_probabilities():
     edges = np.zeros(3), np.zeros((3, 3)), np.zeros(3)
     chain = Chain(np.full((2, 3), -np.inf), *edges)
     best = best_path(chain)
-    assert best.score == -math.inf and run_probabilities(chain, best, [(0, [0], None)]) is None
+    assert best.score == -math.inf and sweep(chain) is None and sweep(chain, best) is None
 
 
 def test_ties_are_broken_as_in_a_batch():
