@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # More than this, as words times characters of the longest, are read faster by torch.
 MOST_CELLS = 1000
+# Of what is computed for each character, once.
+MOST_NUMBERS = 1 << 24
 
 
 class FewWords:
@@ -19,29 +21,36 @@ class FewWords:
     """
 
     def __init__(self, layers: List["CharBiLSTM"]):
-        self.tables = [_array(layer.embed.weight) for layer in layers]
         both = [lstm for layer in layers for lstm in (layer.left_to_right, layer.right_to_left)]
         lstms = [{name: _array(weight) for name, weight in lstm.named_parameters()} for lstm in both]
-        hidden = both[0].hidden_size
         # torch has the gates in the order input, forget, cell, output; here those with a sigmoid stand together, and
         # that of x is (1 + tanh(x / 2)) / 2.
-        order = [0, 1, 3, 2]
-        scale = np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)[:, None, None, None]
+        order, scale = [0, 1, 3, 2], np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)[:, None, None]
 
-        def stacked(weights: List[np.ndarray]) -> np.ndarray:
-            """Stack the weights (4 hidden, inputs) of all LSTMs to (4, LSTMs, inputs, hidden)."""
-            gates = np.stack([weight.reshape(4, hidden, -1)[order] for weight in weights], axis=1)
-            return np.ascontiguousarray(gates.transpose(0, 1, 3, 2)) * scale
+        def by_gate(weights: np.ndarray) -> np.ndarray:
+            """Lay out weights, (4 hidden, inputs), as (4, hidden, inputs)."""
+            return weights.reshape(4, both[0].hidden_size, -1)[order] * scale
 
-        self.inputs = stacked([lstm["weight_ih_l0"] for lstm in lstms])
-        self.states = stacked([0.5 * lstm["weight_hh_l0"] for lstm in lstms])
-        self.bias = stacked([lstm["bias_ih_l0"] + lstm["bias_hh_l0"] for lstm in lstms])
+        states = np.stack([by_gate(0.5 * lstm["weight_hh_l0"]) for lstm in lstms], axis=1)
+        self.states = np.ascontiguousarray(states.swapaxes(2, 3))  # (4, LSTMs, hidden, hidden)
+        self.tables = []
+        """(rows + 1, 4 hidden) of each LSTM: what each character adds to the gates; at last, where none stands."""
+        for number, lstm in enumerate(lstms):
+            inputs, bias = (by_gate(lstm[name]) for name in ("weight_ih_l0", "bias_ih_l0"))
+            bias += by_gate(lstm["bias_hh_l0"])
+            chars = _array(layers[number // 2].embed.weight)
+            table = chars @ inputs.reshape(-1, chars.shape[1]).T + bias.reshape(-1)
+            # A closed input gate keeps cell and state at 0 until a word begins.
+            none = np.where(np.arange(table.shape[1]) < table.shape[1] // 4, -np.inf, bias.reshape(-1))
+            self.tables.append(np.concatenate([table, none[None].astype(np.float32)]))
 
     @classmethod
     def of(cls, layers: List["CharBiLSTM"]) -> Optional["FewWords"]:
-        """Take the weights of layers; None where there are none, for several widths, or on a GPU."""
-        fits = len({layer.width for layer in layers}) == 1 and layers[0].embed.weight.device.type == "cpu"
-        return cls(layers) if fits else None
+        """Take the weights of layers; None where there are none, for several widths, large tables, or on a GPU."""
+        if len({layer.width for layer in layers}) != 1 or layers[0].embed.weight.device.type != "cpu":
+            return None
+        size = sum(4 * layer.width * layer.embed.weight.shape[0] for layer in layers)
+        return cls(layers) if size <= MOST_NUMBERS else None
 
     def read(self, chars: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Read the characters of W words: (W, sum of the widths).
@@ -53,14 +62,11 @@ class FewWords:
         running = before >= 0
         ends = np.cumsum(lengths)
         place = np.where(running, before, 0)
-        ahead, back = chars[ends - lengths + place], chars[ends - 1 - place]
-        rows = np.stack([table.take(way, axis=0) for table in self.tables for way in (ahead, back)])
-        gates = rows.reshape(len(rows), -1, rows.shape[-1]) @ self.inputs
-        gates += self.bias
-        # A closed input gate keeps cell and state at 0 until a word begins.
-        gates[0, :, ~running.ravel()] = -np.inf
-        steps, shape = len(before), (len(rows), len(lengths), gates.shape[-1])
-        gates = np.ascontiguousarray(np.moveaxis(gates.reshape(4, len(rows), steps, *shape[1:]), 2, 0))
+        waiting = len(self.tables[0]) - 1
+        ways = [np.where(running, chars[at], waiting) for at in (ends - lengths + place, ends - 1 - place)]
+        gates = np.stack([table.take(ways[number % 2], axis=0) for number, table in enumerate(self.tables)])
+        steps, shape = len(before), (len(gates), len(lengths), self.states.shape[2])
+        gates = np.ascontiguousarray(gates.reshape(len(gates), steps, len(lengths), 4, -1).transpose(1, 3, 0, 2, 4))
 
         # Every operation on so little costs more than its arithmetic: no step allocates, and whatever is read or
         # written together lies together.

@@ -103,6 +103,7 @@ class CachingShim(TorchShim):
         super().__init__(build, for_prediction)
         self.cache = WordCache()
         self._beside: List[Any] = []
+        self._made_beside: Tuple[int, Any] = (-1, None)
 
     def version_with(self, arrays: List[Any]) -> int:
         """Look up the version, after a look at the parameters and at weights beside them, (arrays of Thinc).
@@ -114,3 +115,14 @@ class CachingShim(TorchShim):
             self.version += 1
             self._beside = arrays
         return self.current_version()
+
+    def made_beside(self, version: int, make: Callable[[], Any]) -> Any:
+        """Get what predicts in the place of the layers beside, made once for each version of the weights."""
+        of_version, made = self._made_beside
+        if of_version != version:
+            made = make()
+            self._made_beside = (version, made)
+        return made
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**super().__getstate__(), "_made_beside": (-1, None)}

@@ -1,6 +1,7 @@
 """`spacy_crfner.WordCharEmbed.v1`: word vectors, character BiLSTMs and spaCy's hash features of each token."""
 
 import logging
+from functools import partial
 from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
@@ -15,7 +16,12 @@ from ..packing import Packing
 from ..torch_state import layer_in_usual_torch
 from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
 from .few_words import MOST_CELLS
-from .hash_features import hash_features, hash_weights, predict_hash_features, update_hash_features
+from .hash_features import (
+    FoldedHashes,
+    hash_features,
+    hash_weights,
+    update_hash_features,
+)
 from .layout import Feature, parse_layout
 from .word_cache import CachingShim
 from .word_char import WordChar
@@ -150,7 +156,9 @@ def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:
         read = _read_characters(model, module, words, some)
         if not model.layers:
             return read
-        hashed = predict_hash_features(model.layers[0], _hash_inputs(model, words.extra[some]))
+        values = _hash_inputs(model, words.extra[some])
+        hashes = model.layers[0]
+        hashed = (shim.made_beside(version, partial(FoldedHashes.of, hashes)) or hashes).predict(values)
         return model.ops.xp.concatenate([read, hashed], axis=1)
 
     width = sum(width for kind, width in shim.cfg["blocks"] if kind == "char")

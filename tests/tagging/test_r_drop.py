@@ -35,17 +35,19 @@ def test_predictions_under_dropout_agree_better():
     nlp, pipe, data, optimizer = make(r_drop=0.0)
     for _ in range(60):
         nlp.update(data, sgd=optimizer, drop=0.1)
-    weights, found = pipe.model.to_bytes(), []
-    for r_drop in (0.0, 5.0):
+    # Where nothing is annotated, only the agreement is learned.
+    unknown = [Example(nlp.make_doc(example.text), nlp.make_doc(example.text)) for example in data]
+    docs, weights, found = [example.predicted for example in data], pipe.model.to_bytes(), {}
+    for r_drop in (0.0, 1.0):
         pipe.model.from_bytes(weights)
         pipe.cfg["r_drop"] = r_drop
         optimizer = Adam(0.001)
-        for _ in range(30):
-            nlp.update(data, sgd=optimizer, drop=0.4)
-        assert nlp.evaluate(data)["ents_f"] > 0.9
+        for _ in range(120):
+            nlp.update(unknown, sgd=optimizer, drop=0.4)
         set_dropout_rate(pipe.model, 0.4)
-        found.append(disagreement(pipe, [example.predicted for example in data]))
-    assert found[1] < 0.95 * found[0]
+        fix_random_seed(0)
+        found[r_drop] = disagreement(pipe, docs)
+    assert found[1.0] < 0.5 * found[0.0]
 
 
 def test_both_divergences_are_added():
