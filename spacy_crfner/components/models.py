@@ -74,7 +74,11 @@ def load_model(model: Model, data: bytes) -> None:
                     f"{node.attrs.get(key)!r}"
                 )
     for node in model.walk():
-        for name, dimensions in SHAPES.get(node.name, {}).items():
+        shapes = SHAPES.get(node.name, {})
+        absent = [name for name in shapes if not node.has_param(name)]
+        if absent and len(absent) < len(shapes):
+            raise ValueError(f"{absent[0]} of its layer {node.name!r} is missing, though the layer has weights")
+        for name, dimensions in shapes.items():
             expected = tuple(node.maybe_get_dim(dimension) for dimension in dimensions)
             if node.has_param(name) and None not in expected and node.get_param(name).shape != expected:
                 raise ValueError(f"{name} of {node.name!r} has the shape {node.get_param(name).shape}, not {expected}")

@@ -130,6 +130,15 @@ def test_scores_of_the_crf_that_are_not_finite(value, name, tmp_path):
         spacy.load(tmp_path)
 
 
+def test_a_layer_that_lacks_one_of_its_weights_is_refused(tmp_path):
+    nlp = spacy.load(GOLDEN / "max_f")
+    node = nlp.get_pipe("bcrf_ner").model.get_ref("head").get_ref("transitions")
+    node._has_params["transitions"] = None
+    nlp.to_disk(tmp_path)
+    with pytest.raises(ValueError, match="transitions of its layer 'crf_transitions' is missing"):
+        spacy.load(tmp_path)
+
+
 @pytest.mark.parametrize("pipeline", ["max_f", "bcrf_ner", "routed"])
 def test_weights_that_are_not_finite(pipeline):
     """Each layer by itself, with what it hides: a maximum of numbers and -inf is a number."""
