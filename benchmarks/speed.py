@@ -7,6 +7,7 @@ Of `bcrf_ner`, spaCy's `ner` in both of its quickstart configurations and, where
 Examples:
     python benchmarks/speed.py --corpus conll2003-en --train-corpus conll2003-en-20 --vectors en_core_web_md
     python benchmarks/speed.py --train assets/news/train.conll --test assets/news/test.conll --vectors en_core_web_md
+    python benchmarks/speed.py --one-text --rounds 12 --corpus conll2003-en --vectors en_core_web_md --name one-text
 """
 
 import argparse
@@ -15,14 +16,15 @@ import subprocess
 import sys
 from operator import truediv
 from pathlib import Path
+from statistics import median
 from typing import Any, Dict, Optional
 
 import numpy as np
-from experiments.corpora import open_corpus, read_docs
+from experiments.corpora import CorpusFiles, open_corpus, read_docs
 from experiments.errors import BenchmarkError
 from experiments.options import make_parser, program
 from experiments.record import ROOT, write_result
-from experiments.workers import medians, time_in_turns
+from experiments.workers import call, medians, time_in_turns
 from spacy.cli.init_config import init_config
 from spacy.util import load_model
 from spacy.vocab import Vocab
@@ -49,6 +51,7 @@ FLAIR_NETWORK = {
 OPTIONS = ("corpus", "train-corpus", "train-file", "test-file", "threads", "seconds")
 parser = make_parser(__doc__, *OPTIONS, required=["vectors"], defaults={"rounds": 3, "name": "speed"})
 parser.add_argument("--flair-python", metavar="PATH", help="a Python that has flair (default: this, if it has it)")
+parser.add_argument("--one-text", action="store_true", help="time single texts alone, of ours and spaCy's efficiency")
 parse_args = parser.parse_args
 
 
@@ -122,6 +125,8 @@ def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:
 def run(args: argparse.Namespace) -> Path:
     with open_corpus(args, needed=("train", "test")) as corpus:
         jobs = make_jobs(args, corpus.files, corpus.folder)
+        if args.one_text:
+            return time_texts(args, {name: jobs[name] for name in (OURS, EFFICIENCY)}, corpus)
         systems: Dict[str, Dict[str, Any]] = {name: {} for name in jobs}
         for task in ("train", "predict", "one_by_one"):
             # What is loaded with other settings is trained already.
@@ -133,6 +138,20 @@ def run(args: argparse.Namespace) -> Path:
         print(f"{name}: {ratio}")
     options = ("threads", "rounds", "seconds")
     return write_result(args, "speed", args.name, options, corpus=corpus.short(), systems=systems, ratios=ratios)
+
+
+def time_texts(args: argparse.Namespace, jobs: Dict[str, Dict[str, Any]], corpus: CorpusFiles) -> Path:
+    """Time single texts in more turns: other programs on the machine change their time from process to process."""
+    for job in jobs.values():
+        call("speed_spacy.train", {**job, "seconds": 0.1}, corpus.folder, threads=args.threads)
+    found = time_in_turns("one_by_one", jobs, args, corpus.folder, shown="one_by_one, round")
+    ours, theirs = ([measured["ms"] for measured in found[name]] for name in (OURS, EFFICIENCY))
+    ratios = sorted(mine / other for mine, other in zip(ours, theirs, strict=True))
+    times = {name: [round(measured["ms"], 3) for measured in rounds] for name, rounds in found.items()}
+    ratio = {"median": round(median(ratios), 3), "least": round(ratios[0], 3), "most": round(ratios[-1], 3)}
+    print(f"time of {OURS} / {EFFICIENCY}: {ratio}")
+    options = ("threads", "rounds")
+    return write_result(args, "one text", args.name, options, corpus=corpus.short(), ms=times, ratio=ratio)
 
 
 main = program(parse_args, run)
