@@ -138,13 +138,11 @@ def in_headlines(is_upper: np.ndarray, is_alpha: np.ndarray, lengths: Sequence[i
 
 def row_keys(rows: np.ndarray) -> np.ndarray:
     """Compute a 64-bit key for each of N rows of integers; equal rows have equal keys."""
-    # Columns are told apart by what they are multiplied with, all of it odd.
-    factors = np.uint64(0x9E3779B97F4A7C15) * np.arange(1, 2 * rows.shape[1], 2, dtype=np.uint64)
-    mixed = rows.astype(np.uint64, copy=False) * factors
-    mixed ^= mixed >> np.uint64(32)
-    mixed *= np.uint64(0xD6E8FEB86659FD93)
-    mixed ^= mixed >> np.uint64(32)
-    return mixed.sum(axis=1, dtype=np.uint64)
+    keys = np.zeros(len(rows), dtype=np.uint64)
+    for column in rows.astype(np.uint64, copy=False).T:
+        keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(32)
+    return keys
 
 
 def char_rows(texts: List[str], n_rows: int) -> np.ndarray:
