@@ -1,7 +1,7 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
-import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import numpy as np
@@ -22,8 +22,6 @@ from .word_pieces import PieceReader
 
 AT_ONCE = 4096
 """Most pieces of a batch, with padding."""
-UNDECAYED = re.compile(r"(^|\.)(bias|LayerNorm\.\w+|layer_norm\.\w+|norm\w*\.\w+)$", re.IGNORECASE)
-"""Names of parameters that weight decay leaves alone: biases, and those of norms."""
 
 
 def build_transformer_v1(
@@ -52,7 +50,8 @@ def build_transformer_v1(
     frozen: leave the weights as they are.
     rate: the learning rate of the transformer, as a part of that of the optimizer: 5e-5 beside 1e-3.
     layer_decay: the rate of each layer, as a part of that of the one above it. Biases and norms have no weight decay.
-    The dropout rate of the training config applies to the vectors; inside, the transformer has rates of its own.
+    The dropout rate of the training config applies to the vectors. Inside, the transformer has rates of its own, which
+    apply where that rate is above 0.
     A token that is white space has a vector of zeros.
     Raises ValueError for arguments that cannot be; ImportError where the transformers library is missing.
     """
@@ -103,30 +102,34 @@ class TransformerShim(TorchShim):
     def load_pretrained(self, name: str, *, layers: int, pooling: str) -> None:
         """Read a model and its tokenizer. Raises ValueError where there is none, or none of this kind."""
         transformers = require("transformers", "transformers", "spacy_crfner.Transformer.v1")
+        if name[:1] in (".", "/", "~") and not Path(name).is_dir():
+            raise ValueError(f"Transformer.v1 cannot read the model {name!r}: there is no such folder.")
+        options: Dict[str, Any] = {"trust_remote_code": False}
         try:
-            reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name))
+            reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
+            options.update(torch_dtype=torch.float32, output_loading_info=True)
             with _silence(transformers):
-                encoder = make_encoder(transformers.AutoModel.from_pretrained, name, torch_dtype=torch.float32)
+                encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
+            _check(encoder, loaded, reader, layers)
+            tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
+            settings: Dict[str, Any] = {
+                "config": describe(encoder.config),
+                "tokenizer_bytes": len(tokenizer),
+                "layers": layers,
+                "pooling": pooling,
+                "reader": reader.settings,
+            }
+            module = build_module(**settings)
+            module.encoder.load_state_dict(encoder.state_dict())
         # Whatever the library raises for a folder or a name that is not one of its models.
         except Exception as error:
             said = " ".join(str(error).split())[:300]
             raise ValueError(
-                f"Transformer.v1 cannot read the model {name!r} ({said}): give a folder that save_pretrained has "
-                "written with its tokenizer, or the name of a model on the Hugging Face hub."
+                f"Transformer.v1 cannot use the model {name!r} ({said}): give the name of an encoder such as BERT on "
+                "the Hugging Face hub, or a folder that save_pretrained has written with its fast tokenizer."
             ) from None
-        if encoder.config.is_encoder_decoder:
-            raise ValueError(f"Transformer.v1 needs an encoder such as BERT, and {name!r} is a translator or the like.")
-        tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
-        self.create(
-            config=describe(encoder.config),
-            tokenizer_bytes=len(tokenizer),
-            layers=layers,
-            pooling=pooling,
-            reader=reader.settings,
-        )
-        module = cast(Any, self._model)
-        module.encoder.load_state_dict(encoder.state_dict(), strict=False)
-        module.tokenizer.copy_(torch.from_numpy(tokenizer.copy()))
+        cast(Tensor, module.tokenizer).copy_(torch.from_numpy(tokenizer.copy()))
+        self.cfg = settings
         self._model = module.to(get_torch_default_device())
         self.version += 1
 
@@ -148,10 +151,14 @@ class TransformerShim(TorchShim):
 
     def longest(self) -> Optional[int]:
         """Most pieces that the transformer can read at once; None where it does not say."""
-        config = cast(Any, self._model).encoder.config
-        most = getattr(config, "max_position_embeddings", None)
-        # RoBERTa counts positions from behind the padding on.
-        return most - (config.pad_token_id or 0) - 1 if most and "roberta" in config.model_type else most
+        encoder = cast(Any, self._model).encoder
+        most = getattr(encoder.config, "max_position_embeddings", None)
+        if not most or most < 0:
+            return None
+        # Some count positions from behind that of the padding on.
+        tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
+        padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
+        return most - padding - 1
 
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
@@ -162,10 +169,45 @@ class TransformerShim(TorchShim):
             name: self.rate * self.layer_decay ** (top - depth)
             for name, depth in zip(parameters, depths(list(parameters)), strict=True)
         }
-        super().finish_update(_Scaled(optimizer, scales))
+        try:
+            super().finish_update(_Scaled(optimizer, scales))
+        except ValueError:
+            for parameter in parameters.values():
+                parameter.grad = None
+            raise
+
+    def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
+        """See TorchShim. Raises ValueError where the tokenizer is damaged too."""
+        before = self.cfg, self._model
+        super().from_bytes(bytes_data)
+        try:
+            if self.is_built:
+                self.reader.settings  # noqa: B018
+        except Exception as error:
+            self.cfg, self._model = before
+            raise ValueError(
+                f"The tokenizer of a saved transformer cannot be read ({type(error).__name__}): the file is damaged or "
+                "belongs to another model. Copy or train the model again."
+            ) from None
+        return self
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**super().__getstate__(), "_reader": (None, None)}
+
+
+def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: int) -> None:
+    """Check that what was read is an encoder with weights of its own, for this tokenizer. Raises ValueError."""
+    config = encoder.config
+    absent = [name for name in loaded["missing_keys"] if "pooler" not in name and "position_ids" not in name]
+    if absent:
+        raise ValueError(f"it holds no weights for {absent[0]} and {len(absent) - 1} others")
+    if config.is_encoder_decoder or getattr(config, "hidden_size", None) is None:
+        raise ValueError(f"a model of the type {config.model_type!r} is no encoder of text")
+    rows = encoder.get_input_embeddings().num_embeddings
+    if max(reader.tokenizer.get_vocab().values()) >= rows:
+        raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
+    if layers > config.num_hidden_layers:
+        raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
 
 
 @contextmanager
@@ -194,7 +236,8 @@ class _Scaled:
     def __call__(self, key: Tuple[int, str], weights: Any, gradient: Any) -> Any:
         scale = self.scales[key[1]]
         options = {} if scale == 1.0 else {"lr_scale": scale}
-        if not UNDECAYED.search(key[1]) or not isinstance(self.optimizer, Optimizer):
+        # Biases and norms are what has one dimension.
+        if weights.ndim > 1 or not isinstance(self.optimizer, Optimizer):
             return self.optimizer(key, weights, gradient, **options)
         decay, self.optimizer.L2 = self.optimizer.L2, 0.0
         try:

@@ -1,8 +1,11 @@
 """spacy_crfner.Transformer.v1: pieces, windows, and the transformers library itself as the oracle."""
 
 import copy
+import json
 import pickle
+import shutil
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -157,9 +160,17 @@ def test_windows_hold_every_piece_with_as_much_around_it_as_they_can(lengths, wi
         for row, length in zip(batch.ids.tolist(), batch.lengths.tolist(), strict=True):
             assert row[0] == -1 and row[length - 1] == -2 and set(row[length:]) <= {-3}
             assert np.diff(row[1 : length - 1]).tolist() == [1] * (length - 3)
-    # How far a piece is from an end of its window, if that is not one of the sequence.
-    sizes = np.concatenate([np.full(batch.ids.shape, batch.ids.shape[1]).ravel() for batch in windows.batches])
-    assert len(sizes) == len(flat)
+    # No window that holds a piece has it further from its nearer end than the one that was chosen.
+    rows, starts, at = [], [], 0
+    for batch in windows.batches:
+        rows += [row[:length].tolist() for row, length in zip(batch.ids, batch.lengths, strict=True)]
+        starts += range(at, at + batch.ids.size, batch.ids.shape[1])
+        at += batch.ids.size
+    for piece, at in zip(np.concatenate(sequences).tolist(), windows.rows.tolist(), strict=True):
+        places = {start: row.index(piece) for start, row in zip(starts, rows, strict=True) if piece in row}
+        lengths = dict(zip(starts, map(len, rows), strict=True))
+        inside = {start: min(place, lengths[start] - 1 - place) for start, place in places.items()}
+        assert inside[max(start for start in starts if start <= at)] == max(inside.values())
 
 
 def test_long_texts_are_read_in_windows(folders):
@@ -255,8 +266,64 @@ def test_dropout_is_drawn_in_training_alone(folders):
 def test_a_copy_is_independent(folders):
     model = make(folders["bert"])
     doc = Doc(Vocab(), words=["Anna", "met", "Bob"])
-    copied = copy.deepcopy(model)
-    np.testing.assert_array_equal(copied.predict([doc])[0], model.predict([doc])[0])
+    copied, before = copy.deepcopy(model), model.predict([doc])[0]
+    np.testing.assert_array_equal(copied.predict([doc])[0], before)
+    copied.attrs["dropout_rate"] = 0.1
+    (rows,), backprop = copied([doc], True)
+    backprop([np.ones_like(rows)])
+    copied.finish_update(Adam(0.01))
+    np.testing.assert_array_equal(model.predict([doc])[0], before)
+    assert np.abs(copied.predict([doc])[0] - before).max() > 0
+
+
+def test_a_prediction_is_the_same_while_another_thread_trains(folders):
+    model, doc = make(folders["bert"]), Doc(Vocab(), words=["Anna", "met", "Bob"])
+    before = model.predict([doc])[0]
+    model.attrs["dropout_rate"] = 0.5
+    stop = threading.Event()
+
+    def train():
+        while not stop.is_set():
+            model([doc], True)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(100):
+            np.testing.assert_array_equal(model.predict([doc])[0], before)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_text_that_spells_a_mark_holds_none(folders):
+    for kind, mark in (("bert", "[SEP]"), ("roberta", "</s>"), ("xlm-roberta", "<pad>")):
+        reader = shim_of(make(folders[kind])).reader
+        doc = Doc(Vocab(), words=["see", mark, "now"])
+        pieces = reader.read(doc, (0, 3), keep_spaces=False)
+        assert not {*reader.before, *reader.after, reader.padding} & set(pieces.ids.tolist())
+
+
+def test_a_damaged_tokenizer_is_refused(folders):
+    model = make(folders["bert"])
+    shim_of(model)._model.tokenizer[:5] = 255
+    saved = model.to_bytes()
+    other = make(folders["bert"])
+    with pytest.raises(ValueError, match="The tokenizer of a saved transformer cannot be read"):
+        other.from_bytes(saved)
+    assert other.predict([Doc(Vocab(), words=["Anna"])])[0].any()
+
+
+def test_a_model_without_all_of_its_weights(folders, tmp_path):
+    shutil.copytree(folders["bert"], tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
+    with pytest.raises(ValueError, match=r"it holds no weights for encoder\.layer\.2"):
+        make(str(tmp_path))
+    with pytest.raises(ValueError, match=r"it has 2 layers, so that there is no mean of the last 3"):
+        make(folders["bert"], layers=3)
+    with pytest.raises(ValueError, match=r"there is no such folder"):
+        make("./no/such")
 
 
 def test_two_components_share_one(folders, tmp_path):
@@ -317,5 +384,5 @@ def test_arguments_that_cannot_be(folders, config, message):
 
 def test_a_folder_without_a_model(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"cannot read the model .* give a folder that save_pretrained has written"):
+    with pytest.raises(ValueError, match=r"cannot use the model .* or a folder that save_pretrained has written"):
         make(str(tmp_path))
