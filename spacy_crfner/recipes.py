@@ -208,8 +208,8 @@ def tailored(
 ) -> Tuple[str, List[str]]:
     """Write into the text of a config what is known of the data.
 
-    paths: values of `[paths]`, such as train, dev and vectors; None leaves one as it is. lang: of the text.
-    minutes: how long training may take on two cores; else the size of the train split decides.
+    paths: values of `[paths]`, such as train, dev, vectors and transformer; None leaves one as it is. lang: of the
+        text. minutes: how long training may take on two cores; else the size of the train split decides.
 
     Returns the text, and what there is to say about the training.
     Raises ValueError (CorpusError) where a corpus cannot be read, or the config cannot be trained in `minutes`.
@@ -229,7 +229,8 @@ def tailored(
     assert train is not None
     if not train.entities:
         raise CorpusError(f"{paths['train']}: it holds no entity, so there is nothing to learn.")
-    if vectors is None and train.words < FEW_WORDS:
+    transforms = "transformer" in Config().from_str(config, interpolate=False)["paths"]
+    if vectors is None and not transforms and train.words < FEW_WORDS:
         advice.append(
             "No word vectors: they help much with so few words. Name a pipeline that has some, such as --vectors "
             "en_core_web_md."
@@ -239,6 +240,8 @@ def tailored(
             f"Docs that hold several sentences: {train.several_sentences:,}. Add --sentencizer, so that each sentence "
             "is read by itself."
         )
+    if transforms and minutes is not None:
+        raise ValueError("How long a transformer takes is not known, so --minutes cannot be: set [training] max_steps.")
     if not can_follow(config) and minutes is None:
         return config, [f"{paths['train']}: {train}. This config keeps its own training settings.", *advice]
     schedule = make_schedule(train, dev, minutes)

@@ -71,5 +71,7 @@ class _Building(TorchFunctionMode):
             if self.tensors < 0 or self.numbers < 0:
                 raise ValueError("the settings describe a larger layer than the weights")
         if getattr(func, "__name__", "") in _RANDOM:
-            return args[0] if args else kwargs["tensor"]
+            # Zeros: some modules draw again until all numbers are within limits.
+            with torch.no_grad():
+                return (args[0] if args else kwargs["tensor"]).zero_()
         return func(*args, **kwargs)

@@ -150,6 +150,8 @@ class TorchShim(PyTorchShim):
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
         """Let the optimizer change the parameters, and drop their gradients."""
+        if all(parameter.grad is None for parameter in self._model.parameters()):
+            return
         self._seen = _NOTHING_SEEN
         try:
             for name, parameter in self._model.named_parameters():

@@ -18,7 +18,9 @@ from spacy_crfner.shipped_configs import read_config
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 ROUTED = ("weak_class", "weak_class_shared")
 # What a config names that must be there.
-PATHS = {"back_attention": {"paths.translator": "translator"}}
+PATHS = {"back_attention": {"paths.translator": "translator"}, "transformer": {"paths.transformer": "bert-base-cased"}}
+# The configs whose encoder and training are those of the default recipe.
+RECIPES = [path.stem for path in CONFIGS if path.stem != "transformer"]
 TAGGER = {"weak_class": "tagger.model.tok2vec", "weak_class_shared": "components.tok2vec.model"}
 
 
@@ -70,7 +72,7 @@ def test_with_a_sentencizer(name):
     assert len(list(doc.sents)) == 2
 
 
-@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+@pytest.mark.parametrize("name", RECIPES)
 def test_trains_as_the_recipe_does(name):
     """The settings that were chosen on dev, wherever spaCy's defaults differ."""
     config = filled(name)
@@ -107,7 +109,7 @@ def defaults(factory):
     return nlp.config["components"][factory]
 
 
-@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+@pytest.mark.parametrize("name", RECIPES)
 def test_components_differ_from_the_defaults_only_where_they_must(name):
     """The recipe says what add_pipe would do anyway: nobody has to keep two sets of numbers in mind."""
     features = {"@architectures": "spacy_crfner.BackAttentionFeatures.v1", "width": 400}
@@ -141,6 +143,17 @@ def test_both_taggers_are_made_alike(name):
     components = load_model_from_config(changed, auto_fill=True).config.interpolate()["components"]
     assert components["strong"]["loss"]["P"] == components["weak"]["loss"]["P"] == 0.3
     assert components["strong"]["model"] == components["weak"]["model"] != filled(name)["components"]["weak"]["model"]
+
+
+def test_a_transformer_takes_the_place_of_the_encoder_alone():
+    config, tagger = filled("transformer"), defaults("bcrf_ner")
+    block = config["components"]["bcrf_ner"]
+    assert {key for key, value in block.items() if value != tagger[key]} == {"model", "r_drop"}
+    assert block["model"]["tok2vec"]["@architectures"] == "spacy_crfner.Transformer.v1"
+    assert block["model"]["tok2vec"]["name"] == "bert-base-cased" and block["r_drop"] == 0.0
+    optimizer = config["training"]["optimizer"]
+    assert optimizer["use_averages"] and optimizer["learn_rate"]["@schedules"] == "warmup_linear.v1"
+    assert optimizer["learn_rate"]["total_steps"] == config["training"]["max_steps"]
 
 
 def test_back_attention_with_and_without_a_translator_differ_in_that_alone():

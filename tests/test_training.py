@@ -1,6 +1,7 @@
 """`spacy train` with the shipped recipe: on the demo corpus, and when it is killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import pytest
 import spacy
 from spacy.training import Corpus
+from tiny_transformers import make_transformer
 
 from spacy_crfner.corpora.convert import convert_file
 
@@ -42,6 +44,25 @@ def test_recipe_learns_from_the_command_line(root, corpus, tmp_path):
     scores = nlp.evaluate(list(Corpus(corpus / "train.spacy", limit=100)(nlp)))
     assert scores["ents_f"] > 0.6
     assert all(ent._.confidence is not None for doc in nlp.pipe(["Harlow said so ."] * 3) for ent in doc.ents)
+
+
+def test_a_transformer_learns_from_the_command_line(root, corpus, tmp_path):
+    """And is used in a process of its own, without its folder, a network or a change of its weights."""
+    folder = make_transformer(tmp_path / "transformer", "roberta")
+    command = [sys.executable, "-m", "spacy", "train", str(root / "configs" / "transformer.cfg")]
+    command += ["--output", str(tmp_path), "--paths.train", str(corpus / "train.spacy")]
+    command += ["--paths.dev", str(corpus / "dev.spacy"), "--paths.transformer", folder]
+    command += ["--components.bcrf_ner.model.tok2vec.window=60", "--components.bcrf_ner.model.tok2vec.stride=40"]
+    command += ["--components.bcrf_ner.model.tok2vec.rate=1", "--training.max_steps=40"]
+    subprocess.run([*command, "--training.eval_frequency=20"], check=True, capture_output=True)
+    shutil.rmtree(folder)
+    program = "import spacy, sys; nlp = spacy.load(sys.argv[1]); print([e.text for e in nlp(sys.argv[2]).ents])"
+    text = next(iter(Corpus(corpus / "train.spacy")(spacy.blank("en")))).reference.text
+    used = [sys.executable, "-c", program, str(tmp_path / "model-best"), text]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run(used, check=True, capture_output=True, text=True, env=env).stdout
+    nlp = spacy.load(tmp_path / "model-best")
+    assert found.strip() == str([ent.text for ent in nlp(text).ents])
 
 
 def test_killed_training_leaves_a_model_that_loads(root, corpus, tmp_path):

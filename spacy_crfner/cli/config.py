@@ -22,6 +22,9 @@ def config_cli(
     ] = None,
     dev: Annotated[Optional[str], Option(metavar="FILE", help=".spacy file to evaluate on")] = None,
     vectors: Annotated[Optional[str], Option(metavar="NAME|DIR", help="Pipeline with word vectors")] = None,
+    transformer: Annotated[
+        Optional[str], Option(metavar="NAME|DIR", help="Model for the config `transformer`: of the hub, or a folder")
+    ] = None,
     lang: Annotated[Optional[str], Option(metavar="CODE", help="spaCy language code of the text")] = None,
     minutes: Annotated[
         Optional[float], Option(metavar="N", min=0, help="Train about so long on two cores; needs --train")
@@ -33,13 +36,13 @@ def config_cli(
 
     with clear_errors():
         if name is None:
-            if any([train, dev, vectors, lang, minutes is not None, sentencizer, force, output != "-"]):
+            if any([train, dev, vectors, transformer, lang, minutes is not None, sentencizer, force, output != "-"]):
                 raise ValueError("Which config? Name one: python -m spacy crfner config bcrf_ner, and these options.")
             for known, purpose in describe_configs().items():
                 print(f"{known:<18} {purpose}")
             say("Write one with: python -m spacy crfner config NAME --train FILE --dev FILE --output my.cfg")
             return
-        paths = {"train": train, "dev": dev, "vectors": vectors}
+        paths = {"train": train, "dev": dev, "vectors": vectors, "transformer": transformer}
         shipped = read_config(name, sentencizer=sentencizer)
         text, remarks = tailored(shipped, paths=paths, lang=lang, minutes=minutes)
         for remark in remarks:

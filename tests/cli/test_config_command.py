@@ -67,6 +67,21 @@ def test_follows_the_data_and_names_it_no_more(tmp_path, write):
     )
 
 
+def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
+    write("train.conll", "Anna B-PER\nmet O\nBob B-PER\n\n" * 20)
+    crfner("convert", tmp_path / "train.conll", "--to", tmp_path / "corpus")
+    train, output = next((tmp_path / "corpus").glob("*.spacy")), tmp_path / "my.cfg"
+    options = ["config", "transformer", "--train", train, "--transformer", "bert-base-cased", "--output", output]
+    status, _, err = crfner(*options)
+    assert status == 0 and "This config keeps its own training settings." in err and "word vectors" not in err
+    assert 'transformer = "bert-base-cased"' in output.read_text(encoding="utf8")
+    assert "--paths.transformer" not in err and "--paths.dev dev.spacy" in err
+    status, _, err = crfner(*options, "--force", "--minutes", "3")
+    assert status == 1 and "How long a transformer takes is not known" in err
+    status, _, err = crfner("config", "bcrf_ner", "--transformer", "bert-base-cased")
+    assert status == 1 and "The config has no paths.transformer." in err
+
+
 def test_data_that_cannot_be_read_leaves_no_config(tmp_path):
     status, out, err = crfner("config", "bcrf_ner", "--train", tmp_path / "no.spacy", "--output", tmp_path / "my.cfg")
     assert (status, out, list(tmp_path.iterdir())) == (1, "", []) and err.count("\n") == 1 and "no.spacy" in err

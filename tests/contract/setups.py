@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
+from tiny_transformers import transformer_folder
 
 ENCODER = {
     "@architectures": "spacy.HashEmbedCNN.v2",
@@ -155,6 +156,14 @@ def _taggers(model: Dict[str, Any] = SMALL_MODEL, **weak: Any) -> Tuple[Tuple[st
     return ("bcrf_ner", strong), ("bcrf_ner", {**model, "label_filter": ["ORG"], "spans_key": "weak", **weak})
 
 
+TRANSFORMER = {
+    "@architectures": "spacy_crfner.Transformer.v1",
+    "name": transformer_folder("xlm-roberta"),
+    "window": 60,
+    "stride": 40,
+    "rate": 1.0,
+}
+
 SETUPS = [
     Setup("own_encoders", "bcrf_ner", (("bcrf_ner", SMALL_MODEL),)),
     Setup("tok2vec", "bcrf_ner", (("bcrf_ner", _bcrf(ENCODER)),)),
@@ -217,6 +226,7 @@ SETUPS = [
         trainable=False,
         updates=100,
     ),
+    Setup("transformer", "bcrf_ner", (("bcrf_ner", _bcrf(TRANSFORMER)),), updates=150),
     Setup(
         "back_attention",
         "bcrf_ner",

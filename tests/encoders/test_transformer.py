@@ -1,0 +1,388 @@
+"""spacy_crfner.Transformer.v1: pieces, windows, and the transformers library itself as the oracle."""
+
+import copy
+import json
+import pickle
+import shutil
+import sys
+import threading
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Adam
+from tiny_transformers import KINDS, make_transformer
+from transformers import AutoModel, AutoTokenizer
+
+from spacy_crfner.encoders.transformer import build_transformer_v1
+from spacy_crfner.encoders.windows import cut_windows
+from spacy_crfner.wrapping import shim_of
+
+TEXT = "Anna Kell met Bob in Paris. Harlow & Pike moved to Oslo, said Anna."
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {kind: make_transformer(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
+
+
+def make(folder, **config):
+    model = build_transformer_v1(folder, **{"window": 32, "stride": 20, **config})
+    model.initialize(X=[Doc(Vocab(), words=["Anna"])])
+    return model
+
+
+def expected(folder, text):
+    """What the transformers library gives for a text: for each piece, its characters and its state."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    encoded = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
+    offsets = encoded.pop("offset_mapping")[0].tolist()
+    encoded.pop("token_type_ids", None)
+    with torch.no_grad():
+        states = AutoModel.from_pretrained(folder).eval()(**encoded).last_hidden_state[0]
+    return offsets, states.numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_those_of_the_library(folders, kind, pooling):
+    doc = spacy.blank("en")(TEXT)
+    # A byte-level vocabulary is read as if a space stood in front of the text.
+    space = " " if kind == "roberta" else ""
+    offsets, states = expected(folders[kind], space + TEXT)
+    (found,) = make(folders[kind], pooling=pooling, window=60, keep_spaces=True).predict([doc])
+    for token, vector in zip(doc, found, strict=True):
+        start = token.idx + len(space)
+        own = [at for at, (i, j) in enumerate(offsets) if i < start + len(token) and j > start]
+        rows = {"mean": states[own].mean(axis=0), "first": states[own[0]], "last": states[own[-1]]}
+        np.testing.assert_allclose(vector, rows[pooling], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_and_its_padding_change_nothing(folders, kind):
+    nlp, model = spacy.blank("en"), make(folders[kind])
+    docs = [nlp(TEXT), nlp("Bob met Anna."), nlp(""), nlp("Oslo"), nlp(TEXT[:40])]
+    for doc, rows in zip(docs, model.predict(docs), strict=True):
+        assert rows.shape == (len(doc), 16)
+        np.testing.assert_allclose(rows, model.predict([doc])[0], atol=1e-5)
+
+
+def test_what_goes_wrong_when_a_roberta_is_read_like_a_bert(folders):
+    """Pieces without their space, ends of another kind and padding that is read: the vectors are others."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folders["roberta"]), AutoModel.from_pretrained(folders["roberta"])
+    words = ["Anna", "met", "Bob"]
+    doc = Doc(Vocab(), words=words)
+    (right,) = make(folders["roberta"]).predict([doc])
+    pieces = [tokenizer.encode(word, add_special_tokens=False) for word in words]
+    ids = [tokenizer.unk_token_id, *(piece for own in pieces for piece in own), tokenizer.unk_token_id, 0, 0]
+    with torch.no_grad():
+        states = model.eval()(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+    firsts = 1 + np.cumsum([0, *map(len, pieces)])[:-1]
+    wrong = np.stack([states[at : at + len(own)].mean(axis=0) for at, own in zip(firsts, pieces, strict=True)])
+    assert np.abs(right - wrong).max() > 0.1
+    _, states = expected(folders["roberta"], " Anna met Bob")
+    count = len(tokenizer.encode(" Anna", add_special_tokens=False))
+    np.testing.assert_allclose(right[0], states[1 : 1 + count].mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "words", [["\u200b"], ["Anna", "\u200b", "Bob"], ["\x00", "Oslo"], ["\ufe0f"], ["🤷🏽\u200d♀️", "中国", "\ufdfa"]]
+)
+def test_every_word_has_a_vector(folders, kind, words):
+    (rows,) = make(folders[kind]).predict([Doc(Vocab(), words=words)])
+    assert (np.abs(rows).max(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_white_space_has_none(folders, kind):
+    doc = Doc(Vocab(), words=["\n", "Anna", "\t", "Bob", " "])
+    (rows,) = make(folders[kind]).predict([doc])
+    assert (np.abs(rows).max(axis=1) > 0).tolist() == [False, True, False, True, False]
+    (none,) = make(folders[kind]).predict([Doc(Vocab(), words=["\n", " "])])
+    assert none.shape == (2, 16) and not none.any()
+
+
+def test_a_piece_may_stand_in_several_tokens(folders):
+    doc = Doc(Vocab(), words=["An", "na", "met"], spaces=[False, True, False])
+    whole = Doc(Vocab(), words=["Anna", "met"], spaces=[True, False])
+    model = make(folders["bert"], pooling="first", keep_spaces=True)
+    parts, rows = model.predict([doc, whole])
+    np.testing.assert_allclose(parts[0], rows[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_and_running_text_are_read_alike(folders, kind):
+    doc = spacy.blank("en")("Harlow (Oslo) met Anna, not Bob.")
+    columns = Doc(doc.vocab, words=[token.text for token in doc])
+    text, words = make(folders[kind]).predict([doc, columns])
+    np.testing.assert_allclose(text, words, atol=1e-5)
+    if kind != "bert":
+        text, words = make(folders[kind], keep_spaces=True).predict([doc, columns])
+        assert np.abs(text - words).max() > 1e-2
+
+
+def test_sentences_are_read_by_themselves(folders):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    doc = nlp(TEXT)
+    first = next(doc.sents)
+    model = make(folders["bert"])
+    (rows,) = model.predict([doc])
+    np.testing.assert_allclose(rows[: len(first)], model.predict([first.as_doc()])[0], atol=1e-5)
+    (whole,) = make(folders["bert"], per_sentence=False).predict([doc])
+    assert np.abs(whole - rows).max() > 1e-3
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    st.integers(4, 30),
+    st.integers(1, 20),
+    st.integers(1, 200),
+)
+def test_windows_hold_every_piece_with_as_much_around_it_as_they_can(lengths, window, stride, at_once):
+    room = window - 2
+    stride = min(stride, room)
+    sequences = [1000 * n + np.arange(length) for n, length in enumerate(lengths)]
+    windows = cut_windows(sequences, [-1], [-2], -3, window=window, stride=stride, at_once=at_once)
+    flat = np.concatenate([batch.ids.ravel() for batch in windows.batches])
+    assert flat[windows.rows].tolist() == np.concatenate(sequences).tolist()
+    for batch in windows.batches:
+        assert batch.ids.shape[1] == batch.lengths.max() <= window
+        assert batch.ids.size <= at_once or len(batch.ids) == 1
+        for row, length in zip(batch.ids.tolist(), batch.lengths.tolist(), strict=True):
+            assert row[0] == -1 and row[length - 1] == -2 and set(row[length:]) <= {-3}
+            assert np.diff(row[1 : length - 1]).tolist() == [1] * (length - 3)
+    # No window that holds a piece has it further from its nearer end than the one that was chosen.
+    rows, starts, at = [], [], 0
+    for batch in windows.batches:
+        rows += [row[:length].tolist() for row, length in zip(batch.ids, batch.lengths, strict=True)]
+        starts += range(at, at + batch.ids.size, batch.ids.shape[1])
+        at += batch.ids.size
+    for piece, at in zip(np.concatenate(sequences).tolist(), windows.rows.tolist(), strict=True):
+        places = {start: row.index(piece) for start, row in zip(starts, rows, strict=True) if piece in row}
+        lengths = dict(zip(starts, map(len, rows), strict=True))
+        inside = {start: min(place, lengths[start] - 1 - place) for start, place in places.items()}
+        assert inside[max(start for start in starts if start <= at)] == max(inside.values())
+
+
+def test_long_texts_are_read_in_windows(folders):
+    doc = Doc(Vocab(), words=["Anna", "met", "Bob", "in", "Oslo"] * 40)
+    model = make(folders["bert"])
+    (rows,) = model.predict([doc])
+    assert rows.shape == (200, 16) and np.isfinite(rows).all()
+
+
+# Training
+
+
+def tagger(folder, **config):
+    nlp = spacy.blank("en")
+    layer = {"@architectures": "spacy_crfner.Transformer.v1", "name": folder, "window": 32, "stride": 20, **config}
+    model = {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": layer}
+    nlp.add_pipe("bcrf_ner", config={"model": model, "r_drop": 0.5})
+    data = [("Anna Kell met Bob.", [(0, 9, "PER"), (14, 17, "PER")]), ("Pike moved to Oslo.", [(14, 18, "LOC")])]
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in data]
+    nlp.initialize(lambda: examples)
+    return nlp, examples
+
+
+def weights(nlp):
+    module = shim_of(nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec"))._model
+    return {name: values.detach().clone() for name, values in module.named_parameters()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_and_is_saved_with_the_pipeline(folders, kind, tmp_path):
+    nlp, examples = tagger(make_transformer(tmp_path / "model", kind), rate=0.5)
+    optimizer = Adam(0.01, use_averages=True)
+    for _ in range(60):
+        losses = nlp.update(examples, sgd=optimizer, drop=0.1)
+    assert np.isfinite(losses["bcrf_ner"])
+    with nlp.use_params(optimizer.averages):
+        assert nlp.evaluate(examples)["ents_f"] == 1.0
+        nlp.to_disk(tmp_path / "pipeline")
+    # What it was made of is gone.
+    for file in (tmp_path / "model").iterdir():
+        file.unlink()
+    again = spacy.load(tmp_path / "pipeline")
+    docs = [again(example.text) for example in examples]
+    assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
+        [(e.text, e.label_) for e in example.reference.ents] for example in examples
+    ]
+    same = pickle.loads(pickle.dumps(again))
+    assert [doc.to_json() for doc in same.pipe([e.text for e in examples])] == [doc.to_json() for doc in docs]
+
+
+def test_a_frozen_one_stays_as_it_is(folders):
+    nlp, examples = tagger(folders["bert"], frozen=True)
+    before = weights(nlp)
+    nlp.update(examples, sgd=Adam(0.01), drop=0.1)
+    assert all(torch.equal(before[name], values) for name, values in weights(nlp).items())
+
+
+def test_rates_of_layers_and_no_decay_of_biases_and_norms(folders):
+    nlp, examples = tagger(folders["bert"], rate=0.1, layer_decay=0.5)
+    before = weights(nlp)
+    nlp.update(examples, sgd=Adam(0.01, L2=0.0), drop=0.0)
+    moved = {name: (values - before[name]).abs().max().item() for name, values in weights(nlp).items()}
+    # The first step of Adam is as long as its rate.
+    for part, share in (("layer.1.output.dense.weight", 1.0), ("layer.0.output.dense.weight", 0.5), ("word", 0.25)):
+        (name,) = [name for name in moved if part in name]
+        assert moved[name] == pytest.approx(0.01 * 0.1 * share, rel=0.05)
+    # Gradients apart, weight decay pulls at what is no bias and no norm.
+    nlp, examples = tagger(folders["bert"], rate=0.1)
+    before = weights(nlp)
+    sgd = Adam(0.01, L2=1.0, L2_is_weight_decay=True)
+    shim = shim_of(nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec"))
+    shim.rate = 0.1
+    for parameter in shim._model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    shim.finish_update(sgd)
+    for name, values in weights(nlp).items():
+        changes = not torch.equal(values, before[name])
+        assert changes == (not name.endswith("bias") and "LayerNorm" not in name), name
+    assert sgd.L2 == 1.0
+
+
+def test_dropout_is_drawn_in_training_alone(folders):
+    model = make(folders["bert"])
+    doc = Doc(Vocab(), words=["Anna", "met", "Bob"])
+    (still,) = model.predict([doc])
+    model.attrs["dropout_rate"] = 0.5
+    (one,), _ = model([doc], True)
+    (other,), _ = model([doc], True)
+    assert np.abs(one - other).max() > 0
+    np.testing.assert_array_equal(model.predict([doc])[0], still)
+
+
+def test_a_copy_is_independent(folders):
+    model = make(folders["bert"])
+    doc = Doc(Vocab(), words=["Anna", "met", "Bob"])
+    copied, before = copy.deepcopy(model), model.predict([doc])[0]
+    np.testing.assert_array_equal(copied.predict([doc])[0], before)
+    copied.attrs["dropout_rate"] = 0.1
+    (rows,), backprop = copied([doc], True)
+    backprop([np.ones_like(rows)])
+    copied.finish_update(Adam(0.01))
+    np.testing.assert_array_equal(model.predict([doc])[0], before)
+    assert np.abs(copied.predict([doc])[0] - before).max() > 0
+
+
+def test_a_prediction_is_the_same_while_another_thread_trains(folders):
+    model, doc = make(folders["bert"]), Doc(Vocab(), words=["Anna", "met", "Bob"])
+    before = model.predict([doc])[0]
+    model.attrs["dropout_rate"] = 0.5
+    stop = threading.Event()
+
+    def train():
+        while not stop.is_set():
+            model([doc], True)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(100):
+            np.testing.assert_array_equal(model.predict([doc])[0], before)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_text_that_spells_a_mark_holds_none(folders):
+    for kind, mark in (("bert", "[SEP]"), ("roberta", "</s>"), ("xlm-roberta", "<pad>")):
+        reader = shim_of(make(folders[kind])).reader
+        doc = Doc(Vocab(), words=["see", mark, "now"])
+        pieces = reader.read(doc, (0, 3), keep_spaces=False)
+        assert not {*reader.before, *reader.after, reader.padding} & set(pieces.ids.tolist())
+
+
+def test_a_damaged_tokenizer_is_refused(folders):
+    model = make(folders["bert"])
+    shim_of(model)._model.tokenizer[:5] = 255
+    saved = model.to_bytes()
+    other = make(folders["bert"])
+    with pytest.raises(ValueError, match="The tokenizer of a saved transformer cannot be read"):
+        other.from_bytes(saved)
+    assert other.predict([Doc(Vocab(), words=["Anna"])])[0].any()
+
+
+def test_a_model_without_all_of_its_weights(folders, tmp_path):
+    shutil.copytree(folders["bert"], tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
+    with pytest.raises(ValueError, match=r"it holds no weights for encoder\.layer\.2"):
+        make(str(tmp_path))
+    with pytest.raises(ValueError, match=r"it has 2 layers, so that there is no mean of the last 3"):
+        make(folders["bert"], layers=3)
+    with pytest.raises(ValueError, match=r"there is no such folder"):
+        make("./no/such")
+
+
+def test_two_components_share_one(folders, tmp_path):
+    nlp = spacy.blank("en")
+    layer = {"@architectures": "spacy_crfner.Transformer.v1", "name": folders["roberta"], "window": 32, "stride": 20}
+    nlp.add_pipe("tok2vec", config={"model": {**layer, "rate": 0.5}})
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
+    model = {"model": {"@architectures": "spacy_crfner.CRFTagger.v1", "tok2vec": listener}, "r_drop": 0.0}
+    nlp.add_pipe("bcrf_ner", config={**model, "label_filter": ["PER"]})
+    nlp.add_pipe("bcrf_ner", name="places", config={**model, "label_filter": ["LOC"], "spans_key": "places"})
+    data = [("Anna Kell met Bob.", [(0, 9, "PER"), (14, 17, "PER")]), ("Pike moved to Oslo.", [(14, 18, "LOC")])]
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in data]
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.01
+    before = nlp.get_pipe("tok2vec").model.to_bytes()
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    assert nlp.get_pipe("tok2vec").model.to_bytes() != before
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)
+    first, second = again.pipe([text for text, _ in data])
+    assert [ent.text for ent in first.ents] == ["Anna Kell", "Bob"]
+    assert [span.text for span in second.spans["places"]] == ["Oslo"]
+
+
+def test_rehearsal_by_the_component_alone(folders):
+    nlp, examples = tagger(folders["bert"])
+    optimizer = nlp.resume_training()
+    nlp.get_pipe("bcrf_ner").rehearse(examples, sgd=optimizer)
+    with pytest.raises(ValueError, match=r"cannot be trained by nlp\.rehearse"):
+        nlp.rehearse(examples, sgd=optimizer)
+
+
+def test_without_the_library(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"pip install 'spacy-crfner\[transformers\]'"):
+        build_transformer_v1(folders["bert"])
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"pooling": "max"}, "pooling of Transformer.v1 is one of mean, first, last"),
+        ({"stride": 40}, "a window larger than its stride"),
+        ({"layers": 0}, "needs 1 layer or more"),
+        ({"rate": 0.0}, "needs a rate above 0"),
+        ({"stride": 31}, "would leave pieces out: choose at most 30"),
+        ({"window": 128}, "reads 64 pieces at once, so its window cannot be 128"),
+    ],
+)
+def test_arguments_that_cannot_be(folders, config, message):
+    with pytest.raises(ValueError, match=message):
+        make(folders["bert"], **config)
+
+
+def test_a_folder_without_a_model(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"cannot use the model .* or a folder that save_pretrained has written"):
+        make(str(tmp_path))
