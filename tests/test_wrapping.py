@@ -16,9 +16,11 @@ from spacy.tokens import Doc
 from spacy.util import fix_random_seed
 from thinc.api import Adam, Linear, Model
 from thinc.optimizers import Optimizer
+from torch import nn
 
 from spacy_crfner.encoders.bilstm import build_bilstm_v1
 from spacy_crfner.encoders.word_char_embed import build_word_char_embed_v1
+from spacy_crfner.saved_weights import load_module
 from spacy_crfner.wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_torch
 
 VOCAB = spacy.blank("en").vocab
@@ -485,3 +487,17 @@ def test_arrays_that_cannot_be_written_become_tensors_of_their_own():
     with torch.no_grad():
         tensor += 1
     assert array.tolist() == [1.0] * 3
+
+
+def test_while_a_saved_module_is_built_its_random_weights_are_zeros():
+    """What memory held before may never satisfy a module that draws until all numbers are within limits."""
+    drawn = []
+
+    def build():
+        layer = nn.Linear(2, 2)
+        drawn.append(nn.init.normal_(layer.weight).detach().clone())
+        return layer
+
+    saved = nn.Linear(2, 2).state_dict()
+    assert torch.equal(load_module(build, {}, saved).weight, saved["weight"])
+    assert not drawn[0].any()

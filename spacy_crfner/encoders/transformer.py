@@ -182,7 +182,7 @@ class TransformerShim(TorchShim):
         super().from_bytes(bytes_data)
         try:
             if self.is_built:
-                self.reader.settings  # noqa: B018
+                _ = self.reader
         except Exception as error:
             self.cfg, self._model = before
             raise ValueError(

@@ -69,7 +69,7 @@ def read_short_text(
             if not np.isfinite(best.score):
                 return None
             tags = best.tags
-            if scored and sums is None:
+            if scored and sums is None and any(tags):
                 sums = sweep(chain, best)
                 if sums is None:
                     return None

@@ -50,6 +50,17 @@ def test_predictions_under_dropout_agree_better():
     assert found[1.0] < 0.5 * found[0.0]
 
 
+def test_entities_are_learned_beside_the_agreement():
+    nlp, _, data, optimizer = make(r_drop=0.0)
+    for _ in range(60):
+        nlp.update(data, sgd=optimizer, drop=0.1)
+    nlp.get_pipe("bcrf_ner").r_drop = 5.0
+    optimizer = Adam(0.001)
+    for _ in range(30):
+        nlp.update(data, sgd=optimizer, drop=0.4)
+    assert nlp.evaluate(data)["ents_f"] > 0.9
+
+
 def test_both_divergences_are_added():
     _, pipe, data, _ = make(r_drop=0.7)
     set_dropout_rate(pipe.model, 0.4)
