@@ -35,6 +35,7 @@ def build_transformer_v1(
     frozen: bool = False,
     rate: float = 0.05,
     layer_decay: float = 1.0,
+    mixed_precision: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Encode tokens with a pretrained transformer (Devlin et al. 2019), without another component.
 
@@ -50,6 +51,8 @@ def build_transformer_v1(
     frozen: leave the weights as they are.
     rate: the learning rate of the transformer, as a part of that of the optimizer: 5e-5 beside 1e-3.
     layer_decay: the rate of each layer, as a part of that of the one above it. Biases and norms have no weight decay.
+    mixed_precision: multiply matrices in 16 bits (bfloat16) in training and prediction where the processor or the GPU
+        has instructions for it, and in 32 bits elsewhere: two to three times as fast.
     The dropout rate of the training config applies to the vectors. Inside, the transformer has rates of its own, which
     apply where that rate is above 0.
     A token that is white space has a vector of zeros.
@@ -83,6 +86,7 @@ def build_transformer_v1(
             "frozen": frozen,
             "rate": rate,
             "layer_decay": layer_decay,
+            "mixed_precision": mixed_precision,
         },
     )
 
@@ -263,14 +267,15 @@ def forward(
     inputs = _read(model, shim, docs)
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
+    mixed = model.attrs["mixed_precision"]
     learns = is_train and not model.attrs["frozen"]
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     if not learns:
-        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0), kwargs={}))
+        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
         rows = to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
         return split_rows(model, rows, doc_lengths), lambda _: docs
     shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
-    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout), kwargs={}), True)
+    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         gradient = to_torch(concatenate_rows(model, d_outputs))

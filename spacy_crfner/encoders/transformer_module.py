@@ -40,15 +40,18 @@ class TransformerModule(nn.Module):
         pairs: Tuple[Tensor, Tensor],
         n_tokens: int,
         dropout: float,
+        mixed_precision: bool = False,
     ) -> Tensor:
-        """Read windows. Returns (n_tokens, width); zeros for a token that has no piece.
+        """Read windows. Returns (n_tokens, width) in single precision; zeros for a token that has no piece.
 
         batches: (windows, longest) pieces and (windows,) lengths of each. rows: see `Windows`. pairs: (M,) a piece, in
         the order of `rows`, and (M,) a token that it stands in. dropout: of the vectors; above 0, the encoder applies
-        its own rates too.
+        its own rates too. mixed_precision: multiply matrices in 16 bits where the device does so fast.
         """
         encoder = self._in_training() if dropout > 0 else self.encoder
-        states = torch.cat([self._states(encoder, *batch).flatten(0, 1) for batch in batches])
+        device = rows.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision and has_fast_bfloat16(device)):
+            states = torch.cat([self._states(encoder, *batch).flatten(0, 1).float() for batch in batches])
         piece, token = pairs
         vectors = self._pool(states, rows[piece], token, n_tokens)
         return nn.functional.dropout(vectors, dropout, training=dropout > 0)
@@ -90,6 +93,17 @@ class TransformerModule(nn.Module):
             return vectors
         counts = torch.bincount(token, minlength=n_tokens).clamp(min=1)
         return vectors / counts[:, None]
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device has instructions for products of 16-bit floats."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # Torch has no public question for this. Without such instructions 16 bits are slower than 32.
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 def make_encoder(make: Any, *args: Any, **kwargs: Any) -> Any:

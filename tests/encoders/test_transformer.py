@@ -20,6 +20,7 @@ from thinc.api import Adam
 from tiny_transformers import KINDS, make_transformer
 from transformers import AutoModel, AutoTokenizer
 
+from spacy_crfner.encoders import transformer_module
 from spacy_crfner.encoders.transformer import build_transformer_v1
 from spacy_crfner.encoders.windows import cut_windows
 from spacy_crfner.wrapping import shim_of
@@ -261,6 +262,25 @@ def test_dropout_is_drawn_in_training_alone(folders):
     (other,), _ = model([doc], True)
     assert np.abs(one - other).max() > 0
     np.testing.assert_array_equal(model.predict([doc])[0], still)
+
+
+def test_16_bits_where_the_device_has_instructions_for_them(folders, monkeypatch):
+    doc = spacy.blank("en")(TEXT)
+    exact, half = make(folders["bert"]), make(folders["bert"], mixed_precision=True)
+    monkeypatch.setattr(transformer_module, "has_fast_bfloat16", lambda device: False)
+    np.testing.assert_array_equal(half.predict([doc])[0], exact.predict([doc])[0])
+    monkeypatch.setattr(transformer_module, "has_fast_bfloat16", lambda device: True)
+    rounded = half.predict([doc])[0]
+    assert rounded.dtype == np.float32
+    assert 1e-4 < np.abs(rounded - exact.predict([doc])[0]).max() < 0.3
+    # What learns is kept in 32 bits: a rate that 16 bits would round away still moves the weights.
+    (vectors,), backprop = half.begin_update([doc])
+    backprop([np.ones_like(vectors)])
+    before = [weight.detach().clone() for weight in shim_of(half)._model.parameters()]
+    half.finish_update(Adam(1e-5))
+    after = list(shim_of(half)._model.parameters())
+    assert all(weight.dtype == torch.float32 for weight in after)
+    assert all((old != new).any() for old, new in zip(before, after, strict=True) if old.ndim > 1)
 
 
 def test_a_copy_is_independent(folders):
