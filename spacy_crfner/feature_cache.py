@@ -5,7 +5,7 @@ from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -84,6 +84,25 @@ class FeatureCache:
             except sqlite3.Error as error:
                 raise self._failure(error) from None
 
+    def complete(
+        self, keys: Sequence[bytes], shapes: Sequence[Tuple[int, int]], make: Callable[[List[int]], List[np.ndarray]]
+    ) -> List[np.ndarray]:
+        """Look up the features of every key, and make and keep those that are missing.
+
+        shapes: of the features of each key. make: the numbers of some keys -> their features, float16 of that shape.
+        """
+        found = self.get(keys)
+        missing: Dict[bytes, int] = {}
+        for number, (key, shape) in enumerate(zip(keys, shapes, strict=True)):
+            # Nothing that does not fit is taken from a file that somebody may have changed.
+            if key not in found or not _fits(found[key], shape):
+                missing.setdefault(key, number)
+        if missing:
+            made = dict(zip(missing, make(list(missing.values())), strict=True))
+            self.put(made)
+            found.update(made)
+        return [found[key] for key in keys]
+
     def _failure(self, error: Exception) -> ValueError:
         return ValueError(
             f"{self.path}: features cannot be kept in this file ({error}). Delete it, since they can be computed "
@@ -119,3 +138,7 @@ class FeatureCache:
             while self._size > 1e6 * self.memory_mb and self._memory:
                 _, oldest = self._memory.popitem(last=False)
                 self._size -= oldest.nbytes
+
+
+def _fits(features: np.ndarray, shape: Tuple[int, int]) -> bool:
+    return features.shape == shape and features.dtype == np.float16 and bool(np.isfinite(features).all())

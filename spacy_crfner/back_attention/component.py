@@ -109,17 +109,8 @@ class BackAttention(ConfiguredComponent, Pipe):
         """
         self._sources()
         keys = [self._key(words) for words in sentences]
-        features = self.cache.get(keys)
-        missing = {}
-        for key, words in zip(keys, sentences, strict=True):
-            # Nothing that does not fit is taken from a file that somebody may have changed.
-            if key not in features or not _fits(features[key], (len(words), self.width)):
-                missing[key] = words
-        if missing:
-            made = dict(zip(missing, self._make(list(missing.values())), strict=True))
-            self.cache.put(made)
-            features.update(made)
-        return [features[key] for key in keys]
+        shapes = [(len(words), self.width) for words in sentences]
+        return self.cache.complete(keys, shapes, lambda missing: self._make([sentences[number] for number in missing]))
 
     def _make(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         _, english = self._sources()
@@ -310,10 +301,6 @@ class BackAttention(ConfiguredComponent, Pipe):
         if self.cfg["translator"] is not None:
             self.translator = load_translator(self.cfg["translator"], read_files(path / "translator"))
             self.english = EnglishNER.load(path / "english", self.cfg["representation"])
-
-
-def _fits(features: np.ndarray, shape: Tuple[int, int]) -> bool:
-    return features.shape == shape and features.dtype == np.float16 and bool(np.isfinite(features).all())
 
 
 def _rebuild(

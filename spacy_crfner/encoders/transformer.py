@@ -1,8 +1,10 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
+import json
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from thinc.util import get_torch_default_device
 from torch import Tensor
 
 from ..extras import require
+from ..feature_cache import FeatureCache, content_key
+from ..files import fingerprint
 from ..sentences import batch_lengths
 from ..torch_state import in_usual_torch, layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
@@ -22,6 +26,12 @@ from .word_pieces import PieceReader
 
 AT_ONCE = 4096
 """Most pieces of a batch, with padding."""
+
+VECTORS_VERSION = 1
+"""Another number wherever the vectors of the same weights and text come out otherwise."""
+
+Run = Tuple[Doc, Tuple[int, int]]
+"""Tokens that are read by themselves: their Doc, the first of them, and the one after the last."""
 
 
 def build_transformer_v1(
@@ -36,6 +46,8 @@ def build_transformer_v1(
     rate: float = 0.05,
     layer_decay: float = 1.0,
     mixed_precision: bool = False,
+    cache: Optional[str] = None,
+    memory_mb: float = 500.0,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Encode tokens with a pretrained transformer (Devlin et al. 2019), without another component.
 
@@ -48,11 +60,15 @@ def build_transformer_v1(
     per_sentence: read each sentence by itself where `doc.sents` is set; False always reads the whole Doc.
     keep_spaces: read the text with the spaces that it has. Without, it is read as if a space stood between all tokens,
         so that columns, which have lost their spaces, and running text are read alike.
-    frozen: leave the weights as they are.
+    frozen: leave the weights as they are. What they make of a sentence is rounded to 16 bits, and kept while the
+        pipeline is trained, so that only the first pass over the data takes time.
     rate: the learning rate of the transformer, as a part of that of the optimizer: 5e-5 beside 1e-3.
     layer_decay: the rate of each layer, as a part of that of the one above it. Biases and norms have no weight decay.
     mixed_precision: multiply matrices in 16 bits (bfloat16) in training and prediction where the processor or the GPU
         has instructions for it, and in 32 bits elsewhere: two to three times as fast.
+    cache: a folder where frozen vectors are kept beside memory, for this training and for others on the same text,
+        which may share it. A pipeline that is loaded keeps nothing.
+    memory_mb: how much of them is kept in memory, in units of 10^6 bytes; a token takes twice the width in bytes.
     The dropout rate of the training config applies to the vectors. Inside, the transformer has rates of its own, which
     apply where that rate is above 0.
     A token that is white space has a vector of zeros.
@@ -87,6 +103,8 @@ def build_transformer_v1(
             "rate": rate,
             "layer_decay": layer_decay,
             "mixed_precision": mixed_precision,
+            "cache": cache,
+            "memory_mb": memory_mb,
         },
     )
 
@@ -95,12 +113,15 @@ class TransformerShim(TorchShim):
     """A shim with a transformer and its tokenizer, whose layers learn at rates of their own.
 
     rate, layer_decay: see `build_transformer_v1`.
+    kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
     """
 
     def __init__(self) -> None:
         super().__init__(build_module)
         self.rate, self.layer_decay = 1.0, 1.0
         self._reader: Tuple[Any, Optional[PieceReader]] = (None, None)
+        self.kept: Optional[FeatureCache] = None
+        self._print: Tuple[Tuple[Any, ...], str] = ((), "")
 
     @in_usual_torch
     def load_pretrained(self, name: str, *, layers: int, pooling: str) -> None:
@@ -153,6 +174,13 @@ class TransformerShim(TorchShim):
         """Features of a vector."""
         return cast(Any, self._model).encoder.config.hidden_size
 
+    def fingerprint(self, **settings: Any) -> str:
+        """Digest the weights, as they are now, and settings: what the vectors of a text follow from beside it."""
+        about = (self.current_version(), json.dumps(settings, sort_keys=True))
+        if self._print[0] != about:
+            self._print = (about, fingerprint(VECTORS_VERSION, settings, self.to_bytes()))
+        return self._print[1]
+
     def longest(self) -> Optional[int]:
         """Most pieces that the transformer can read at once; None where it does not say."""
         encoder = cast(Any, self._model).encoder
@@ -196,7 +224,7 @@ class TransformerShim(TorchShim):
         return self
 
     def __getstate__(self) -> Dict[str, Any]:
-        return {**super().__getstate__(), "_reader": (None, None)}
+        return {**super().__getstate__(), "_reader": (None, None), "kept": None}
 
 
 def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: int) -> None:
@@ -264,18 +292,19 @@ def forward(
     """Encode Docs: (tokens, nO) for each."""
     shim = cast(TransformerShim, built_shim(model))
     doc_lengths = [len(doc) for doc in docs]
-    inputs = _read(model, shim, docs)
-    if inputs is None:
-        return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
-    mixed = model.attrs["mixed_precision"]
-    learns = is_train and not model.attrs["frozen"]
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
-    if not learns:
-        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
+    if model.attrs["frozen"]:
+        vectors = _read_frozen(model, shim, docs)
         rows = to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
         return split_rows(model, rows, doc_lengths), lambda _: docs
+    inputs = _inputs(model, shim, _runs(model, docs))
+    if inputs is None:
+        return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
+    arguments = ArgsKwargs(args=(*inputs, dropout, model.attrs["mixed_precision"]), kwargs={})
+    if not is_train:
+        return split_rows(model, to_array(shim.predict(arguments)), doc_lengths), lambda _: docs
     shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
-    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
+    vectors, backprop_torch = shim(arguments, True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         gradient = to_torch(concatenate_rows(model, d_outputs))
@@ -285,24 +314,58 @@ def forward(
     return split_rows(model, to_array(vectors), doc_lengths), backprop
 
 
-def _read(model: Model, shim: TransformerShim, docs: List[Doc]) -> Optional[Tuple[Any, ...]]:
-    """Cut the Docs into what the module takes, but for the dropout rate; None where there are no pieces."""
-    reader, device = shim.reader, next(cast(Any, shim._model).parameters()).device
-    sequences, pairs, n_pieces, n_tokens = [], [], 0, 0
+def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor:
+    """Look up the vectors of Docs, or compute them: (tokens, nO), with the precision in which they are kept."""
+    runs, width = _runs(model, docs), model.get_dim("nO")
+
+    def make(chosen: Sequence[Run]) -> List[np.ndarray]:
+        lengths = [end - start for _, (start, end) in chosen]
+        inputs = _inputs(model, shim, chosen)
+        if inputs is None:
+            return [np.zeros((length, width), dtype=np.float16) for length in lengths]
+        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, model.attrs["mixed_precision"]), kwargs={}))
+        return np.split(vectors.half().cpu().numpy(), np.cumsum(lengths)[:-1])
+
+    if shim.kept is None:
+        rows = make(runs)
+    else:
+        names = ("window", "stride", "keep_spaces", "mixed_precision")
+        of_model = shim.fingerprint(**{name: model.attrs[name] for name in names})
+        spaced = model.attrs["keep_spaces"]
+        words = [
+            [token.text_with_ws if spaced else token.text for token in doc[start:end]] for doc, (start, end) in runs
+        ]
+        keys = [content_key(of_model, own) for own in words]
+        shapes = [(len(own), width) for own in words]
+        rows = shim.kept.complete(keys, shapes, lambda missing: make([runs[number] for number in missing]))
+    joined = np.concatenate([np.zeros((0, width), dtype=np.float16), *rows]).astype(np.float32)
+    return torch.from_numpy(joined).to(next(cast(Any, shim._model).parameters()).device)
+
+
+def _runs(model: Model, docs: List[Doc]) -> List[Run]:
+    """Cut Docs into the runs of tokens that are read by themselves."""
+    runs = []
     for doc in docs:
-        start = 0
-        for length in batch_lengths([doc], model.attrs["per_sentence"]):
-            pieces = reader.read(doc, (start, start + length), keep_spaces=model.attrs["keep_spaces"])
-            if len(pieces.ids):
-                sequences.append(pieces.ids)
-                pairs.append((pieces.piece + n_pieces, pieces.token + n_tokens + start))
-                n_pieces += len(pieces.ids)
-            start += length
-        n_tokens += len(doc)
-    if not sequences:
+        ends = np.cumsum([0, *batch_lengths([doc], model.attrs["per_sentence"])]).tolist()
+        runs += [(doc, span) for span in pairwise(ends)]
+    return runs
+
+
+def _inputs(model: Model, shim: TransformerShim, runs: Sequence[Run]) -> Optional[Tuple[Any, ...]]:
+    """Cut runs of tokens into what the module takes, but for the dropout rate; None where there are no pieces."""
+    reader, device = shim.reader, next(cast(Any, shim._model).parameters()).device
+    texts, pairs, n_pieces, n_tokens = [], [], 0, 0
+    for doc, span in runs:
+        pieces = reader.read(doc, span, keep_spaces=model.attrs["keep_spaces"])
+        if len(pieces.ids):
+            texts.append(pieces.ids)
+            pairs.append((pieces.piece + n_pieces, pieces.token + n_tokens))
+            n_pieces += len(pieces.ids)
+        n_tokens += span[1] - span[0]
+    if not texts:
         return None
     limits = {"window": model.attrs["window"], "stride": model.attrs["stride"], "at_once": AT_ONCE}
-    windows = cut_windows(sequences, reader.before, reader.after, reader.padding, **limits)
+    windows = cut_windows(texts, reader.before, reader.after, reader.padding, **limits)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(device)
@@ -328,3 +391,6 @@ def init(
             f"{model.attrs['stride']} would leave pieces out: choose at most {window - ends}."
         )
     model.set_dim("nO", shim.width, force=True)
+    if model.attrs["frozen"]:
+        folder = model.attrs["cache"]
+        shim.kept = FeatureCache(Path(folder) if folder else None, model.attrs["memory_mb"])

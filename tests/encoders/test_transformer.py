@@ -229,6 +229,72 @@ def test_a_frozen_one_stays_as_it_is(folders):
     assert all(torch.equal(before[name], values) for name, values in weights(nlp).items())
 
 
+def count_reads(model, monkeypatch):
+    """Count the runs of tokens that the transformer of a model reads from now on."""
+    reader, read = shim_of(model).reader, []
+    original = reader.read
+    monkeypatch.setattr(
+        reader, "read", lambda doc, span, **options: read.append(span) or original(doc, span, **options)
+    )
+    return read
+
+
+def test_vectors_of_a_frozen_one_are_kept_while_it_is_trained(folders, tmp_path, monkeypatch):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    # The same sentence twice, and white space alone.
+    docs = [nlp(TEXT), nlp("Bob met Anna. Bob met Anna."), nlp(" "), nlp("")]
+    plain = make(folders["bert"], frozen=True)
+    shim_of(plain).kept = None
+    model = make(folders["bert"], frozen=True, cache=str(tmp_path))
+    read = count_reads(model, monkeypatch)
+    first = [rows.copy() for rows in model.predict(docs)]
+    assert len(read) == 4
+    for rows, computed in zip(first, plain.predict(docs), strict=True):
+        assert rows.dtype == np.float32 and (rows == rows.astype(np.float16)).all()
+        np.testing.assert_allclose(rows, computed, atol=2e-3)
+    for again, _ in (model.begin_update(docs), model(docs[::-1], False)):
+        assert len(read) == 4 and sum(map(len, again)) == sum(map(len, first))
+    # Another training on the same text begins with what is in the folder.
+    other = make(folders["bert"], frozen=True, cache=str(tmp_path))
+    read = count_reads(other, monkeypatch)
+    for rows, kept in zip(other.predict(docs), first, strict=True):
+        np.testing.assert_array_equal(rows, kept)
+    assert not read
+    # Other weights and other settings have vectors of their own.
+    for changed in (
+        make(folders["bert"], frozen=True, cache=str(tmp_path), window=16, stride=8),
+        make(folders["bert"], frozen=True, cache=str(tmp_path), layers=2),
+        make(folders["bert"], frozen=True, cache=str(tmp_path), pooling="first"),
+        make(make_transformer(tmp_path / "other", "bert", seed=1), frozen=True, cache=str(tmp_path)),
+    ):
+        read = count_reads(changed, monkeypatch)
+        changed.predict(docs)
+        assert len(read) == 4
+
+
+def test_spaces_tell_kept_vectors_apart_where_they_are_read(folders, monkeypatch):
+    docs = [Doc(Vocab(), words=["An", "na"], spaces=[space, False]) for space in (True, False)]
+    for keeps, reads in ((False, 1), (True, 2)):
+        model = make(folders["bert"], frozen=True, keep_spaces=keeps)
+        read = count_reads(model, monkeypatch)
+        spaced, joined = model.predict(docs)
+        assert len(read) == reads and np.array_equal(spaced, joined) != keeps
+
+
+def test_a_loaded_pipeline_keeps_no_vectors(folders, tmp_path):
+    nlp, examples = tagger(folders["bert"], frozen=True, cache=str(tmp_path / "cache"))
+    nlp.update(examples, sgd=Adam(0.01))
+    nlp.to_disk(tmp_path / "pipeline")
+    shutil.rmtree(tmp_path / "cache")
+    again = spacy.load(tmp_path / "pipeline")
+    docs = [again(example.text) for example in examples]
+    assert not (tmp_path / "cache").exists()
+    # Nor does one that goes through a pickle or a copy share a file with it.
+    assert shim_of(pickle.loads(pickle.dumps(nlp)).get_pipe("bcrf_ner").model.get_ref("tok2vec")).kept is None
+    assert [doc.to_json()["ents"] for doc in docs] == [nlp(e.text).to_json()["ents"] for e in examples]
+
+
 def test_rates_of_layers_and_no_decay_of_biases_and_norms(folders):
     nlp, examples = tagger(folders["bert"], rate=0.1, layer_decay=0.5)
     before = weights(nlp)
