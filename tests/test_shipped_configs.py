@@ -1,8 +1,10 @@
 """The shipped configs: short, filled in by `spacy train`, and what their comments say."""
 
+import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import spacy
 from samples import ROOT, TRAIN
@@ -10,9 +12,10 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
-from spacy.util import load_config, load_model_from_config
+from spacy.util import fix_random_seed, load_config, load_model_from_config
 from thinc.api import Config
 
+from spacy_crfner.encoders.char_cnn import build_char_cnn_v1
 from spacy_crfner.shipped_configs import read_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
@@ -103,6 +106,10 @@ def test_trains_as_the_recipe_does(name):
     assert training["annotating_components"] == annotating
 
 
+def arguments_of(function):
+    return {name: own.default for name, own in inspect.signature(function).parameters.items()}
+
+
 def defaults(factory):
     nlp = spacy.blank("en")
     nlp.add_pipe(factory)
@@ -120,7 +127,13 @@ def test_components_differ_from_the_defaults_only_where_they_must(name):
         if component == "tok2vec":
             assert block["model"] == tagger["model"]["tok2vec"]
             continue
-        if component == "bcrf_ner" and name != "bcrf_ner":
+        if name == "bilstm_cnn":
+            encoder, own = block["model"].pop("tok2vec"), default["model"].pop("tok2vec")
+            words, chars = (encoder["tok2vec"].pop(key) for key in ("first", "second"))
+            assert {key for key in words if words[key] != own["tok2vec"][key]} == {"layout", "hash_attrs", "hash_rows"}
+            assert chars == {"@architectures": "spacy_crfner.CharCNN.v1", **arguments_of(build_char_cnn_v1)}
+            assert {**encoder, "tok2vec": None} == {**own, "tok2vec": None}
+        elif component == "bcrf_ner" and name != "bcrf_ner":
             encoder = block["model"].pop("tok2vec")
             assert encoder["first"] == default["model"].pop("tok2vec") and encoder["second"] == features
         differing = {key for key, value in block.items() if value != default[key]}
@@ -154,6 +167,39 @@ def test_a_transformer_takes_the_place_of_the_encoder_alone():
     optimizer = config["training"]["optimizer"]
     assert optimizer["use_averages"] and optimizer["learn_rate"]["@schedules"] == "warmup_linear.v1"
     assert optimizer["learn_rate"]["total_steps"] == config["training"]["max_steps"]
+
+
+def examples_with_vectors(nlp, width=20):
+    """Training examples, and a random vector for each of their words."""
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    generator = np.random.default_rng(0)
+    nlp.vocab.reset_vectors(width=width)
+    for word in sorted({token.text for example in examples for token in example.x}):
+        nlp.vocab.set_vector(word, generator.normal(size=width).astype("f"))
+    return examples
+
+
+@pytest.mark.parametrize("decides", ["by sentence", "word by word"])
+def test_bilstm_cnn_learns_with_word_vectors(decides):
+    config = raw("bilstm_cnn")
+    if decides == "word by word":
+        # As the comment in the config says.
+        config["components"]["bcrf_ner"]["loss"] = {"@misc": "spacy_crfner.softmax.v1"}
+        config["components"]["bcrf_ner"]["decoder"]["@misc"] = "spacy_crfner.softmax_decoder.v1"
+    fix_random_seed(0)
+    nlp = load_model_from_config(config, auto_fill=True)
+    examples = examples_with_vectors(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(90):
+        nlp.update(examples, sgd=optimizer, drop=0.1)
+    assert nlp.evaluate(examples)["ents_f"] == 1.0
+
+
+def test_bilstm_cnn_needs_word_vectors():
+    nlp = load_model_from_config(raw("bilstm_cnn"), auto_fill=True)
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    with pytest.raises(ValueError, match=r"The layout 'word' needs word vectors, .*: give .initialize. vectors"):
+        nlp.initialize(lambda: examples)
 
 
 def test_back_attention_with_and_without_a_translator_differ_in_that_alone():

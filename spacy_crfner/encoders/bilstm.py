@@ -1,18 +1,16 @@
 """`spacy_crfner.BiLSTM.v1`: a bidirectional LSTM over any tok2vec, sentence by sentence."""
 
-from typing import Callable, List, Optional, Tuple, cast
+from functools import partial
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import ArgsKwargs, Model
+from thinc.api import Model
 from thinc.types import Floats2d
-from torch import Tensor
 
-from ..packing import Packing
-from ..portions import portions
-from ..sentences import batch_lengths
 from ..torch_state import layer_in_usual_torch
-from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
+from ..wrapping import TorchShim, built_shim, layer_width, shim_of
+from .over_sequences import predict_sequences, read_docs
 from .recurrent import MOST_ROWS_HELD, BiLSTM, quantized
 
 
@@ -54,54 +52,16 @@ def forward(
     model: Model[List[Doc], List[Floats2d]], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     """Encode Docs: (tokens, width) for each."""
-    vectors, backprop_tok2vec = model.layers[0](docs, is_train)
-    lengths = batch_lengths(docs, model.attrs["per_sentence"])
-    doc_lengths = [len(doc) for doc in docs]
-    if not lengths:
-        return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
+    return read_docs(model, docs, is_train, partial(_predict, model))
 
-    runs = [] if is_train else portions(lengths, MOST_ROWS_HELD)
-    joined = concatenate_rows(model, vectors)
-    if len(runs) > 1:
-        return split_rows(model, _predict_runs(model, joined, lengths, runs), doc_lengths), _no_backprop
-    if len(lengths) == 1 and not is_train and isinstance(joined, np.ndarray):
+
+def _predict(model: Model[List[Doc], List[Floats2d]], rows: Floats2d, lengths: List[int]) -> Floats2d:
+    """Read the sequences of a batch; one alone without an operation of torch but those of the LSTMs."""
+    if len(lengths) == 1 and isinstance(rows, np.ndarray):
         one = built_shim(model).predictor().one
         if one is not None:
-            return split_rows(model, one.read(joined), doc_lengths), _no_backprop
-
-    rows = to_torch(joined, requires_grad=is_train)
-    packing = Packing.from_lengths(lengths, device=rows.device)
-    dropout = model.attrs["dropout_rate"] if is_train else 0.0
-    inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})
-    states, backprop_lstm = built_shim(model)(inputs, is_train)  # (N, width)
-
-    def backprop_states(d_outputs: List[Floats2d]) -> List[Floats2d]:
-        d_states = packing.pack(to_torch(concatenate_rows(model, d_outputs)))
-        backprop_lstm(ArgsKwargs(args=((states,),), kwargs={"grad_tensors": d_states}))
-        return split_rows(model, to_array(cast(Tensor, rows.grad)), doc_lengths)
-
-    def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
-        return backprop_tok2vec(backprop_states(d_outputs))
-
-    outputs = to_array(packing.unpack(states))
-    return split_rows(model, outputs, doc_lengths), backprop
-
-
-def _predict_runs(model: Model, rows: Floats2d, lengths: List[int], runs: List[slice]) -> Floats2d:
-    """Read the sequences of a large batch run by run, so that only one at a time is there in another order."""
-    ends = np.cumsum(lengths)
-    states = []
-    for run in runs:
-        end = int(ends[run.stop - 1])
-        own = to_torch(rows[end - sum(lengths[run]) : end])
-        packing = Packing.from_lengths(lengths[run], device=own.device)
-        arguments = ArgsKwargs(args=(packing.pack(own), packing, 0.0), kwargs={})
-        states.append(to_array(packing.unpack(built_shim(model).predict(arguments))))
-    return model.ops.xp.concatenate(states)
-
-
-def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
-    raise ValueError("BiLSTM.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
+            return one.read(rows)
+    return predict_sequences(model, rows, lengths, MOST_ROWS_HELD)
 
 
 def init(

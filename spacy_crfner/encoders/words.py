@@ -145,11 +145,17 @@ def row_keys(rows: np.ndarray) -> np.ndarray:
     return keys
 
 
+def shortened(text: str) -> str:
+    """Cut a word of more than MAX_CHARS characters to its first and last ones."""
+    half = MAX_CHARS // 2
+    return text if len(text) <= MAX_CHARS else text[:half] + text[-half:]
+
+
 def char_rows(texts: List[str], n_rows: int) -> np.ndarray:
     """Compute the table rows of the characters of all words, one after the other."""
-    half = MAX_CHARS // 2
-    texts = [text if len(text) <= MAX_CHARS else text[:half] + text[-half:] for text in texts]
-    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    points = np.frombuffer("".join(map(shortened, texts)).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
+        np.uint64
+    )
     # Multiplicative hashing spreads neighbouring code points over the shared rows.
     shared = OWN_ROWS + ((points * np.uint64(2654435761)) >> np.uint64(8)) % np.uint64(n_rows - OWN_ROWS)
     return np.where(points < OWN_ROWS, points, shared).astype(np.int64)

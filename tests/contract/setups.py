@@ -164,6 +164,12 @@ TRANSFORMER = {
     "rate": 1.0,
 }
 
+CHAR_CNN = {"@architectures": "spacy_crfner.CharCNN.v1", "char_rows": 1100}
+ATTENTION = {
+    "@architectures": "spacy_crfner.SelfAttention.v1",
+    "tok2vec": {"@architectures": "spacy_crfner.BiLSTM.v1", "width": 64, "tok2vec": CHAR_CNN},
+}
+
 SETUPS = [
     Setup("own_encoders", "bcrf_ner", (("bcrf_ner", SMALL_MODEL),)),
     Setup("tok2vec", "bcrf_ner", (("bcrf_ner", _bcrf(ENCODER)),)),
@@ -226,6 +232,7 @@ SETUPS = [
         trainable=False,
         updates=100,
     ),
+    Setup("char_cnn_and_attention", "bcrf_ner", (("bcrf_ner", _bcrf(ATTENTION)),), updates=100),
     Setup("transformer", "bcrf_ner", (("bcrf_ner", _bcrf(TRANSFORMER)),), updates=150),
     Setup(
         "back_attention",
