@@ -17,6 +17,7 @@ from torch import Tensor
 from ..extras import require
 from ..feature_cache import FeatureCache, content_key
 from ..files import fingerprint
+from ..memory import release_memory
 from ..sentences import batch_lengths
 from ..torch_state import in_usual_torch, layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
@@ -26,6 +27,9 @@ from .word_pieces import PieceReader
 
 AT_ONCE = 4096
 """Most pieces of a batch, with padding."""
+
+UPDATES = 8
+"""So many of them leave little memory in gaps between tensors, see `release_memory`."""
 
 VECTORS_VERSION = 1
 """Another number wherever the vectors of the same weights and text come out otherwise."""
@@ -120,6 +124,7 @@ class TransformerShim(TorchShim):
         super().__init__(build_module)
         self.rate, self.layer_decay = 1.0, 1.0
         self._reader: Tuple[Any, Optional[PieceReader]] = (None, None)
+        self._updates = 0
         self.kept: Optional[FeatureCache] = None
         self._print: Tuple[Tuple[Any, ...], str] = ((), "")
 
@@ -207,6 +212,9 @@ class TransformerShim(TorchShim):
             for parameter in parameters.values():
                 parameter.grad = None
             raise
+        self._updates += 1
+        if self._updates % UPDATES == 0:
+            release_memory()
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         """See TorchShim. Raises ValueError where the tokenizer is damaged too."""
