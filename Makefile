@@ -28,7 +28,7 @@ format:  ## Put the code into shape
 	$(PYTHON) -m ruff format .
 
 docs:  ## Write what follows from code, configs and results: tables of the docs, configs of the package
-	$(PYTHON) scripts/copy_configs.py
+	$(PYTHON) scripts/write_configs.py
 	$(PYTHON) scripts/write_reference.py
 	$(PYTHON) benchmarks/tables.py
 

@@ -10,7 +10,7 @@ import pytest
 import spacy
 import srsly
 
-SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "write_text", "copy_configs")
+SCRIPTS = ("install_package", "check_package", "render_entities", "clean", "write_text", "write_configs")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The shipped configs: short, filled in by `spacy train`, and what their comments say."""
 
 import inspect
+import runpy
 import subprocess
 import sys
 
@@ -12,8 +13,10 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
 from spacy.util import fix_random_seed, load_config, load_model_from_config
 from thinc.api import Config
+from tiny_transformers import transformer_folder
 
 from spacy_crfner.encoders.char_cnn import build_char_cnn_v1
 from spacy_crfner.shipped_configs import read_config
@@ -21,9 +24,12 @@ from spacy_crfner.shipped_configs import read_config
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 ROUTED = ("weak_class", "weak_class_shared")
 # What a config names that must be there.
-PATHS = {"back_attention": {"paths.translator": "translator"}, "transformer": {"paths.transformer": "bert-base-cased"}}
-# The configs whose encoder and training are those of the default recipe.
-RECIPES = [path.stem for path in CONFIGS if path.stem != "transformer"]
+PATHS = {"back_attention": {"paths.translator": "translator"}}
+FROZEN = ("frozen_bilstm", "frozen_transformer")
+FINE_TUNED = ("transformer", "transformer_attention", "transformer_bilstm", "transformer_features")
+PATHS |= {name: {"paths.transformer": "bert-base-cased"} for name in (*FROZEN, *FINE_TUNED)}
+# The configs whose training is that of the default recipe.
+RECIPES = [path.stem for path in CONFIGS if path.stem not in FINE_TUNED]
 TAGGER = {"weak_class": "tagger.model.tok2vec", "weak_class_shared": "components.tok2vec.model"}
 
 
@@ -44,7 +50,14 @@ def small(name):
 
 def test_the_package_has_equal_copies():
     copies = {path.name: path.read_bytes() for path in (ROOT / "spacy_crfner" / "configs").iterdir()}
-    assert copies == {path.name: path.read_bytes() for path in CONFIGS}, "run scripts/copy_configs.py"
+    assert copies == {path.name: path.read_bytes() for path in CONFIGS}, "run scripts/write_configs.py"
+
+
+def test_variants_are_written_from_what_differs():
+    """What configs share stands once."""
+    found = runpy.run_path(str(ROOT / "scripts" / "write_configs.py"))["variants"]()
+    written = {path.name: path.read_text(encoding="utf8") for path in CONFIGS if path.name in found}
+    assert found == written and len(found) == 6, "run scripts/write_configs.py"
 
 
 @pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
@@ -127,7 +140,14 @@ def test_components_differ_from_the_defaults_only_where_they_must(name):
         if component == "tok2vec":
             assert block["model"] == tagger["model"]["tok2vec"]
             continue
-        if name == "bilstm_cnn":
+        if name in FROZEN:
+            encoder, own = block["model"].pop("tok2vec"), default["model"].pop("tok2vec")
+            parts = encoder.pop("*") if name == "frozen_transformer" else encoder["tok2vec"]
+            transformer = parts["encoder" if name == "frozen_transformer" else "first"]
+            assert transformer["frozen"] and transformer["layers"] == 4 and transformer["cache"] is None
+            if name == "frozen_bilstm":
+                assert {**encoder, "tok2vec": parts["second"]} == own
+        elif name == "bilstm_cnn":
             encoder, own = block["model"].pop("tok2vec"), default["model"].pop("tok2vec")
             words, chars = (encoder["tok2vec"].pop(key) for key in ("first", "second"))
             assert {key for key in words if words[key] != own["tok2vec"][key]} == {"layout", "hash_attrs", "hash_rows"}
@@ -158,15 +178,58 @@ def test_both_taggers_are_made_alike(name):
     assert components["strong"]["model"] == components["weak"]["model"] != filled(name)["components"]["weak"]["model"]
 
 
-def test_a_transformer_takes_the_place_of_the_encoder_alone():
-    config, tagger = filled("transformer"), defaults("bcrf_ner")
+def layers_of(block):
+    """List the registered layers of a block of a config, from the outside in."""
+    if not isinstance(block, dict):
+        return []
+    own = [block[key].split(".")[1] for key in ("@architectures", "@layers") if key in block]
+    return [*own, *(name for value in block.values() for name in layers_of(value))]
+
+
+@pytest.mark.parametrize("name", FINE_TUNED)
+def test_a_transformer_takes_the_place_of_the_encoder_alone(name):
+    config, tagger = filled(name), defaults("bcrf_ner")
     block = config["components"]["bcrf_ner"]
     assert {key for key, value in block.items() if value != tagger[key]} == {"model", "r_drop"}
-    assert block["model"]["tok2vec"]["@architectures"] == "spacy_crfner.Transformer.v1"
-    assert block["model"]["tok2vec"]["name"] == "bert-base-cased" and block["r_drop"] == 0.0
+    assert (
+        layers_of(block["model"]["tok2vec"])
+        == {
+            "transformer": ["Transformer"],
+            "transformer_bilstm": ["BiLSTM", "Transformer"],
+            "transformer_attention": ["SelfAttention", "BiLSTM", "Transformer"],
+            "transformer_features": ["BiLSTM", "Concatenate", "Transformer", "WordCharEmbed"],
+        }[name]
+    )
+    assert "bert-base-cased" in str(block["model"]["tok2vec"]) and block["r_drop"] == 0.0
     optimizer = config["training"]["optimizer"]
     assert optimizer["use_averages"] and optimizer["learn_rate"]["@schedules"] == "warmup_linear.v1"
     assert optimizer["learn_rate"]["total_steps"] == config["training"]["max_steps"]
+
+
+@pytest.mark.parametrize("name", (*FROZEN, *FINE_TUNED))
+def test_transformers_train_as_they_stand(name, tmp_path):
+    docs = [Example.from_dict(spacy.blank("en").make_doc(text), {"entities": ents}).reference for text, ents in TRAIN]
+    DocBin(docs=docs).to_disk(tmp_path / "train.spacy")
+    paths = {f"paths.{split}": str(tmp_path / "train.spacy") for split in ("train", "dev")}
+    config = raw(name, **paths, **{"paths.transformer": transformer_folder("bert")})
+    # What is made on the fly is smaller than any model that somebody has trained.
+    fit_to_tiny(config["components"]["bcrf_ner"]["model"])
+    config["training"].update(max_steps=120, eval_frequency=60, dropout=0.0)
+    config["training"]["optimizer"]["learn_rate"] = 0.01
+    nlp = init_nlp(config)
+    (tmp_path / "trained").mkdir()
+    train(nlp, tmp_path / "trained")
+    best = spacy.load(tmp_path / "trained" / "model-best")
+    assert best.evaluate([Example(best.make_doc(doc.text), doc) for doc in docs])["ents_f"] > 0.5
+
+
+def fit_to_tiny(block):
+    """Set windows and layers of each Transformer.v1 to what a tiny one has."""
+    for value in block.values():
+        if isinstance(value, dict):
+            fit_to_tiny(value)
+    if block.get("@architectures") == "spacy_crfner.Transformer.v1":
+        block.update(window=32, stride=20, layers=min(2, block.get("layers", 1)))
 
 
 def examples_with_vectors(nlp, width=20):
