@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from thinc.api import ArgsKwargs, Model, Optimizer
+from thinc.api import ArgsKwargs, Model, Optimizer, torch2xp
 from thinc.types import Floats2d
 from thinc.util import get_torch_default_device
 from torch import Tensor
@@ -16,12 +16,15 @@ from ..extras import require
 from ..sentences import batch_lengths
 from ..torch_state import in_usual_torch, layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
+from .layerwise import ScaledOptimizer, Unfreezing
 from .transformer_module import POOLINGS, TransformerModule, depths, describe, make_encoder
 from .windows import cut_windows
 from .word_pieces import PieceReader
 
 AT_ONCE = 4096
 """Most pieces of a batch, with padding."""
+UPDATES = "updates"
+"""Among the counts of an optimizer: that of the updates of a whole transformer."""
 
 
 def build_transformer_v1(
@@ -36,6 +39,8 @@ def build_transformer_v1(
     rate: float = 0.05,
     layer_decay: float = 1.0,
     mixed_precision: bool = False,
+    unfreeze_after: int = 0,
+    unfreeze_every: int = 0,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Encode tokens with a pretrained transformer (Devlin et al. 2019), without another component.
 
@@ -53,6 +58,9 @@ def build_transformer_v1(
     layer_decay: the rate of each layer, as a part of that of the one above it. Biases and norms have no weight decay.
     mixed_precision: multiply matrices in 16 bits (bfloat16) in training and prediction where the processor or the GPU
         has instructions for it, and in 32 bits elsewhere: two to three times as fast.
+    unfreeze_after: updates in which the transformer stays as it is, so that what stands over it learns first.
+    unfreeze_every: from then on, updates until one more layer learns, from the top down to the embeddings (Howard &
+        Ruder 2018); 0 for all at once. Updates are those of an optimizer: a training with another one counts anew.
     The dropout rate of the training config applies to the vectors. Inside, the transformer has rates of its own, which
     apply where that rate is above 0.
     A token that is white space has a vector of zeros.
@@ -68,6 +76,11 @@ def build_transformer_v1(
         )
     if not rate > 0 or not 0 < layer_decay <= 1:
         raise ValueError(f"Transformer.v1 needs a rate above 0 and a layer_decay in (0, 1], not {rate}, {layer_decay}.")
+    if unfreeze_after < 0 or unfreeze_every < 0:
+        raise ValueError(
+            "Transformer.v1 counts in unfreeze_after and unfreeze_every updates of 0 or more, not "
+            f"{unfreeze_after}, {unfreeze_every}."
+        )
     return Model(
         "transformer",
         forward,
@@ -87,19 +100,24 @@ def build_transformer_v1(
             "rate": rate,
             "layer_decay": layer_decay,
             "mixed_precision": mixed_precision,
+            "unfreeze_after": unfreeze_after,
+            "unfreeze_every": unfreeze_every,
         },
     )
 
 
 class TransformerShim(TorchShim):
-    """A shim with a transformer and its tokenizer, whose layers learn at rates of their own.
+    """A shim with a transformer and its tokenizer, whose layers learn at rates and times of their own.
 
-    rate, layer_decay: see `build_transformer_v1`.
+    rate, layer_decay: see `build_transformer_v1`. unfreezing: when layers begin to learn.
     """
 
     def __init__(self) -> None:
         super().__init__(build_module)
         self.rate, self.layer_decay = 1.0, 1.0
+        self.unfreezing = Unfreezing()
+        self._updates = 0
+        self._holds = False
         self._reader: Tuple[Any, Optional[PieceReader]] = (None, None)
 
     @in_usual_torch
@@ -164,21 +182,53 @@ class TransformerShim(TorchShim):
         padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
         return most - padding - 1
 
+    def _parameters(self) -> Tuple[Dict[str, Any], Dict[str, int], int]:
+        """List the parameters by name, their depths, and the highest of these."""
+        parameters = dict(cast(Any, self._model).named_parameters())
+        found = depths(list(parameters))
+        return parameters, dict(zip(parameters, found, strict=True)), max(found, default=0)
+
+    def thaw(self) -> bool:
+        """Let autograd compute what learns in the next update, and no more. Returns whether anything does."""
+        if not self.unfreezing.is_gradual and not self._holds:
+            return True
+        parameters, depth_of, top = self._parameters()
+        lowest = self.unfreezing.lowest(self._updates, top)
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(depth_of[name] >= lowest)
+        self._holds = lowest > 0
+        return lowest <= top
+
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
         """See TorchShim: each layer at its own rate, and without weight decay of biases and norms."""
-        parameters = dict(cast(Any, self._model).named_parameters())
-        top = max(depths(list(parameters)), default=0)
-        scales = {
-            name: self.rate * self.layer_decay ** (top - depth)
-            for name, depth in zip(parameters, depths(list(parameters)), strict=True)
-        }
+        parameters, depth_of, top = self._parameters()
+        if self.unfreezing.is_gradual and isinstance(optimizer, Optimizer):
+            self._count(optimizer)
+        scales = {name: self.rate * self.layer_decay ** (top - depth) for name, depth in depth_of.items()}
         try:
-            super().finish_update(_Scaled(optimizer, scales))
+            super().finish_update(ScaledOptimizer(optimizer, scales))
         except ValueError:
             for parameter in parameters.values():
                 parameter.grad = None
             raise
+
+    def _count(self, optimizer: Optimizer) -> None:
+        """Count an update of an optimizer, and leave to it the gradients of what learns in that update."""
+        parameters, depth_of, top = self._parameters()
+        # With the optimizer's own counts, since another optimizer is another training.
+        key = (self.id, UPDATES)
+        updates = optimizer.nr_update[key]
+        lowest = self.unfreezing.lowest(updates, top)
+        averages: Any = optimizer.averages
+        for name, parameter in parameters.items():
+            own = (self.id, name)
+            if depth_of[name] < lowest:
+                parameter.grad = None
+            elif updates and parameter.grad is not None and averages is not None and own not in averages:
+                # Thinc's averages begin at 0, to which they would be too near in the next evaluation.
+                averages[own] = torch2xp(parameter.data.clone())
+        self._updates = optimizer.nr_update[key] = updates + 1
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         """See TorchShim. Raises ValueError where the tokenizer is damaged too."""
@@ -226,30 +276,6 @@ def _silence(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-class _Scaled:
-    """An optimizer whose rate is scaled by the name of a parameter, and whose weight decay spares some."""
-
-    def __init__(self, optimizer: Any, scales: Dict[str, float]):
-        if not isinstance(optimizer, Optimizer) and set(scales.values()) != {1.0}:
-            raise ValueError(
-                "A Transformer.v1 with a rate of its own cannot be trained by nlp.rehearse(), which knows one rate: "
-                "call rehearse() of its component, with the optimizer as sgd."
-            )
-        self.optimizer, self.scales = optimizer, scales
-
-    def __call__(self, key: Tuple[int, str], weights: Any, gradient: Any) -> Any:
-        scale = self.scales[key[1]]
-        options = {} if scale == 1.0 else {"lr_scale": scale}
-        # Biases and norms are what has one dimension.
-        if weights.ndim > 1 or not isinstance(self.optimizer, Optimizer):
-            return self.optimizer(key, weights, gradient, **options)
-        decay, self.optimizer.L2 = self.optimizer.L2, 0.0
-        try:
-            return self.optimizer(key, weights, gradient, **options)
-        finally:
-            self.optimizer.L2 = decay
-
-
 def build_module(
     *, config: str, tokenizer_bytes: int, layers: int, pooling: str, reader: Dict[str, Any]
 ) -> TransformerModule:
@@ -263,18 +289,20 @@ def forward(
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     """Encode Docs: (tokens, nO) for each."""
     shim = cast(TransformerShim, built_shim(model))
+    if is_train:
+        shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
+        shim.unfreezing = Unfreezing(model.attrs["unfreeze_after"], model.attrs["unfreeze_every"])
     doc_lengths = [len(doc) for doc in docs]
     inputs = _read(model, shim, docs)
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
     mixed = model.attrs["mixed_precision"]
-    learns = is_train and not model.attrs["frozen"]
+    learns = is_train and not model.attrs["frozen"] and shim.thaw()
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     if not learns:
         vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
         rows = to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
         return split_rows(model, rows, doc_lengths), lambda _: docs
-    shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
     vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
