@@ -33,6 +33,8 @@ FUNCTIONS = {
     "augmenters": ("spacy_crfner.corpora.augment", "Augmenter"),
     "scorers": ("spacy_scorers", "Scorer"),
     "layers": ("spacy_architectures", "Architecture"),
+    "optimizers": ("thinc_optimizers", "Optimizer"),
+    "schedules": ("thinc_schedules", "Schedule"),
 }
 """Mark on the page -> the module of the functions, or their group, and the head of the first column."""
 

@@ -14,6 +14,10 @@ from spacy.language import Language
 from spacy_crfner.tagging.factory import make_bcrf_ner
 
 
+def registry_of(group):
+    return group.removeprefix("spacy_").removeprefix("thinc_")
+
+
 def test_every_declared_name_resolves():
     entries = list(entry_points())
     assert len(entries) > 10
@@ -22,7 +26,7 @@ def test_every_declared_name_resolves():
         if group == "spacy_factories":
             assert Language.has_factory(name) or spacy.blank("en").has_factory(name)
             continue
-        found = registry.get(group.removeprefix("spacy_"), name)
+        found = registry.get(registry_of(group), name)
         assert found == attrgetter(function)(import_module(module))
         if group == "spacy_cli":
             continue
@@ -37,10 +41,21 @@ def test_a_saved_translator_is_found_again_by_its_kind():
         assert registry.misc.get(name).__self__.kind == name
 
 
+def test_spacy_alone_finds_what_thinc_registers():
+    code = """if True:
+        import spacy
+        config = {"training": {"optimizer": {"@optimizers": "spacy_crfner.Nadam.v1", "learn_rate": {
+            "@schedules": "spacy_crfner.anneal_on_plateau.v1", "rate": 0.5}}}}
+        optimizer = spacy.blank("en", config=config).create_optimizer()
+        assert type(optimizer).__name__ == "Nadam" and optimizer.learn_rate == 0.5
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_everything_registered_has_a_docstring():
     for group, name, _ in entry_points():
         if group not in ("spacy_factories", "spacy_cli"):
-            assert inspect.getdoc(registry.get(group.removeprefix("spacy_"), name)), name
+            assert inspect.getdoc(registry.get(registry_of(group), name)), name
 
 
 def test_factory_documents_every_argument():

@@ -10,7 +10,10 @@ PACKAGE = __name__.partition(".")[0]
 
 OF_USE = ("dropout_rate", "has_seen")
 """Attrs of layers that training changes."""
-OF_CONFIG = ("noise", "word_dropout", "component")
+OF_CONFIG = (
+    *("noise", "word_dropout", "component"),
+    *("frozen", "rate", "layer_decay", "mixed_precision", "unfreeze_after", "unfreeze_every"),
+)
 """Attrs of layers for which a config counts, whatever they were trained with. All others say what the layer is."""
 OF_OTHERS = ("columns", "column", "seed", "window_size")
 """Attrs of the layers of spaCy and Thinc that say what a layer is."""

@@ -13,8 +13,10 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..files import fingerprint
+from ..schedules import Listeners
 from ..user_data_keys import RARE_LABELS, REPEATED
 from ..white_space import entities
+from .accumulation import Accumulation
 from .configured import ConfiguredComponent, SavedPart
 from .models import check_finite, load_model, remember_model
 
@@ -61,6 +63,8 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self._first_share = 0.0
         self._watched = (0, 0.0, 0.0)
         self._has_warned = False
+        self._accumulation = Accumulation()
+        self._listeners = Listeners()
         self.keep_settings(settings, state)
 
     @property
@@ -117,10 +121,22 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             count, losses, chances = 0, 0.0, 0.0
         self._watched = (count, losses, chances)
 
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score predictions. See TrainablePipe.score.
+
+        A learning rate that follows the score hears of it, see `spacy_crfner.schedules`.
+        """
+        return self._listeners.report(self.compute_scores(examples, **kwargs))
+
+    def compute_scores(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score predictions with the component's scorer."""
+        return super().score(examples, **kwargs)
+
     def begin_anew(self) -> None:
         """Note that the model has got new weights."""
         self._is_finite, self._has_warned = False, False
         self._first_share, self._watched = 0.0, (0, 0.0, 0.0)
+        self._accumulation = Accumulation()
 
     def rehearse(
         self,
@@ -197,7 +213,12 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             self._is_finite = True
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Let the optimizer change the weights. See TrainablePipe.finish_update."""
+        """Let the optimizer change the weights. See TrainablePipe.finish_update.
+
+        What several updates have added up without it counts as the gradient of one batch.
+        """
+        self._listeners.follow(sgd)
+        self._accumulation.finish(self.model)
         try:
             super().finish_update(sgd)
         finally:

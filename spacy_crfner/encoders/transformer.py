@@ -1,38 +1,28 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
-import json
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from thinc.api import ArgsKwargs, Model, Optimizer
+from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d
-from thinc.util import get_torch_default_device
 from torch import Tensor
 
 from ..extras import require
 from ..feature_cache import FeatureCache, content_key
-from ..files import fingerprint
-from ..memory import release_memory
 from ..sentences import batch_lengths
-from ..torch_state import in_usual_torch, layer_in_usual_torch
-from ..wrapping import TorchShim, built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
-from .transformer_module import POOLINGS, TransformerModule, depths, describe, make_encoder
+from ..torch_state import layer_in_usual_torch
+from ..wrapping import built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
+from .layerwise import Unfreezing
+from .transformer_module import POOLINGS
+from .transformer_shim import TransformerShim
 from .windows import cut_windows
-from .word_pieces import PieceReader
 
 AT_ONCE = 4096
 """Most pieces of a batch, with padding."""
-
-UPDATES = 8
-"""So many of them leave little memory in gaps between tensors, see `release_memory`."""
-
-VECTORS_VERSION = 1
-"""Another number wherever the vectors of the same weights and text come out otherwise."""
 
 Run = Tuple[Doc, Tuple[int, int]]
 """Tokens that are read by themselves: their Doc, the first of them, and the one after the last."""
@@ -50,6 +40,8 @@ def build_transformer_v1(
     rate: float = 0.05,
     layer_decay: float = 1.0,
     mixed_precision: bool = False,
+    unfreeze_after: int = 0,
+    unfreeze_every: int = 0,
     cache: Optional[str] = None,
     memory_mb: float = 500.0,
 ) -> Model[List[Doc], List[Floats2d]]:
@@ -73,6 +65,9 @@ def build_transformer_v1(
     cache: a folder where frozen vectors are kept beside memory, for this training and for others on the same text,
         which may share it. A pipeline that is loaded keeps nothing.
     memory_mb: how much of them is kept in memory, in units of 10^6 bytes; a token takes twice the width in bytes.
+    unfreeze_after: updates in which the transformer stays as it is, so that what stands over it learns first.
+    unfreeze_every: from then on, updates until one more layer learns, from the top down to the embeddings (Howard &
+        Ruder 2018); 0 for all at once. Updates are those of an optimizer: a training with another one counts anew.
     The dropout rate of the training config applies to the vectors. Inside, the transformer has rates of its own, which
     apply where that rate is above 0.
     A token that is white space has a vector of zeros.
@@ -88,6 +83,11 @@ def build_transformer_v1(
         )
     if not rate > 0 or not 0 < layer_decay <= 1:
         raise ValueError(f"Transformer.v1 needs a rate above 0 and a layer_decay in (0, 1], not {rate}, {layer_decay}.")
+    if unfreeze_after < 0 or unfreeze_every < 0:
+        raise ValueError(
+            "Transformer.v1 counts in unfreeze_after and unfreeze_every updates of 0 or more, not "
+            f"{unfreeze_after}, {unfreeze_every}."
+        )
     return Model(
         "transformer",
         forward,
@@ -109,188 +109,10 @@ def build_transformer_v1(
             "mixed_precision": mixed_precision,
             "cache": cache,
             "memory_mb": memory_mb,
+            "unfreeze_after": unfreeze_after,
+            "unfreeze_every": unfreeze_every,
         },
     )
-
-
-class TransformerShim(TorchShim):
-    """A shim with a transformer and its tokenizer, whose layers learn at rates of their own.
-
-    rate, layer_decay: see `build_transformer_v1`.
-    kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(build_module)
-        self.rate, self.layer_decay = 1.0, 1.0
-        self._reader: Tuple[Any, Optional[PieceReader]] = (None, None)
-        self._updates = 0
-        self.kept: Optional[FeatureCache] = None
-        self._print: Tuple[Tuple[Any, ...], str] = ((), "")
-
-    @in_usual_torch
-    def load_pretrained(self, name: str, *, layers: int, pooling: str) -> None:
-        """Read a model and its tokenizer. Raises ValueError where there is none, or none of this kind."""
-        transformers = require("transformers", "transformers", "spacy_crfner.Transformer.v1")
-        if name[:1] in (".", "/", "~") and not Path(name).is_dir():
-            raise ValueError(f"Transformer.v1 cannot read the model {name!r}: there is no such folder.")
-        options: Dict[str, Any] = {"trust_remote_code": False}
-        try:
-            reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
-            options.update(torch_dtype=torch.float32, output_loading_info=True)
-            with _silence(transformers):
-                encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
-            _check(encoder, loaded, reader, layers)
-            tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
-            settings: Dict[str, Any] = {
-                "config": describe(encoder.config),
-                "tokenizer_bytes": len(tokenizer),
-                "layers": layers,
-                "pooling": pooling,
-                "reader": reader.settings,
-            }
-            module = build_module(**settings)
-            module.encoder.load_state_dict(encoder.state_dict())
-        # Whatever the library raises for a folder or a name that is not one of its models.
-        except Exception as error:
-            said = " ".join(str(error).split())[:300]
-            raise ValueError(
-                f"Transformer.v1 cannot use the model {name!r} ({said}): give the name of an encoder such as BERT on "
-                "the Hugging Face hub, or a folder that save_pretrained has written with its fast tokenizer."
-            ) from None
-        cast(Tensor, module.tokenizer).copy_(torch.from_numpy(tokenizer.copy()))
-        self.cfg = settings
-        self._model = module.to(get_torch_default_device())
-        self.version += 1
-
-    @property
-    def reader(self) -> PieceReader:
-        """What cuts text into the pieces of the transformer."""
-        of_model, reader = self._reader
-        if reader is None or of_model is not self._model:
-            tokenizers = require("tokenizers", "transformers", "spacy_crfner.Transformer.v1")
-            data = cast(Any, self._model).tokenizer.cpu().numpy().tobytes().decode("utf8")
-            reader = PieceReader(tokenizers.Tokenizer.from_str(data), **self.cfg["reader"])
-            self._reader = (self._model, reader)
-        return reader
-
-    @property
-    def width(self) -> int:
-        """Features of a vector."""
-        return cast(Any, self._model).encoder.config.hidden_size
-
-    def fingerprint(self, **settings: Any) -> str:
-        """Digest the weights, as they are now, and settings: what the vectors of a text follow from beside it."""
-        about = (self.current_version(), json.dumps(settings, sort_keys=True))
-        if self._print[0] != about:
-            self._print = (about, fingerprint(VECTORS_VERSION, settings, self.to_bytes()))
-        return self._print[1]
-
-    def longest(self) -> Optional[int]:
-        """Most pieces that the transformer can read at once; None where it does not say."""
-        encoder = cast(Any, self._model).encoder
-        most = getattr(encoder.config, "max_position_embeddings", None)
-        if not most or most < 0:
-            return None
-        # Some count positions from behind that of the padding on.
-        tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
-        padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
-        return most - padding - 1
-
-    @in_usual_torch
-    def finish_update(self, optimizer: Any) -> None:
-        """See TorchShim: each layer at its own rate, and without weight decay of biases and norms."""
-        parameters = dict(cast(Any, self._model).named_parameters())
-        top = max(depths(list(parameters)), default=0)
-        scales = {
-            name: self.rate * self.layer_decay ** (top - depth)
-            for name, depth in zip(parameters, depths(list(parameters)), strict=True)
-        }
-        try:
-            super().finish_update(_Scaled(optimizer, scales))
-        except ValueError:
-            for parameter in parameters.values():
-                parameter.grad = None
-            raise
-        self._updates += 1
-        if self._updates % UPDATES == 0:
-            release_memory()
-
-    def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
-        """See TorchShim. Raises ValueError where the tokenizer is damaged too."""
-        before = self.cfg, self._model
-        super().from_bytes(bytes_data)
-        try:
-            if self.is_built:
-                _ = self.reader
-        except Exception as error:
-            self.cfg, self._model = before
-            raise ValueError(
-                f"The tokenizer of a saved transformer cannot be read ({type(error).__name__}): the file is damaged or "
-                "belongs to another model. Copy or train the model again."
-            ) from None
-        return self
-
-    def __getstate__(self) -> Dict[str, Any]:
-        return {**super().__getstate__(), "_reader": (None, None), "kept": None}
-
-
-def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: int) -> None:
-    """Check that what was read is an encoder with weights of its own, for this tokenizer. Raises ValueError."""
-    config = encoder.config
-    absent = [name for name in loaded["missing_keys"] if "pooler" not in name and "position_ids" not in name]
-    if absent:
-        raise ValueError(f"it holds no weights for {absent[0]} and {len(absent) - 1} others")
-    if config.is_encoder_decoder or getattr(config, "hidden_size", None) is None:
-        raise ValueError(f"a model of the type {config.model_type!r} is no encoder of text")
-    rows = encoder.get_input_embeddings().num_embeddings
-    if max(reader.tokenizer.get_vocab().values()) >= rows:
-        raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
-    if layers > config.num_hidden_layers:
-        raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
-
-
-@contextmanager
-def _silence(transformers: Any) -> Iterator[None]:
-    """Keep the library from warning of weights that an encoder does not need, such as those of its pre-training."""
-    logging = transformers.utils.logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-
-
-class _Scaled:
-    """An optimizer whose rate is scaled by the name of a parameter, and whose weight decay spares some."""
-
-    def __init__(self, optimizer: Any, scales: Dict[str, float]):
-        if not isinstance(optimizer, Optimizer) and set(scales.values()) != {1.0}:
-            raise ValueError(
-                "A Transformer.v1 with a rate of its own cannot be trained by nlp.rehearse(), which knows one rate: "
-                "call rehearse() of its component, with the optimizer as sgd."
-            )
-        self.optimizer, self.scales = optimizer, scales
-
-    def __call__(self, key: Tuple[int, str], weights: Any, gradient: Any) -> Any:
-        scale = self.scales[key[1]]
-        options = {} if scale == 1.0 else {"lr_scale": scale}
-        # Biases and norms are what has one dimension.
-        if weights.ndim > 1 or not isinstance(self.optimizer, Optimizer):
-            return self.optimizer(key, weights, gradient, **options)
-        decay, self.optimizer.L2 = self.optimizer.L2, 0.0
-        try:
-            return self.optimizer(key, weights, gradient, **options)
-        finally:
-            self.optimizer.L2 = decay
-
-
-def build_module(
-    *, config: str, tokenizer_bytes: int, layers: int, pooling: str, reader: Dict[str, Any]
-) -> TransformerModule:
-    """Make the module of saved settings. reader: of `PieceReader`, for those who read text."""
-    return TransformerModule(config=config, tokenizer_bytes=tokenizer_bytes, layers=layers, pooling=pooling)
 
 
 @layer_in_usual_torch
@@ -299,20 +121,22 @@ def forward(
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     """Encode Docs: (tokens, nO) for each."""
     shim = cast(TransformerShim, built_shim(model))
+    if is_train:
+        shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
+        shim.unfreezing = Unfreezing(model.attrs["unfreeze_after"], model.attrs["unfreeze_every"])
     doc_lengths = [len(doc) for doc in docs]
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     if model.attrs["frozen"]:
-        vectors = _read_frozen(model, shim, docs)
-        rows = to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
+        rows = _dropped(_read_frozen(model, shim, docs), dropout)
         return split_rows(model, rows, doc_lengths), lambda _: docs
     inputs = _inputs(model, shim, _runs(model, docs))
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
-    arguments = ArgsKwargs(args=(*inputs, dropout, model.attrs["mixed_precision"]), kwargs={})
-    if not is_train:
-        return split_rows(model, to_array(shim.predict(arguments)), doc_lengths), lambda _: docs
-    shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
-    vectors, backprop_torch = shim(arguments, True)
+    mixed = model.attrs["mixed_precision"]
+    if not is_train or not shim.thaw():
+        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
+        return split_rows(model, _dropped(vectors, dropout), doc_lengths), lambda _: docs
+    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         gradient = to_torch(concatenate_rows(model, d_outputs))
@@ -320,6 +144,11 @@ def forward(
         return docs
 
     return split_rows(model, to_array(vectors), doc_lengths), backprop
+
+
+def _dropped(vectors: Tensor, dropout: float) -> Floats2d:
+    """Drop features of vectors that nothing is learned through."""
+    return to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
 
 
 def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor:

@@ -10,9 +10,9 @@ import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..components.settings import Settings, check_function, check_label_list, is_number
 from ..components.span_groups import check_span_groups
@@ -233,11 +233,16 @@ class WeakClassRouter(TrainableComponent):
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
         """Learn from a batch. See TrainablePipe.update."""
-        losses = {} if losses is None else losses
-        before = losses.get(self.name, 0.0)
-        super().update(examples, drop=drop, sgd=sgd, losses=losses)
-        self.watch(losses[self.name] - before, math.log(2.0))
-        return losses
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(example.predicted) for example in examples):
+            return self.add_loss(losses)
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        loss, gradient, size = self._compute_loss(examples, scores)
+        backprop(gradient.times(self._accumulation.add(size)))
+        self.watch(loss, math.log(2.0))
+        return self.add_loss(losses, loss, sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: RouterScores) -> Tuple[float, RouterScores]:
         """Compute the mean loss a sentence, and its gradient by the scores.
@@ -245,7 +250,10 @@ class WeakClassRouter(TrainableComponent):
         Sentences without annotation cost nothing. A sentence counts as much as its weight says, see
         `spacy_crfner.user_data_keys`. Raises ValueError where the scores are not finite numbers.
         """
-        examples = list(examples)
+        return self._compute_loss(list(examples), scores)[:2]
+
+    def _compute_loss(self, examples: Sequence[Example], scores: RouterScores) -> Tuple[float, RouterScores, float]:
+        """Compute loss and gradient, and the size of the batch: its sentences, each times its weight."""
         lengths = [batch_lengths([example.predicted], self.per_sentence) for example in examples]
         states = [entity_sentences(e, self.labels, sizes) for e, sizes in zip(examples, lengths, strict=True)]
         truth = np.concatenate([*states, np.zeros(0, dtype=np.int64)])
@@ -253,7 +261,8 @@ class WeakClassRouter(TrainableComponent):
         known = truth != UNANNOTATED
         of_docs = doc_weights(examples)
         weights = np.ones(len(truth)) if of_docs is None else np.repeat(of_docs, [len(sizes) for sizes in lengths])
-        weights /= weights.sum() or 1.0
+        size = float(weights.sum())
+        weights /= size or 1.0
         losses, derivatives = np.zeros(len(truth)), np.zeros(len(truth))
         logits = ops.to_numpy(scores.logits).astype(np.float64)
         if not np.isfinite(logits).all():
@@ -261,7 +270,7 @@ class WeakClassRouter(TrainableComponent):
         losses[known], derivatives[known] = self.loss(logits[known], truth[known] == WITH, self.cfg["share"])
         penalty = self.cfg["penalty"] * known * weights
         total = float((losses * weights).sum() + (penalty * ops.to_numpy(scores.penalties)).sum())
-        return total, RouterScores(self._array(derivatives * weights), self._array(penalty))
+        return total, RouterScores(self._array(derivatives * weights), self._array(penalty)), size
 
     def compute_divergence(
         self, docs: Sequence[Doc], scores: RouterScores, taught: RouterScores

@@ -26,6 +26,10 @@ class RouterScores:
     logits: Floats1d
     penalties: Floats1d
 
+    def times(self, factor: float) -> "RouterScores":
+        """Multiply all of it."""
+        return self if factor == 1.0 else RouterScores(self.logits * factor, self.penalties * factor)
+
 
 def build_rcnn_v1(
     tok2vec: Model[List[Doc], List[Floats2d]], width: int = 200, hidden_width: int = 100, per_sentence: bool = True

@@ -192,7 +192,10 @@ class CRFPipe(TrainableComponent):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch. See TrainablePipe.update."""
+        """Learn from a batch. See TrainablePipe.update.
+
+        Updates without an optimizer add up to one batch, whose gradient is that of the mean over all its sentences.
+        """
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
         if not any(len(example.predicted) for example in examples):
@@ -214,7 +217,8 @@ class CRFPipe(TrainableComponent):
         results = self._compute_losses(examples, scores, chosen=chosen, r_drop=r_drop)
         skipped = sum(result.skipped for result in results)
         self._count_skipped(skipped // 2 if r_drop else skipped)
-        backprop(self.join_gradients([result.gradient for result in results]))
+        share = self._accumulation.add(sum(result.size for result in results))
+        backprop(self.join_gradients([result.gradient.times(share) for result in results]))
         loss = sum(result.loss for result in results)
         self.watch(loss, sum(result.chance for result in results))
         return self.add_loss(losses, loss, sgd)
@@ -349,8 +353,8 @@ class CRFPipe(TrainableComponent):
             for task, prediction in zip(self.tasks, of_tasks, strict=True):
                 task.annotate(doc, prediction)
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
-        """Score each task with the component's scorer. See TrainablePipe.score."""
+    def compute_scores(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score each task with the component's scorer. See TrainableComponent."""
         if getattr(self, "scorer", None) is None:
             return {}
         examples = list(examples)

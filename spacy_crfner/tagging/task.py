@@ -52,13 +52,14 @@ class TaskLoss:
     """The loss of a task over a batch.
 
     loss: the mean of a sentence. gradient: of that, by the scores. skipped: sentences whose gold is impossible.
-    chance: about what the loss is where all tags have the same scores.
+    chance: about what the loss is where all tags have the same scores. size: sentences, each times its weight.
     """
 
     loss: float
     gradient: CRFScores
     skipped: int = 0
     chance: float = 0.0
+    size: float = 0.0
 
 
 class CRFTask(KeptSettings):
@@ -268,7 +269,8 @@ class CRFTask(KeptSettings):
         if not np.isfinite(loss):
             raise ValueError(f"The loss of {self.name!r} is {loss}: {DIVERGED}")
         chance = len(potentials.packing) / potentials.packing.n_sequences * float(np.log(potentials.n_tags))
-        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped, chance)
+        size = float(len(mean.loss) if weights is None else weights.sum())
+        return TaskLoss(loss, score_gradient(scores, sequences, mean, potentials), skipped, chance, size)
 
     def potentials(
         self, scores: CRFScores, sequences: TokenSequences, allowed: Optional[np.ndarray] = None

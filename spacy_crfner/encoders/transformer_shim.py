@@ -1,0 +1,223 @@
+"""The torch shim of `spacy_crfner.Transformer.v1`: weights and tokenizer of a model, and how its layers learn."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple, cast
+
+import numpy as np
+import torch
+from thinc.api import Optimizer, torch2xp
+from thinc.util import get_torch_default_device
+from torch import Tensor
+
+from ..extras import require
+from ..feature_cache import FeatureCache
+from ..files import fingerprint
+from ..memory import release_memory
+from ..torch_state import in_usual_torch
+from ..wrapping import TorchShim
+from .layerwise import ScaledOptimizer, Unfreezing
+from .transformer_module import TransformerModule, depths, describe, make_encoder
+from .word_pieces import PieceReader
+
+UPDATES = "updates"
+"""Among the counts of an optimizer: that of the updates of a whole transformer."""
+
+TRIM_AFTER = 8
+"""Updates that leave little memory in gaps between tensors, see `release_memory`."""
+
+VECTORS_VERSION = 1
+"""Another number wherever the vectors of the same weights and text come out otherwise."""
+
+
+class TransformerShim(TorchShim):
+    """A shim with a transformer and its tokenizer, whose layers learn at rates and times of their own.
+
+    rate, layer_decay: see `build_transformer_v1`. unfreezing: when layers begin to learn.
+    kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(build_module)
+        self.rate, self.layer_decay = 1.0, 1.0
+        self.unfreezing = Unfreezing()
+        self._updates = 0
+        self._holds = False
+        self._reader: Tuple[Any, Optional[PieceReader]] = (None, None)
+        self._untrimmed = 0
+        self.kept: Optional[FeatureCache] = None
+        self._print: Tuple[Tuple[Any, ...], str] = ((), "")
+
+    @in_usual_torch
+    def load_pretrained(self, name: str, *, layers: int, pooling: str) -> None:
+        """Read a model and its tokenizer. Raises ValueError where there is none, or none of this kind."""
+        transformers = require("transformers", "transformers", "spacy_crfner.Transformer.v1")
+        if name[:1] in (".", "/", "~") and not Path(name).is_dir():
+            raise ValueError(f"Transformer.v1 cannot read the model {name!r}: there is no such folder.")
+        options: Dict[str, Any] = {"trust_remote_code": False}
+        try:
+            reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
+            options.update(torch_dtype=torch.float32, output_loading_info=True)
+            with _silence(transformers):
+                encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
+            _check(encoder, loaded, reader, layers)
+            tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
+            settings: Dict[str, Any] = {
+                "config": describe(encoder.config),
+                "tokenizer_bytes": len(tokenizer),
+                "layers": layers,
+                "pooling": pooling,
+                "reader": reader.settings,
+            }
+            module = build_module(**settings)
+            module.encoder.load_state_dict(encoder.state_dict())
+        # Whatever the library raises for a folder or a name that is not one of its models.
+        except Exception as error:
+            said = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"Transformer.v1 cannot use the model {name!r} ({said}): give the name of an encoder such as BERT on "
+                "the Hugging Face hub, or a folder that save_pretrained has written with its fast tokenizer."
+            ) from None
+        cast(Tensor, module.tokenizer).copy_(torch.from_numpy(tokenizer.copy()))
+        self.cfg = settings
+        self._model = module.to(get_torch_default_device())
+        self.version += 1
+
+    @property
+    def reader(self) -> PieceReader:
+        """What cuts text into the pieces of the transformer."""
+        of_model, reader = self._reader
+        if reader is None or of_model is not self._model:
+            tokenizers = require("tokenizers", "transformers", "spacy_crfner.Transformer.v1")
+            data = cast(Any, self._model).tokenizer.cpu().numpy().tobytes().decode("utf8")
+            reader = PieceReader(tokenizers.Tokenizer.from_str(data), **self.cfg["reader"])
+            self._reader = (self._model, reader)
+        return reader
+
+    @property
+    def width(self) -> int:
+        """Features of a vector."""
+        return cast(Any, self._model).encoder.config.hidden_size
+
+    def fingerprint(self, **settings: Any) -> str:
+        """Digest the weights, as they are now, and settings: what the vectors of a text follow from beside it."""
+        about = (self.current_version(), json.dumps(settings, sort_keys=True))
+        if self._print[0] != about:
+            self._print = (about, fingerprint(VECTORS_VERSION, settings, self.to_bytes()))
+        return self._print[1]
+
+    def longest(self) -> Optional[int]:
+        """Most pieces that the transformer can read at once; None where it does not say."""
+        encoder = cast(Any, self._model).encoder
+        most = getattr(encoder.config, "max_position_embeddings", None)
+        if not most or most < 0:
+            return None
+        # Some count positions from behind that of the padding on.
+        tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
+        padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
+        return most - padding - 1
+
+    def _parameters(self) -> Tuple[Dict[str, Any], Dict[str, int], int]:
+        """List the parameters by name, their depths, and the highest of these."""
+        parameters = dict(cast(Any, self._model).named_parameters())
+        found = depths(list(parameters))
+        return parameters, dict(zip(parameters, found, strict=True)), max(found, default=0)
+
+    def thaw(self) -> bool:
+        """Let autograd compute what learns in the next update, and no more. Returns whether anything does."""
+        if not self.unfreezing.is_gradual and not self._holds:
+            return True
+        parameters, depth_of, top = self._parameters()
+        lowest = self.unfreezing.lowest(self._updates, top)
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(depth_of[name] >= lowest)
+        self._holds = lowest > 0
+        return lowest <= top
+
+    @in_usual_torch
+    def finish_update(self, optimizer: Any) -> None:
+        """See TorchShim: each layer at its own rate, and without weight decay of biases and norms."""
+        parameters, depth_of, top = self._parameters()
+        if self.unfreezing.is_gradual and isinstance(optimizer, Optimizer):
+            self._count(optimizer)
+        scales = {name: self.rate * self.layer_decay ** (top - depth) for name, depth in depth_of.items()}
+        try:
+            super().finish_update(ScaledOptimizer(optimizer, scales))
+        except ValueError:
+            for parameter in parameters.values():
+                parameter.grad = None
+            raise
+        self._untrimmed += 1
+        if self._untrimmed == TRIM_AFTER:
+            self._untrimmed = 0
+            release_memory()
+
+    def _count(self, optimizer: Optimizer) -> None:
+        """Count an update of an optimizer, and leave to it the gradients of what learns in that update."""
+        parameters, depth_of, top = self._parameters()
+        # With the optimizer's own counts, since another optimizer is another training.
+        key = (self.id, UPDATES)
+        updates = optimizer.nr_update[key]
+        lowest = self.unfreezing.lowest(updates, top)
+        averages: Any = optimizer.averages
+        for name, parameter in parameters.items():
+            own = (self.id, name)
+            if depth_of[name] < lowest:
+                parameter.grad = None
+            elif updates and parameter.grad is not None and averages is not None and own not in averages:
+                # Thinc's averages begin at 0, to which they would be too near in the next evaluation.
+                averages[own] = torch2xp(parameter.data.clone())
+        self._updates = optimizer.nr_update[key] = updates + 1
+
+    def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
+        """See TorchShim. Raises ValueError where the tokenizer is damaged too."""
+        before = self.cfg, self._model
+        super().from_bytes(bytes_data)
+        try:
+            if self.is_built:
+                _ = self.reader
+        except Exception as error:
+            self.cfg, self._model = before
+            raise ValueError(
+                f"The tokenizer of a saved transformer cannot be read ({type(error).__name__}): the file is damaged or "
+                "belongs to another model. Copy or train the model again."
+            ) from None
+        return self
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**super().__getstate__(), "_reader": (None, None), "kept": None}
+
+
+def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: int) -> None:
+    """Check that what was read is an encoder with weights of its own, for this tokenizer. Raises ValueError."""
+    config = encoder.config
+    absent = [name for name in loaded["missing_keys"] if "pooler" not in name and "position_ids" not in name]
+    if absent:
+        raise ValueError(f"it holds no weights for {absent[0]} and {len(absent) - 1} others")
+    if config.is_encoder_decoder or getattr(config, "hidden_size", None) is None:
+        raise ValueError(f"a model of the type {config.model_type!r} is no encoder of text")
+    rows = encoder.get_input_embeddings().num_embeddings
+    if max(reader.tokenizer.get_vocab().values()) >= rows:
+        raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
+    if layers > config.num_hidden_layers:
+        raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
+
+
+@contextmanager
+def _silence(transformers: Any) -> Iterator[None]:
+    """Keep the library from warning of weights that an encoder does not need, such as those of its pre-training."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def build_module(
+    *, config: str, tokenizer_bytes: int, layers: int, pooling: str, reader: Dict[str, Any]
+) -> TransformerModule:
+    """Make the module of saved settings. reader: of `PieceReader`, for those who read text."""
+    return TransformerModule(config=config, tokenizer_bytes=tokenizer_bytes, layers=layers, pooling=pooling)
