@@ -40,6 +40,7 @@ def build_transformer_v1(
     rate: float = 0.05,
     layer_decay: float = 1.0,
     mixed_precision: bool = False,
+    int8: bool = False,
     unfreeze_after: int = 0,
     unfreeze_every: int = 0,
     cache: Optional[str] = None,
@@ -65,6 +66,8 @@ def build_transformer_v1(
     cache: a folder where frozen vectors are kept beside memory, for this training and for others on the same text,
         which may share it. A pipeline that is loaded keeps nothing.
     memory_mb: how much of them is kept in memory, in units of 10^6 bytes; a token takes twice the width in bytes.
+    int8: predict with 8-bit weights, on a CPU: faster still, at a small cost in F1. The weights that are trained and
+        saved stay as they are: what counts is the config that a pipeline is loaded with.
     unfreeze_after: updates in which the transformer stays as it is, so that what stands over it learns first.
     unfreeze_every: from then on, updates until one more layer learns, from the top down to the embeddings (Howard &
         Ruder 2018); 0 for all at once. Updates are those of an optimizer: a training with another one counts anew.
@@ -92,7 +95,7 @@ def build_transformer_v1(
         "transformer",
         forward,
         init=init,
-        shims=[TransformerShim()],
+        shims=[TransformerShim(int8)],
         dims={"nO": None},
         attrs={
             "dropout_rate": 0.0,
@@ -132,11 +135,11 @@ def forward(
     inputs = _inputs(model, shim, _runs(model, docs))
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
-    mixed = model.attrs["mixed_precision"]
     if not is_train or not shim.thaw():
-        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
+        vectors = _predict(model, shim, inputs)
         return split_rows(model, _dropped(vectors, dropout), doc_lengths), lambda _: docs
-    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
+    arguments = ArgsKwargs(args=(*inputs, dropout, model.attrs["mixed_precision"]), kwargs={})
+    vectors, backprop_torch = shim(arguments, True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         gradient = to_torch(concatenate_rows(model, d_outputs))
@@ -144,6 +147,13 @@ def forward(
         return docs
 
     return split_rows(model, to_array(vectors), doc_lengths), backprop
+
+
+def _predict(model: Model, shim: TransformerShim, inputs: Tuple[Any, ...]) -> Tensor:
+    """Compute vectors of what `_inputs` gives, for prediction."""
+    # 8-bit weights take inputs in 32 bits.
+    mixed = model.attrs["mixed_precision"] and shim.for_prediction is None
+    return shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
 
 
 def _dropped(vectors: Tensor, dropout: float) -> Floats2d:
@@ -160,14 +170,15 @@ def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor
         inputs = _inputs(model, shim, chosen)
         if inputs is None:
             return [np.zeros((length, width), dtype=np.float16) for length in lengths]
-        vectors = shim.predict(ArgsKwargs(args=(*inputs, 0.0, model.attrs["mixed_precision"]), kwargs={}))
+        vectors = _predict(model, shim, inputs)
         return np.split(vectors.half().cpu().numpy(), np.cumsum(lengths)[:-1])
 
     if shim.kept is None:
         rows = make(runs)
     else:
         names = ("window", "stride", "keep_spaces", "mixed_precision")
-        of_model = shim.fingerprint(**{name: model.attrs[name] for name in names})
+        settings = {name: model.attrs[name] for name in names}
+        of_model = shim.fingerprint(int8=shim.for_prediction is not None, **settings)
         spaced = model.attrs["keep_spaces"]
         words = [
             [token.text_with_ws if spaced else token.text for token in doc[start:end]] for doc, (start, end) in runs

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
@@ -93,6 +94,21 @@ class TransformerModule(nn.Module):
             return vectors
         counts = torch.bincount(token, minlength=n_tokens).clamp(min=1)
         return vectors / counts[:, None]
+
+
+def quantized(module: TransformerModule) -> TransformerModule:
+    """Copy a module to linear layers with 8-bit weights, which quantise their inputs as they come.
+
+    Returns the module itself on a GPU, where torch has no such layers.
+    """
+    if next(module.parameters()).device.type != "cpu":
+        return module
+    made = copy.deepcopy(module)
+    with warnings.catch_warnings():
+        # torch announces that this will move to another package.
+        warnings.simplefilter("ignore")
+        made.encoder = torch.ao.quantization.quantize_dynamic(made.encoder, {nn.Linear}, dtype=torch.qint8)
+    return made
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -18,7 +18,7 @@ from ..memory import release_memory
 from ..torch_state import in_usual_torch
 from ..wrapping import TorchShim
 from .layerwise import ScaledOptimizer, Unfreezing
-from .transformer_module import TransformerModule, depths, describe, make_encoder
+from .transformer_module import TransformerModule, depths, describe, make_encoder, quantized
 from .word_pieces import PieceReader
 
 UPDATES = "updates"
@@ -35,11 +35,12 @@ class TransformerShim(TorchShim):
     """A shim with a transformer and its tokenizer, whose layers learn at rates and times of their own.
 
     rate, layer_decay: see `build_transformer_v1`. unfreezing: when layers begin to learn.
+    int8: predict with 8-bit weights.
     kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
     """
 
-    def __init__(self) -> None:
-        super().__init__(build_module)
+    def __init__(self, int8: bool = False) -> None:
+        super().__init__(build_module, for_prediction=quantized if int8 else None)
         self.rate, self.layer_decay = 1.0, 1.0
         self.unfreezing = Unfreezing()
         self._updates = 0

@@ -350,6 +350,22 @@ def test_16_bits_where_the_device_has_instructions_for_them(folders, monkeypatch
     assert all((old != new).any() for old, new in zip(before, after, strict=True) if old.ndim > 1)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_8_bit_weights_predict_nearly_the_same_and_train_exactly_the_same(folders, mixed):
+    doc = spacy.blank("en")(TEXT)
+    exact, fast = (make(folders["bert"], int8=int8, mixed_precision=mixed) for int8 in (False, True))
+    (expected,), (found,) = exact.predict([doc]), fast.predict([doc])
+    assert not np.array_equal(found, expected) and np.abs(found - expected).mean() < 0.1
+    np.testing.assert_array_equal(fast.begin_update([doc])[0][0], exact.begin_update([doc])[0][0])
+    assert shim_of(fast).to_bytes() == shim_of(exact).to_bytes()
+    # They follow the weights.
+    (vectors,), backprop = fast.begin_update([doc])
+    backprop([np.random.default_rng(0).normal(size=vectors.shape).astype("f")])
+    fast.finish_update(Adam(0.1))
+    assert np.abs(fast.predict([doc])[0] - found).max() > 0.1
+    np.testing.assert_array_equal(fast.copy().predict([doc])[0], fast.predict([doc])[0])
+
+
 def test_a_copy_is_independent(folders):
     model = make(folders["bert"])
     doc = Doc(Vocab(), words=["Anna", "met", "Bob"])
