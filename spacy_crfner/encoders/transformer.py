@@ -1,8 +1,7 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
+from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from ..extras import require
 from ..sentences import batch_lengths
 from ..torch_state import in_usual_torch, layer_in_usual_torch
 from ..wrapping import TorchShim, built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
-from .transformer_module import POOLINGS, TransformerModule, depths, describe, make_encoder
+from .transformer_module import POOLINGS, TransformerModule, depths, describe, make_encoder, most_pieces, quiet
 from .windows import cut_windows
 from .word_pieces import PieceReader
 
@@ -112,7 +111,7 @@ class TransformerShim(TorchShim):
         try:
             reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
             options.update(torch_dtype=torch.float32, output_loading_info=True)
-            with _silence(transformers):
+            with quiet(transformers):
                 encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
             _check(encoder, loaded, reader, layers)
             tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
@@ -155,14 +154,7 @@ class TransformerShim(TorchShim):
 
     def longest(self) -> Optional[int]:
         """Most pieces that the transformer can read at once; None where it does not say."""
-        encoder = cast(Any, self._model).encoder
-        most = getattr(encoder.config, "max_position_embeddings", None)
-        if not most or most < 0:
-            return None
-        # Some count positions from behind that of the padding on.
-        tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
-        padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
-        return most - padding - 1
+        return most_pieces(cast(Any, self._model).encoder)
 
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
@@ -212,18 +204,6 @@ def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: in
         raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
     if layers > config.num_hidden_layers:
         raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
-
-
-@contextmanager
-def _silence(transformers: Any) -> Iterator[None]:
-    """Keep the library from warning of weights that an encoder does not need, such as those of its pre-training."""
-    logging = transformers.utils.logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 class _Scaled:
