@@ -3,7 +3,8 @@
 import copy
 import json
 import warnings
-from typing import Any, Dict, List, Sequence, Tuple
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +129,33 @@ def make_encoder(make: Any, *args: Any, **kwargs: Any) -> Any:
         return make(*args, add_pooling_layer=False, **kwargs)
     except TypeError:
         return make(*args, **kwargs)
+
+
+def first_position(encoder: Any) -> int:
+    """Tell which row of its table an encoder of the library takes for the first piece of a text.
+
+    It is the one behind that of the padding where the encoder counts positions from there on, as RoBERTa does, or 0.
+    """
+    tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
+    return next((own.padding_idx + 1 for own in tables if getattr(own, "padding_idx", None) is not None), 0)
+
+
+def most_pieces(encoder: Any) -> Optional[int]:
+    """Tell how many pieces an encoder of the library can read at once; None where it does not say."""
+    most = getattr(encoder.config, "max_position_embeddings", None)
+    return most - first_position(encoder) if most and most > 0 else None
+
+
+@contextmanager
+def quiet(transformers: Any) -> Iterator[None]:
+    """Keep the library from warning of weights that a model does not need or has not been trained with."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def describe(config: Any) -> str:

@@ -1,9 +1,8 @@
 """The torch shim of `spacy_crfner.Transformer.v1`: weights and tokenizer of a model, and how its layers learn."""
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple, cast
+from typing import Any, Dict, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ..memory import release_memory
 from ..torch_state import in_usual_torch
 from ..wrapping import TorchShim
 from .layerwise import ScaledOptimizer, Unfreezing
-from .transformer_module import TransformerModule, depths, describe, make_encoder, quantized
+from .transformer_module import TransformerModule, depths, describe, make_encoder, most_pieces, quantized, quiet
 from .word_pieces import PieceReader
 
 UPDATES = "updates"
@@ -60,7 +59,7 @@ class TransformerShim(TorchShim):
         try:
             reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
             options.update(torch_dtype=torch.float32, output_loading_info=True)
-            with _silence(transformers):
+            with quiet(transformers):
                 encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
             _check(encoder, loaded, reader, layers)
             tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
@@ -110,14 +109,7 @@ class TransformerShim(TorchShim):
 
     def longest(self) -> Optional[int]:
         """Most pieces that the transformer can read at once; None where it does not say."""
-        encoder = cast(Any, self._model).encoder
-        most = getattr(encoder.config, "max_position_embeddings", None)
-        if not most or most < 0:
-            return None
-        # Some count positions from behind that of the padding on.
-        tables = (part for name, part in encoder.named_modules() if name.endswith("position_embeddings"))
-        padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), -1)
-        return most - padding - 1
+        return most_pieces(cast(Any, self._model).encoder)
 
     def _parameters(self) -> Tuple[Dict[str, Any], Dict[str, int], int]:
         """List the parameters by name, their depths, and the highest of these."""
@@ -203,18 +195,6 @@ def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: in
         raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
     if layers > config.num_hidden_layers:
         raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
-
-
-@contextmanager
-def _silence(transformers: Any) -> Iterator[None]:
-    """Keep the library from warning of weights that an encoder does not need, such as those of its pre-training."""
-    logging = transformers.utils.logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def build_module(

@@ -1,0 +1,127 @@
+"""`python -m spacy crfner pretrain-transformer`: parse, call, print."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Dict, List, Optional
+
+from typer import Argument, Option
+from wasabi import msg
+
+from . import crfner
+from .messages import clear_errors, say
+
+
+@crfner.command("pretrain-transformer")
+def pretrain_transformer_cli(
+    output: Annotated[Path, Argument(help="Folder for the model; a training that was stopped goes on there")],
+    text: Annotated[List[Path], Option(help="Text to learn from, a text a line (.gz or plain); repeatable")],
+    model: Annotated[
+        Optional[str], Option(metavar="DIR|NAME", help="Transformer to begin with: a folder, or a name on the hub")
+    ] = None,
+    from_scratch: Annotated[
+        bool, Option("--from-scratch", help="Begin with random weights and a tokenizer trained on the text")
+    ] = False,
+    layers: Annotated[int, Option(help="From scratch: layers")] = 4,
+    size: Annotated[int, Option(help="From scratch: width of the layers")] = 256,
+    heads: Annotated[int, Option(help="From scratch: attention heads of a layer")] = 4,
+    vocab: Annotated[int, Option(help="From scratch: pieces of words")] = 8000,
+    dev_text: Annotated[Optional[List[Path]], Option(help="Text to evaluate on; repeatable")] = None,
+    dev_share: Annotated[float, Option(help="Without --dev-text: share of the text to evaluate on")] = 0.02,
+    dev_pieces: Annotated[int, Option(help="Most pieces to evaluate on")] = 50000,
+    block: Annotated[int, Option(help="Pieces that are read at once")] = 128,
+    masked: Annotated[float, Option(help="Share of the pieces that are masked")] = 0.15,
+    whole_word: Annotated[bool, Option(help="Mask all pieces of a word, or none")] = True,
+    dropout: Annotated[bool, Option(help="Apply the model's own dropout; without, updates are faster")] = True,
+    learn_rate: Annotated[
+        Optional[float], Option(help="Highest learning rate of AdamW (default: 1e-4; from scratch 1e-3)")
+    ] = None,
+    warmup: Annotated[int, Option(help="Updates until that rate; then it falls, to 0 with the last update")] = 500,
+    batch_pieces: Annotated[int, Option(help="Pieces of a batch")] = 4096,
+    max_updates: Annotated[int, Option(help="Most updates")] = 10000,
+    eval_every: Annotated[int, Option(help="Updates between evaluations")] = 500,
+    patience: Annotated[int, Option(help="Evaluations without a lower loss on dev before it ends")] = 5,
+    mixed_precision: Annotated[bool, Option(help="Multiply in 16 bits where the device does so fast")] = True,
+    seed: Annotated[int, Option(help="Seed of all that is random")] = 0,
+    overwrite: Annotated[bool, Option(help="Start anew where the folder holds another or a damaged training")] = False,
+    gpu_id: Annotated[int, Option("--gpu-id", "-g", help="GPU to use, or -1 for the CPU")] = -1,
+) -> None:
+    """Train a transformer further on raw text, to find masked words again.
+
+    The folder can be named in `spacy_crfner.Transformer.v1` as soon as there has been one evaluation. Needs
+    transformers: pip install 'spacy-crfner[transformers]'.
+    """
+    # Not above: the command line of spaCy would import torch whatever it is asked.
+    from spacy.cli._util import setup_gpu
+
+    from ..transfer.from_scratch import Sizes, new_masked_model
+    from ..transfer.masked_model import read_masked_model
+    from ..transfer.pretraining import PretrainingSettings, TransformerPretraining
+    from ..transfer.texts import RawText
+
+    with clear_errors():
+        if from_scratch == (model is not None):
+            raise ValueError("Begin with what? Name a transformer (--model), or give --from-scratch, not both.")
+        if model is not None and output.resolve() == Path(model).resolve():
+            raise ValueError(f"{output}: this is the model to begin with: choose another folder.")
+        if learn_rate is None:
+            learn_rate = 1e-3 if from_scratch else 1e-4
+        settings = PretrainingSettings(
+            learn_rate=learn_rate,
+            warmup=warmup,
+            max_updates=max_updates,
+            eval_every=eval_every,
+            patience=patience,
+            seed=seed,
+            block=block,
+            masked=masked,
+            whole_words=whole_word,
+            batch_pieces=batch_pieces,
+            dev_pieces=dev_pieces,
+            dropout=dropout,
+            mixed_precision=mixed_precision,
+        )
+        raw = RawText(text, dev_text or (), dev_share)
+        setup_gpu(gpu_id, silent=gpu_id < 0)
+        if model is None:
+            sizes = Sizes(layers=layers, width=size, heads=heads, vocab=vocab)
+            begin = new_masked_model(raw.to_learn_from(), sizes, block, seed)
+        else:
+            begin = read_masked_model(model, seed)
+        if begin.new_head:
+            msg.info(f"{model} has no head that finds masked pieces: it gets a new one, with random weights")
+        training = TransformerPretraining(output, begin, raw, settings, Printer(batch_pieces), say, overwrite)
+        learned, evaluated = training.n_pieces
+        msg.info(f"{learned:,} pieces to learn from, {evaluated:,} to evaluate on")
+        if training.resumes:
+            rest = "; it starts anew if settings or text differ" if overwrite else " to go on with"
+            msg.info(f"There is a training in {output}{rest}")
+        msg.info(f"Perplexity of masked pieces on dev before training: {training.start:,.2f}")
+        print(HEADER, flush=True)
+        progress = training.run()
+    perplexity = f"perplexity {training.start:,.2f} before, {math.exp(progress.best):,.2f} after"
+    msg.good(f"The model of update {progress.best_update} is in {output} ({perplexity})")
+
+
+HEADER = (
+    f"{'updates':>8} {'epoch':>6} {'minutes':>8} {'train loss':>11} {'dev loss':>9} {'perplexity':>11} {'pieces/s':>9}"
+)
+
+
+class Printer:
+    """Print a line for an evaluation; a star for the best so far.
+
+    batch_pieces: of an update.
+    """
+
+    def __init__(self, batch_pieces: int):
+        self.batch_pieces = batch_pieces
+
+    def __call__(self, found: Dict[str, Any]) -> None:
+        """Print what an evaluation has found."""
+        seconds = max(60 * found["minutes"], 1.0)
+        print(
+            f"{found['update']:>8} {found['epoch']:>6} {found['minutes']:>8.1f} {found['train_loss']:>11.3f} "
+            f"{found['dev_loss']:>9.3f} {found['dev_perplexity']:>11.2f} "
+            f"{found['update'] * self.batch_pieces / seconds:>9,.0f}{' *' if found['best'] else ''}",
+            flush=True,
+        )
