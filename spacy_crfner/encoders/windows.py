@@ -5,6 +5,12 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
+MOST_PADDING = 0.1
+"""Share of a batch."""
+
+SMALL = 64
+"""Pieces of padding that take no more time than one more batch does."""
+
 
 @dataclass(frozen=True, eq=False)
 class WindowBatch:
@@ -60,23 +66,34 @@ def cut_windows(
     order = np.argsort(lengths, kind="stable")
     starts = np.zeros(len(spans), dtype=np.int64)
     batches: List[WindowBatch] = []
-    row, at = 0, 0
-    while at < len(order):
+    row = 0
+    for first, end in _group(lengths[order], at_once):
         # From the shortest on: the last of a batch is its longest.
-        end = at + 1
-        while end < len(order) and lengths[order[end]] * (end + 1 - at) <= at_once:
-            end += 1
-        members, longest = order[at:end], int(lengths[order[end - 1]])
+        members, longest = order[first:end], int(lengths[order[end - 1]])
         ids = np.full((len(members), longest), padding, dtype=np.int64)
         for line, member in enumerate(members.tolist()):
-            number, first, last = spans[member]
-            ids[line, : lengths[member]] = [*before, *sequences[number][first:last], *after]
+            number, start, stop = spans[member]
+            ids[line, : lengths[member]] = [*before, *sequences[number][start:stop], *after]
         batches.append(WindowBatch(ids, lengths[members]))
         starts[members] = row + longest * np.arange(len(members))
-        row, at = row + ids.size, end
+        row += ids.size
     if not spans:
         return Windows([], np.zeros(0, dtype=np.int64))
     return Windows(batches, starts[np.concatenate(chosen)] + np.concatenate(places))
+
+
+def _group(lengths: np.ndarray, at_once: int) -> List[Tuple[int, int]]:
+    """Group windows in order of their lengths: the first of each batch, and the one after its last."""
+    groups: List[Tuple[int, int]] = []
+    first, pieces = 0, 0
+    for number, length in enumerate(lengths.tolist()):
+        cells = length * (number + 1 - first)
+        padding = cells - pieces - length
+        if number > first and (cells > at_once or padding > max(SMALL, MOST_PADDING * cells)):
+            groups.append((first, number))
+            first, pieces = number, 0
+        pieces += length
+    return [*groups, (first, len(lengths))] if len(lengths) else []
 
 
 def _starts(length: int, room: int, stride: int) -> List[int]:
