@@ -89,7 +89,29 @@ def accuracy_rows(results: List[Row]) -> List[Row]:
     return rows
 
 
+def is_over_transformer(result: Row) -> bool:
+    return "paths.transformer" in result.get("overrides", {})
+
+
+def without_transformer_rows(results: List[Row]) -> List[Row]:
+    return accuracy_rows([result for result in results if not is_over_transformer(result)])
+
+
+def transformer_rows(results: List[Row]) -> List[Row]:
+    """Make a row of each training with a transformer, behind that of the default recipe on the same sentences."""
+    with_one = [result for result in results if is_over_transformer(result)]
+    recipes = {result["name"]: result for result in results if result.get("config") == "configs/bcrf_ner.cfg"}
+    rows: Dict[str, Row] = {}
+    for result in with_one:
+        corpus = max((name for name in recipes if result["name"].startswith(name)), key=len, default=None)
+        for row in [*([recipes[corpus]] if corpus else []), result]:
+            model = Path(row["overrides"].get("paths.transformer", "")).name
+            rows.setdefault(row["name"], {**row, "model": model, "stem": Path(row["config"]).stem})
+    return accuracy_rows(list(rows.values()))
+
+
 COMPARED = {
+    "conll2003-en-20-e5": "`bcrf_ner` over multilingual-E5-small, fine-tuned",
     "conll2003-en-20": "`bcrf_ner`",
     "conll2003-en-20-ner-accuracy": "spaCy's `ner`, quickstart for accuracy",
     "conll2003-en-20-ner-efficiency": "spaCy's `ner`, quickstart for efficiency, with the same vectors",
@@ -261,8 +283,14 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
     ),
     ("docs/measurements.md", "accuracy"): (
         "accuracy",
-        accuracy_rows,
+        without_transformer_rows,
         "Corpus=[{name}]({link}) | Train sentences={corpus[train][sentences]:,} | Seeds={number} | dev F1={dev[f]}"
+        " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
+    ),
+    ("docs/measurements.md", "transformers"): (
+        "accuracy",
+        transformer_rows,
+        "Training=[{name}]({link}) | Config=`{stem}` | Model={model} | Seeds={number} | dev F1={dev[f]}"
         " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
     ),
     ("docs/measurements.md", "rare labels"): ("routing", rare_labels_table, ""),

@@ -31,6 +31,9 @@ FALLING_FROM = 0.002
 EVALUATIONS = 10
 """Of a training whose number of updates is fixed."""
 
+FINE_TUNING_PASSES, FEWEST_UPDATES = 10, 400
+"""Passes over the train split in which a transformer is fine-tuned, and the fewest updates."""
+
 TRAINED, READ, START = 2900, 20_000, 15
 """Words a second in training and evaluation, and seconds until training begins, on two cores of a usual machine."""
 
@@ -141,6 +144,21 @@ def make_schedule(train: CorpusSize, dev: Optional[CorpusSize] = None, minutes: 
     return Schedule(longest, frequency, patience, None, per_pass, (low / 60, high / 60))
 
 
+def with_fine_tuning(config: str, train: CorpusSize) -> Tuple[str, str]:
+    """Write into the text of a config for fine-tuning how many updates its falling learning rate is to last.
+
+    Returns the text, and what there is to say about it.
+    """
+    per_pass = train.words / BATCH
+    steps = max(FEWEST_UPDATES, _round(FINE_TUNING_PASSES * per_pass))
+    frequency = max(50, _round(steps / 6))
+    reason = f"{steps:,} updates ({steps / per_pass:,.1f} passes over the data), evaluated every {frequency:,}"
+    for key, value in {"patience": 0, "max_steps": steps, "eval_frequency": frequency}.items():
+        config = set_value(config, "training", key, value)
+    comment = _comment(f"For {train}: {reason}. The learning rate falls to 0 with the last.")
+    return re.sub(r"(\n# [^\n]*)?\npatience = ", f"\n{comment}\npatience = ", config, count=1), reason
+
+
 def _round(updates: float) -> int:
     return round(updates / 100) * 100
 
@@ -210,6 +228,7 @@ def tailored(
 
     paths: values of `[paths]`, such as train, dev, vectors and transformer; None leaves one as it is. lang: of the
         text. minutes: how long training may take on two cores; else the size of the train split decides.
+        Frozen transformers are trained as the default recipe is.
 
     Returns the text, and what there is to say about the training.
     Raises ValueError (CorpusError) where a corpus cannot be read, or the config cannot be trained in `minutes`.
@@ -242,6 +261,9 @@ def tailored(
         )
     if transforms and minutes is not None:
         raise ValueError("How long a transformer takes is not known, so --minutes cannot be: set [training] max_steps.")
+    if transforms and not can_follow(config):
+        config, reason = with_fine_tuning(config, train)
+        return config, [f"{paths['train']}: {train}", f"Training: {reason}.", *advice]
     if not can_follow(config) and minutes is None:
         return config, [f"{paths['train']}: {train}. This config keeps its own training settings.", *advice]
     schedule = make_schedule(train, dev, minutes)

@@ -6,7 +6,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
-from spacy_crfner.recipes import CorpusSize, make_schedule, measure_corpus, set_value, tailored
+from spacy_crfner.recipes import CorpusSize, make_schedule, measure_corpus, set_value, tailored, with_fine_tuning
 from spacy_crfner.shipped_configs import read_config
 from spacy_crfner.text_files import CorpusError
 
@@ -174,3 +174,13 @@ def test_only_the_line_of_the_section_changes():
     assert [new for old, new in zip(text.splitlines(), changed.splitlines(), strict=True) if old != new] == ["seed = 3"]
     with pytest.raises(ValueError, match=r"no nlp\.seed"):
         set_value(text, "nlp", "seed", 3)
+
+
+def test_fine_tuning_lasts_ten_passes_but_no_less_than_400_updates():
+    text = read_config("transformer_features")
+    for words, steps, frequency in ((2_000, 400, 100), (32_096, 600, 100), (203_621, 4100, 700)):
+        found, said = with_fine_tuning(text, CorpusSize(docs=10, words=words, entities=5))
+        training = Config().from_str(found, interpolate=False)["training"]
+        assert (training["max_steps"], training["eval_frequency"], training["patience"]) == (steps, frequency, 0)
+        assert f"{steps:,} updates" in said and "whatever the score on dev does" not in found
+        assert training["optimizer"]["learn_rate"]["total_steps"] == "${training.max_steps}"
