@@ -2,7 +2,8 @@
 
 Every part is trained by itself, and once, and kept in the work folder. The methods whose parts are there (with --only,
 perhaps not all) are scored on dev, and on test with --test, which is for the end. With --steps, a tagger is trained for
-so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0, and other parts accordingly.
+so many updates of 1,000 words, without R-Drop, with a learning rate that falls to 0, and other parts accordingly. With
+--transformer, what a frozen transformer makes of the corpus is kept in the work folder too, so take another one.
 
 Example:
     python benchmarks/routing.py --corpus gmb --vectors en_core_web_md --work training/routing
@@ -22,7 +23,7 @@ from experiments.options import make_parser, program
 from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
 from experiments.scores import predict
 from experiments.training import Variant, measure_variants
-from routing_parts import in_steps, make_parts
+from routing_parts import in_steps, make_parts, with_frozen
 from spacy.language import Language
 from spacy.training import Corpus
 from spacy.vocab import Vocab
@@ -45,6 +46,8 @@ with the best F1, which the router was saved with."""
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, "seeds", "only", "steps", "test", "name", required=["corpus", "vectors"])
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
+    frozen = "in the place of each encoder, a frozen transformer and a feed-forward layer"
+    parser.add_argument("--transformer", metavar="DIR|NAME", help=frozen)
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
     saved = "save the pipeline of a method, with the first seed, such as for pipelines.py"
     parser.add_argument("--save", nargs=2, metavar=("METHOD", "FOLDER"), help=saved)
@@ -249,6 +252,8 @@ def run(args: argparse.Namespace) -> Path:
         made = {}
         for name, config in make_parts(strong, weak).items():
             config["paths"]["vectors"] = args.vectors
+            if args.transformer:
+                config = with_frozen(config, args.transformer, str(args.work / "cache"))
             made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
         parts = Parts(args, corpus, made)
         method = make_methods(parts)[args.save[0]] if args.save else Method(parts, strong="")

@@ -96,6 +96,22 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
     return parts
 
 
+def with_frozen(config: Config, transformer: str, cache: str) -> Config:
+    """Put a frozen transformer and a feed-forward layer in the place of each encoder of a config.
+
+    transformer: its folder or name. cache: the folder where its vectors are kept for all parts.
+    """
+    block = shipped_config("frozen_transformer")["components"]["bcrf_ner"]["model"]["tok2vec"]
+    config["paths"].update(transformer=transformer, cache=cache)
+    for component in [*config["components"].values(), config.get("tagger", {})]:
+        if component.get("factory") == "tok2vec":
+            component["model"] = block
+        # What listens, or is written elsewhere, is no block.
+        elif isinstance(component.get("model"), dict) and isinstance(component["model"].get("tok2vec"), dict):
+            component["model"]["tok2vec"] = block
+    return config
+
+
 def in_steps(config: Config, steps: int) -> Config:
     """Change a config for a large corpus and a given time: so many updates of 1,000 words, and no R-Drop.
 

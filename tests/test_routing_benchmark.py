@@ -28,10 +28,13 @@ from thinc.api import Config
 SCORES = {"f": 0.5, "macro_f": 0.5, "tuned": {"threshold": 0.5}}
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("steps", [None, 80])
-def test_every_part_is_a_config_that_loads(steps):
+def test_every_part_is_a_config_that_loads(steps, frozen):
     parts = routing_parts.make_parts(["LOC", "PER"], ["ORG"])
     for name, config in parts.items():
+        if frozen:
+            config = routing_parts.with_frozen(config, "bert-base-cased", "cache")
         if steps is not None:
             config = routing_parts.in_steps(config, steps)
             share = (2 if name.startswith("router") else 1) * (4 if "balanced" in name else 1)
@@ -44,6 +47,10 @@ def test_every_part_is_a_config_that_loads(steps):
         returned = {key for pipe in nlp.pipe_names for key in nlp.get_pipe_meta(pipe).default_score_weights}
         spans = {f"spans_{nlp.get_pipe(pipe).cfg.get('spans_key')}_f" for pipe in nlp.pipe_names}
         assert weights and weights <= returned | spans, name
+        layers = [node for _, pipe in nlp.pipeline if hasattr(pipe, "model") for node in pipe.model.walk()]
+        transformers = [node for node in layers if node.name == "transformer" and node.attrs["frozen"]]
+        encoders = [node for node in layers if node.name == "word_char_embed"]
+        assert bool(transformers) == frozen and bool(encoders) != frozen, name
     for name, method in routing.make_methods().items():
         assert method.needed and set(method.needed) <= set(parts), name
 
