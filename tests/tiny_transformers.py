@@ -29,7 +29,7 @@ TEXTS = [
 
 def make_transformer(folder, kind, seed=0):
     """Save a model of a kind with its tokenizer. Returns the folder, as a string."""
-    tokenizer = {"bert": _word_piece, "roberta": _byte_pairs, "xlm-roberta": _unigram}[kind]()
+    tokenizer = make_tokenizer(kind)
     torch.manual_seed(seed)
     sizes = {**SIZES, "vocab_size": len(tokenizer)}
     if kind == "bert":
@@ -44,6 +44,11 @@ def make_transformer(folder, kind, seed=0):
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def make_tokenizer(kind):
+    """Train the tokenizer of a kind of models."""
+    return {"bert": _word_piece, "roberta": _byte_pairs, "xlm-roberta": _unigram}[kind]()
 
 
 @cache
