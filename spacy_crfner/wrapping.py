@@ -296,6 +296,20 @@ def concatenate_rows(model: Model, arrays: List[Floats2d]) -> Floats2d:
     return model.ops.flatten(arrays) if len(arrays) != 1 else arrays[0]
 
 
+def join_inputs(model: Model, vectors: List[Floats2d], width: int) -> Floats2d:
+    """Join the vectors of another layer, (length, width) each, to the (sum of lengths, width) that a layer reads.
+
+    Raises ValueError where they have another width than the one the layer was made for.
+    """
+    rows = concatenate_rows(model, vectors)
+    if len(rows) and rows.shape[1] != width:
+        raise ValueError(
+            f"The layer {model.name!r} was made for {width} features a token, but what it reads has {rows.shape[1]}: "
+            f"a listener needs the width of what it listens to, here `width = {rows.shape[1]}`."
+        )
+    return rows
+
+
 def split_rows(model: Model, rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
     """Split a (sum of lengths, width) array into a list of (length, width) arrays; lengths may be 0."""
     if len(lengths) == 1:

@@ -27,9 +27,10 @@ ROUTED = ("weak_class", "weak_class_shared")
 PATHS = {"back_attention": {"paths.translator": "translator"}}
 FROZEN = ("frozen_bilstm", "frozen_transformer")
 FINE_TUNED = ("transformer", "transformer_attention", "transformer_bilstm", "transformer_features")
-PATHS |= {name: {"paths.transformer": "bert-base-cased"} for name in (*FROZEN, *FINE_TUNED)}
+ROUTED_TRANSFORMER = "weak_class_transformer"
+PATHS |= {name: {"paths.transformer": "bert-base-cased"} for name in (*FROZEN, *FINE_TUNED, ROUTED_TRANSFORMER)}
 # The configs whose training is that of the default recipe.
-RECIPES = [path.stem for path in CONFIGS if path.stem not in FINE_TUNED]
+RECIPES = [path.stem for path in CONFIGS if path.stem not in (*FINE_TUNED, ROUTED_TRANSFORMER)]
 TAGGER = {"weak_class": "tagger.model.tok2vec", "weak_class_shared": "components.tok2vec.model"}
 
 
@@ -57,7 +58,7 @@ def test_variants_are_written_from_what_differs():
     """What configs share stands once."""
     found = runpy.run_path(str(ROOT / "scripts" / "write_configs.py"))["variants"]()
     written = {path.name: path.read_text(encoding="utf8") for path in CONFIGS if path.name in found}
-    assert found == written and len(found) == 6, "run scripts/write_configs.py"
+    assert found == written and len(found) == 7, "run scripts/write_configs.py"
 
 
 @pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
@@ -204,6 +205,38 @@ def test_a_transformer_takes_the_place_of_the_encoder_alone(name):
     optimizer = config["training"]["optimizer"]
     assert optimizer["use_averages"] and optimizer["learn_rate"]["@schedules"] == "warmup_linear.v1"
     assert optimizer["learn_rate"]["total_steps"] == config["training"]["max_steps"]
+
+
+def routed_with_a_tiny_transformer(**overrides):
+    config = raw(ROUTED_TRANSFORMER, **{"paths.transformer": transformer_folder("bert"), **overrides})
+    fit_to_tiny(config["components"]["tok2vec"]["model"])
+    return config
+
+
+def test_router_and_taggers_read_one_transformer():
+    config = routed_with_a_tiny_transformer(**{"listener.width": 16, "routing.weak_labels": ["ORG"]})
+    nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.01
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer, drop=0.0)
+    assert nlp.evaluate(examples)["ents_f"] > 0.5
+    transformers = [pipe for pipe, own in nlp.pipeline if "transformer" in str([n.name for n in nodes_of(own)])]
+    assert transformers == ["tok2vec"]
+
+
+def nodes_of(pipe):
+    return list(pipe.model.walk()) if hasattr(pipe, "model") else []
+
+
+def test_listeners_of_another_width_than_the_transformer_are_refused():
+    config = routed_with_a_tiny_transformer(**{"routing.weak_labels": ["ORG"]})
+    nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    nlp.initialize(lambda: examples)
+    with pytest.raises(ValueError, match=r"was made for 768 features a token, but what it reads has 16: .*width = 16"):
+        nlp.update(examples)
 
 
 @pytest.mark.parametrize("name", (*FROZEN, *FINE_TUNED))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..packing import Packing
 from ..portions import portions
 from ..sentences import batch_lengths
-from ..wrapping import built_shim, concatenate_rows, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, join_inputs, split_rows, to_array, to_torch
 
 DocsLayer = Model[List[Doc], List[Floats2d]]
 
@@ -34,7 +34,7 @@ def read_docs(
     doc_lengths = [len(doc) for doc in docs]
     if not lengths:
         return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
-    joined = concatenate_rows(model, vectors)
+    joined = join_inputs(model, vectors, model.get_dim("nI"))
     if not is_train:
         return split_rows(model, predict(joined, lengths), doc_lengths), _no_backprop_of(model)
 

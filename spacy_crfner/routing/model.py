@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..packing import Packing
 from ..sentences import batch_lengths
 from ..torch_state import layer_in_usual_torch
-from ..wrapping import TorchShim, built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
+from ..wrapping import TorchShim, built_shim, join_inputs, layer_width, shim_of, split_rows, to_array, to_torch
 from .classifiers import RCNN, LSTMAttention, StructuredSelfAttention
 
 
@@ -120,7 +120,7 @@ def forward(
     lengths = batch_lengths(docs, model.attrs["per_sentence"])
     if not lengths:
         return RouterScores(model.ops.alloc1f(0), model.ops.alloc1f(0)), lambda _: docs
-    rows = to_torch(concatenate_rows(model, vectors), requires_grad=is_train)
+    rows = to_torch(join_inputs(model, vectors, model.get_dim("nI")), requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})

@@ -7,7 +7,7 @@ import numpy as np
 from thinc.api import Linear, Model
 from thinc.types import Floats1d, Floats2d
 
-from ..wrapping import concatenate_rows, split_rows
+from ..wrapping import concatenate_rows, join_inputs, split_rows
 
 NEW_TAG_GAP = 4.0
 """How far below the lowest bias of the tags that a head knows a new tag begins."""
@@ -72,7 +72,7 @@ def forward(
     """Score the tags of every token; `backprop` takes the gradient of the scores and gives that of the vectors."""
     output, transitions = head.get_ref("output_layer"), head.get_ref("transitions")
     lengths = [len(rows) for rows in vectors]
-    rows = concatenate_rows(head, vectors)
+    rows = join_inputs(head, vectors, head_width(head))
     if not is_train and isinstance(rows, np.ndarray):
         # Thinc multiplies matrices of few rows slowly on a CPU.
         emissions, backprop_output = rows @ output.get_param("W").T + output.get_param("b"), _no_backprop
