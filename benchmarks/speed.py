@@ -92,17 +92,20 @@ def flair_python(wanted: Optional[str]) -> Optional[str]:
 def flair_files(files: Dict[str, Path], vectors: str, folder: Path) -> Dict[str, str]:
     """Write the corpus and the vectors of its words into files that need neither spaCy nor this package to be read."""
     vocab = load_model(vectors).vocab
-    written = {name: folder / name for name in (*files, "vectors.npz")}
-    words: Dict[str, None] = {}
-    for split in files:
-        docs = read_docs(files[split], Vocab())
-        words.update(dict.fromkeys(token.text for doc in docs for token in doc))
-        sentences = [([token.text for token in doc], [(e.start, e.end, e.label_) for e in doc.ents]) for doc in docs]
-        written[split].write_text(json.dumps(sentences), encoding="utf8")
+    words = dict.fromkeys(token.text for file in files.values() for doc in read_docs(file, Vocab()) for token in doc)
     known = [word for word in words if vocab.has_vector(word)]
     matrix = np.stack([vocab.get_vector(word) for word in known])
-    np.savez(written["vectors.npz"], words=np.array(known), vectors=matrix)
-    return {path.stem: str(path) for path in written.values()}
+    np.savez(folder / "vectors.npz", words=np.array(known), vectors=matrix)
+    return {**write_sentences(files, folder), "vectors": str(folder / "vectors.npz")}
+
+
+def write_sentences(files: Dict[str, Path], folder: Path) -> Dict[str, str]:
+    """Write the words and entities of a corpus as JSON. Returns the path of each split."""
+    for split, file in files.items():
+        docs = read_docs(file, Vocab())
+        sentences = [([token.text for token in doc], [(e.start, e.end, e.label_) for e in doc.ents]) for doc in docs]
+        (folder / split).write_text(json.dumps(sentences), encoding="utf8")
+    return {split: str(folder / split) for split in files}
 
 
 def make_ratios(systems: Dict[str, Dict[str, Any]]) -> Dict[str, float]:

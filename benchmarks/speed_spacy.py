@@ -1,16 +1,20 @@
 """Train or run a spaCy pipeline and time it, in a process of its own, as speed.py and others do."""
 
 import random
+from contextlib import contextmanager, nullcontext
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from unittest.mock import patch
 
 import spacy
+from experiments.stopwatch import Stopwatch
 from experiments.workers import WARM_UP_TEXTS, latency, texts_of_length
+from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import Doc
-from spacy.training import Corpus
+from spacy.training import Corpus, Example
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, registry
 
@@ -20,33 +24,108 @@ WARM_UP_UPDATES = 20
 LEAST_UPDATES = 300
 
 
+REST = "rest"
+"""The part of an update that is none of the others."""
+
+
 def train(job: Dict[str, Any]) -> Dict[str, float]:
-    """Update for `seconds`; where there is no model yet, go on, unmeasured, until it is fit to be timed itself."""
+    """Update for `seconds`; where a `model` is named that is not there yet, go on until it is fit to be timed itself.
+
+    What comes after `seconds` is not measured. `updates` says how many make a model fit, where the usual number would
+    take too long. `read_first` has the whole pipeline read all sentences before, for what is kept of them. `parts` adds
+    where the time of an update goes, see `watch_transformer`.
+    """
     nlp = init_nlp(load_config(job["config"], overrides=job.get("overrides", {})))
     settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     examples = list(Corpus(job["train"])(nlp))
     annotating = settings["annotating_components"]
-    if annotating:
+    first = nlp.pipe_names if job.get("read_first") else annotating
+    if first:
         # What is computed once is not what is timed.
-        with nlp.select_pipes(enable=annotating):
+        with nlp.select_pipes(enable=first):
             list(nlp.pipe([example.predicted.copy() for example in examples]))
+
+    def update(batch: List[Example]) -> None:
+        nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"], annotates=annotating)
+
+    to_be_saved = leaves_model(job)
+    with watch_transformer(nlp) if job.get("parts") else nullcontext() as watch:
+        measured = time_updates(update, batches_of(examples, settings["batcher"]), job, watch)
+    if to_be_saved:
+        nlp.to_disk(job["model"])
+    return measured
+
+
+def leaves_model(job: Dict[str, Any]) -> bool:
+    """Tell whether a training is to leave a model, since there is none yet."""
+    return "model" in job and not Path(job["model"]).exists()
+
+
+def batches_of(
+    examples: List[Example], batcher: Callable[[Iterable[Example]], Iterable[List[Example]]]
+) -> Iterator[List[Example]]:
+    """Shuffle examples, always in the same way, and cut them into batches without an end."""
     random.Random(0).shuffle(examples)
     # Sentences once more where the batcher would run out of them.
-    batches = settings["batcher"](example for _ in cycle([0]) for example in examples)
-    words, start, seconds, updates = 0, 0.0, 0.0, 0
-    least = WARM_UP_UPDATES if Path(job["model"]).exists() else LEAST_UPDATES
-    while updates <= least or seconds < job["seconds"]:
+    return iter(batcher(example for _ in cycle([0]) for example in examples))
+
+
+def time_updates(
+    update: Callable[[List[Example]], None],
+    batches: Iterator[List[Example]],
+    job: Dict[str, Any],
+    watch: Optional[Stopwatch] = None,
+) -> Dict[str, float]:
+    """Update for the `seconds` of a job, after some updates that warm up, and then as often as `train` says.
+
+    watch: of the parts of an update. Adds the mean milliseconds of the whole, `update_ms`, and of each, `PART_ms`.
+    """
+    seconds, least = job["seconds"], job.get("updates", LEAST_UPDATES) if leaves_model(job) else 0
+    words, start, measured, updates = 0, 0.0, 0.0, 0
+    times: Dict[str, float] = {}
+    while updates <= max(least, WARM_UP_UPDATES) or measured < seconds:
         if updates == WARM_UP_UPDATES:
+            if watch is not None:
+                watch.seconds.clear()
             start = perf_counter()
         batch = next(batches)
-        nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"], annotates=annotating)
+        with nullcontext() if watch is None else watch.part(REST):
+            update(batch)
         updates += 1
-        if updates > WARM_UP_UPDATES and seconds < job["seconds"]:
+        if updates > WARM_UP_UPDATES and measured < seconds:
             words += sum(len(example.reference) for example in batch)
-            seconds = perf_counter() - start
-    if least == LEAST_UPDATES:
-        nlp.to_disk(job["model"])
-    return {"words_per_second": words / seconds}
+            measured = perf_counter() - start
+            if watch is not None:
+                times = {**watch.seconds, "update": sum(watch.seconds.values())}
+                times = {f"{part}_ms": 1000 * t / (updates - WARM_UP_UPDATES) for part, t in times.items()}
+    return {"words_per_second": words / measured, **times}
+
+
+@contextmanager
+def watch_transformer(nlp: Language) -> Iterator[Stopwatch]:
+    """Time the parts of an update of a `bcrf_ner` whose encoder is a Transformer.v1 that learns.
+
+    They are `pieces` (text cut into pieces and windows), `forward` and `backward` of the transformer, `head and CRF`
+    with all else that the component does, and `optimizer`.
+    """
+    from spacy_crfner.encoders import transformer
+
+    watch, component = Stopwatch(), nlp.get_pipe("bcrf_ner")
+    (shim,) = component.model.get_ref("tok2vec").shims
+    begin_update = shim.begin_update
+
+    def forward(inputs: Any) -> Tuple[Any, Callable]:
+        with watch.part("forward"):
+            output, backprop = begin_update(inputs)
+        return output, watch.part("backward")(backprop)
+
+    with (
+        patch.object(transformer, "_inputs", watch.part("pieces")(transformer._inputs)),
+        patch.object(shim, "begin_update", forward),
+        patch.object(component, "update", watch.part("head and CRF")(component.update)),
+        patch.object(component, "finish_update", watch.part("optimizer")(component.finish_update)),
+    ):
+        yield watch
 
 
 def predict(job: Dict[str, Any]) -> Dict[str, float]:

@@ -261,6 +261,10 @@ def translators_rows(results: List[Row]) -> List[Row]:
     return [{**result, **lines[-1]} for lines, result in best if lines]
 
 
+def ratio_rows(results: List[Row]) -> List[Row]:
+    return [{"name": n, "ratio": ratio, "result": r} for r in results for n, ratio in r["ratios"].items()]
+
+
 SPEED = "words/s={words_per_second:,} | slowest={slowest:,} | fastest={fastest:,} | ratio={ratio:.2f}"
 SYSTEMS = (
     "speed",
@@ -313,8 +317,29 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
     ("docs/measurements.md", "one text"): ONE_BY_ONE,
     ("docs/measurements.md", "ratios"): (
         "speed",
-        lambda results: [{"name": n, "ratio": ratio} for result in results for n, ratio in result["ratios"].items()],
+        ratio_rows,
         "Ours / theirs={name} | ratio={ratio:.2f}",
+    ),
+    ("docs/measurements.md", "transformer speed"): (
+        "speed_transformer",
+        rows_of("systems"),
+        "Transformer={result[transformer]} | System={entry} | train, words/s={train_words_per_second:,.0f}"
+        " | predict, words/s={predict_words_per_second:,.0f} | train, MB={train_peak_memory_mb:,.0f}"
+        " | predict, MB={predict_peak_memory_mb:,.0f} | entities found={predict_entities:,} | F1={predict_f:.1f}",
+    ),
+    ("docs/measurements.md", "transformer ratios"): (
+        "speed_transformer",
+        ratio_rows,
+        "Transformer={result[transformer]} | Ours / theirs={name} | ratio={ratio:.2f}",
+    ),
+    ("docs/measurements.md", "transformer updates"): (
+        "speed_transformer",
+        rows_of("profiles"),
+        "Transformer={result[transformer]} | System={entry} | update, ms={update_ms:,.0f}"
+        " | pieces={pieces[ms]:,.0f} ({pieces[share]:.0%}) | forward={forward[ms]:,.0f} ({forward[share]:.0%})"
+        " | backward={backward[ms]:,.0f} ({backward[share]:.0%})"
+        " | head and CRF={head and CRF[ms]:,.0f} ({head and CRF[share]:.0%})"
+        " | optimizer={optimizer[ms]:,.0f} ({optimizer[share]:.0%}) | rest={rest[ms]:,.0f} ({rest[share]:.0%})",
     ),
     ("docs/measurements.md", "memory"): ("memory", memory_table, ""),
     ("docs/measurements.md", "long texts"): (

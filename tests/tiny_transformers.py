@@ -27,16 +27,19 @@ TEXTS = [
 ] * 5
 
 
-def make_transformer(folder, kind, seed=0):
-    """Save a model of a kind with its tokenizer. Returns the folder, as a string."""
+def make_transformer(folder, kind, seed=0, **settings):
+    """Save a model of a kind, with these settings of its config, and its tokenizer. Returns the folder, as a string."""
     tokenizer = make_tokenizer(kind)
     torch.manual_seed(seed)
     sizes = {**SIZES, "vocab_size": len(tokenizer)}
     if kind == "bert":
-        model = BertModel(BertConfig(**sizes, max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id))
+        config, make, positions = BertConfig, BertModel, 64
+    elif kind == "roberta":
+        config, make, positions = RobertaConfig, RobertaModel, 66
     else:
-        config, make = (RobertaConfig, RobertaModel) if kind == "roberta" else (XLMRobertaConfig, XLMRobertaModel)
-        model = make(config(**sizes, max_position_embeddings=66, pad_token_id=tokenizer.pad_token_id))
+        config, make, positions = XLMRobertaConfig, XLMRobertaModel, 66
+    sizes.update({"max_position_embeddings": positions, "pad_token_id": tokenizer.pad_token_id, **settings})
+    model = make(config(**sizes))
     # Random weights of the usual size make all vectors alike.
     with torch.no_grad():
         for weights in model.parameters():
