@@ -132,9 +132,10 @@ class FeatureCache:
     def _remember(self, arrays: Mapping[bytes, np.ndarray]) -> None:
         with self._lock:
             for key, array in arrays.items():
-                if key not in self._memory:
-                    self._memory[key] = array
-                    self._size += array.nbytes
+                before = self._memory.pop(key, None)
+                self._size += array.nbytes - (0 if before is None else before.nbytes)
+                # A view would keep the array of its whole batch.
+                self._memory[key] = array if array.base is None else array.copy()
             while self._size > 1e6 * self.memory_mb and self._memory:
                 _, oldest = self._memory.popitem(last=False)
                 self._size -= oldest.nbytes

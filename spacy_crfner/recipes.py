@@ -150,8 +150,9 @@ def with_fine_tuning(config: str, train: CorpusSize) -> Tuple[str, str]:
     Returns the text, and what there is to say about it.
     """
     per_pass = train.words / BATCH
-    steps = max(FEWEST_UPDATES, _round(FINE_TUNING_PASSES * per_pass))
-    frequency = max(50, _round(steps / 6))
+    frequency = max(100, _round(FINE_TUNING_PASSES * per_pass / 6))
+    # The last evaluation is at the end.
+    steps = frequency * max(FEWEST_UPDATES // frequency, round(FINE_TUNING_PASSES * per_pass / frequency))
     reason = f"{steps:,} updates ({steps / per_pass:,.1f} passes over the data), evaluated every {frequency:,}"
     for key, value in {"patience": 0, "max_steps": steps, "eval_frequency": frequency}.items():
         config = set_value(config, "training", key, value)

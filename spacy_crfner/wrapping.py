@@ -175,13 +175,13 @@ class TorchShim(PyTorchShim):
                 replaced[name] = parameter.data
                 with usual_torch():
                     parameter.data = xp2torch(params[(self.id, name)], device=parameter.device)
-        self.version += 1
+        self.version += bool(replaced)
         try:
             yield
         finally:
             for name, data in replaced.items():
                 parameters[name].data = data
-            self.version += 1
+            self.version += bool(replaced)
 
     def __getstate__(self) -> Dict[str, Any]:
         # What is made for prediction is made again, from the weights.

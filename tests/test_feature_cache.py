@@ -110,3 +110,17 @@ def test_other_words_have_another_key(first, second, one, two):
 
 def test_words_with_nul_do_not_share_a_key():
     assert content_key("x", ["Anna\0Kell", "met"]) != content_key("x", ["Anna", "Kell\0met"])
+
+
+def test_what_is_kept_of_a_batch_keeps_no_more_of_it():
+    """`memory_mb` would say nothing where a view keeps all of a batch."""
+    cache = FeatureCache(None, memory_mb=1.0)
+    batch = np.zeros((100, 4), dtype=np.float16)
+    cache.put({b"one": batch[:2]})
+    (kept,) = cache.get([b"one"]).values()
+    assert kept.base is None and np.array_equal(kept, batch[:2])
+    # What does not fit is made again once.
+    made = []
+    for _ in range(2):
+        cache.complete([b"one"], [(3, 4)], lambda numbers: made.append(numbers) or [np.ones((3, 4), np.float16)])
+    assert made == [[0]]

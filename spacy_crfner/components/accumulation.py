@@ -16,14 +16,17 @@ class Accumulation:
     def __init__(self) -> None:
         self._first = self._total = 0.0
 
-    def add(self, size: float) -> float:
-        """Note a sub-batch. Returns what its gradient is multiplied with before it is added: 1.0 for the first one.
+    def share_of(self, size: float) -> float:
+        """Compute what the gradient of a sub-batch is multiplied with before it is added: 1.0 for the first one.
 
         size: sentences, each times its weight.
         """
+        return size / (self._first or size) if size else 1.0
+
+    def add(self, size: float) -> None:
+        """Note a sub-batch whose gradient has been added."""
         self._first = self._first or size
         self._total += size
-        return size / self._first if size else 1.0
 
     def finish(self, model: Model) -> None:
         """Make of what the gradients of a model have added up to that of the batch, and wait for the next one."""

@@ -13,6 +13,7 @@ OF_USE = ("dropout_rate", "has_seen")
 OF_CONFIG = (
     *("noise", "word_dropout", "component"),
     *("frozen", "rate", "layer_decay", "mixed_precision", "unfreeze_after", "unfreeze_every"),
+    *("name", "cache", "memory_mb"),
 )
 """Attrs of layers for which a config counts, whatever they were trained with. All others say what the layer is."""
 OF_OTHERS = ("columns", "column", "seed", "window_size")

@@ -34,6 +34,7 @@ def read_docs(
     doc_lengths = [len(doc) for doc in docs]
     if not lengths:
         return [model.ops.alloc2f(0, model.get_dim("nO")) for _ in docs], lambda _: docs
+    built_shim(model)
     joined = join_inputs(model, vectors, model.get_dim("nI"))
     if not is_train:
         return split_rows(model, predict(joined, lengths), doc_lengths), _no_backprop_of(model)

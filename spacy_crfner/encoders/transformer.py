@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ..sentences import batch_lengths
 from ..torch_state import layer_in_usual_torch
 from ..wrapping import built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
 from .layerwise import Unfreezing
-from .transformer_module import POOLINGS
+from .transformer_module import POOLINGS, has_fast_bfloat16
 from .transformer_shim import TransformerShim
 from .windows import cut_windows
 
@@ -64,7 +64,7 @@ def build_transformer_v1(
     mixed_precision: multiply matrices in 16 bits (bfloat16) in training and prediction where the processor or the GPU
         has instructions for it, and in 32 bits elsewhere: two to three times as fast.
     cache: a folder where frozen vectors are kept beside memory, for this training and for others on the same text,
-        which may share it. A pipeline that is loaded keeps nothing.
+        which may share it. A pipeline that is loaded keeps nothing; one that has just been trained keeps what it reads.
     memory_mb: how much of them is kept in memory, in units of 10^6 bytes; a token takes twice the width in bytes.
     int8: predict with 8-bit weights, on a CPU: faster still, at a small cost in F1. The weights that are trained and
         saved stay as they are: what counts is the config that a pipeline is loaded with.
@@ -135,11 +135,15 @@ def forward(
     inputs = _inputs(model, shim, _runs(model, docs))
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
-    if not is_train or not shim.thaw():
-        vectors = _predict(model, shim, inputs)
+    if not is_train:
+        return split_rows(model, to_array(_predict(model, shim, inputs)), doc_lengths), lambda _: docs
+    mixed = model.attrs["mixed_precision"]
+    if not shim.thaw():
+        # With the weights that will learn, not with what predicts in their place.
+        with torch.no_grad():
+            vectors = cast(Any, shim._model)(*inputs, 0.0, mixed)
         return split_rows(model, _dropped(vectors, dropout), doc_lengths), lambda _: docs
-    arguments = ArgsKwargs(args=(*inputs, dropout, model.attrs["mixed_precision"]), kwargs={})
-    vectors, backprop_torch = shim(arguments, True)
+    vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         gradient = to_torch(concatenate_rows(model, d_outputs))
@@ -151,9 +155,16 @@ def forward(
 
 def _predict(model: Model, shim: TransformerShim, inputs: Tuple[Any, ...]) -> Tensor:
     """Compute vectors of what `_inputs` gives, for prediction."""
-    # 8-bit weights take inputs in 32 bits.
-    mixed = model.attrs["mixed_precision"] and shim.for_prediction is None
-    return shim.predict(ArgsKwargs(args=(*inputs, 0.0, mixed), kwargs={}))
+    return shim.predict(ArgsKwargs(args=(*inputs, 0.0, _precision(model, shim)["mixed_precision"]), kwargs={}))
+
+
+def _precision(model: Model, shim: TransformerShim) -> Dict[str, bool]:
+    """Tell in how many bits vectors are computed for prediction on this machine."""
+    # 8-bit weights, which there are on a CPU alone, take inputs in 32 bits.
+    int8 = shim.predictor() is not shim._model
+    device = next(cast(Any, shim._model).parameters()).device
+    mixed = model.attrs["mixed_precision"] and not int8 and has_fast_bfloat16(device)
+    return {"int8": int8, "mixed_precision": mixed}
 
 
 def _dropped(vectors: Tensor, dropout: float) -> Floats2d:
@@ -176,9 +187,8 @@ def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor
     if shim.kept is None:
         rows = make(runs)
     else:
-        names = ("window", "stride", "keep_spaces", "mixed_precision")
-        settings = {name: model.attrs[name] for name in names}
-        of_model = shim.fingerprint(int8=shim.for_prediction is not None, **settings)
+        settings = {name: model.attrs[name] for name in ("window", "stride", "keep_spaces")}
+        of_model = shim.fingerprint(**settings, **_precision(model, shim))
         spaced = model.attrs["keep_spaces"]
         words = [
             [token.text_with_ws if spaced else token.text for token in doc[start:end]] for doc, (start, end) in runs

@@ -52,7 +52,7 @@ class TransformerModule(nn.Module):
         """
         encoder = self._in_training() if dropout > 0 else self.encoder
         device = rows.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision and has_fast_bfloat16(device)):
+        with in_16_bits(device, mixed_precision):
             states = torch.cat([self._states(encoder, *batch).flatten(0, 1).float() for batch in batches])
         piece, token = pairs
         vectors = self._pool(states, rows[piece], token, n_tokens)
@@ -104,11 +104,12 @@ def quantized(module: TransformerModule) -> TransformerModule:
     """
     if next(module.parameters()).device.type != "cpu":
         return module
-    made = copy.deepcopy(module)
+    # All but the linear layers, which are replaced, is the module's own: embeddings are large.
+    made = copy.deepcopy(module, {id(own): own for own in (*module.parameters(), *module.buffers())})
     with warnings.catch_warnings():
         # torch announces that this will move to another package.
         warnings.simplefilter("ignore")
-        made.encoder = torch.ao.quantization.quantize_dynamic(made.encoder, {nn.Linear}, dtype=torch.qint8)
+        torch.ao.quantization.quantize_dynamic(made.encoder, {nn.Linear}, dtype=torch.qint8, inplace=True)
     return made
 
 
@@ -121,6 +122,19 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     # Torch has no public question for this. Without such instructions 16 bits are slower than 32.
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in asked)
+
+
+@contextmanager
+def in_16_bits(device: torch.device, wanted: bool) -> Iterator[None]:
+    """Multiply matrices in 16 bits, where that is wanted and the device does so fast."""
+    chosen = wanted and has_fast_bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=chosen):
+        try:
+            yield
+        finally:
+            if chosen:
+                # Inside an autocast of the program, torch would take the weights of now for those of later.
+                torch.clear_autocast_cache()
 
 
 def make_encoder(make: Any, *args: Any, **kwargs: Any) -> Any:

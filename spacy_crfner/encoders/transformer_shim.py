@@ -134,6 +134,8 @@ class TransformerShim(TorchShim):
         parameters, depth_of, top = self._parameters()
         if self.unfreezing.is_gradual and isinstance(optimizer, Optimizer):
             self._count(optimizer)
+        if all(parameter.grad is None for parameter in parameters.values()):
+            return
         scales = {name: self.rate * self.layer_decay ** (top - depth) for name, depth in depth_of.items()}
         try:
             super().finish_update(ScaledOptimizer(optimizer, scales))

@@ -240,7 +240,9 @@ class WeakClassRouter(TrainableComponent):
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update([example.predicted for example in examples])
         loss, gradient, size = self._compute_loss(examples, scores)
-        backprop(gradient.times(self._accumulation.add(size)))
+        size = 0.0 if self.listens else size
+        backprop(gradient.times(self._accumulation.share_of(size)))
+        self._accumulation.add(size)
         self.watch(loss, math.log(2.0))
         return self.add_loss(losses, loss, sgd)
 

@@ -120,11 +120,12 @@ def forward(
     lengths = batch_lengths(docs, model.attrs["per_sentence"])
     if not lengths:
         return RouterScores(model.ops.alloc1f(0), model.ops.alloc1f(0)), lambda _: docs
+    shim = built_shim(model)
     rows = to_torch(join_inputs(model, vectors, model.get_dim("nI")), requires_grad=is_train)
     packing = Packing.from_lengths(lengths, device=rows.device)
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     inputs = ArgsKwargs(args=(packing.pack(rows), packing, dropout), kwargs={})
-    (logits, penalties), backprop_torch = built_shim(model)(inputs, is_train)
+    (logits, penalties), backprop_torch = shim(inputs, is_train)
 
     def backprop(gradient: RouterScores) -> List[Doc]:
         outputs = [(logits, gradient.logits), (penalties, gradient.penalties)]

@@ -217,8 +217,11 @@ class CRFPipe(TrainableComponent):
         results = self._compute_losses(examples, scores, chosen=chosen, r_drop=r_drop)
         skipped = sum(result.skipped for result in results)
         self._count_skipped(skipped // 2 if r_drop else skipped)
-        share = self._accumulation.add(sum(result.size for result in results))
+        # What several listeners teach one encoder must not depend on how large the first part is for each.
+        size = 0.0 if self.listens else sum(result.size for result in results)
+        share = self._accumulation.share_of(size)
         backprop(self.join_gradients([result.gradient.times(share) for result in results]))
+        self._accumulation.add(size)
         loss = sum(result.loss for result in results)
         self.watch(loss, sum(result.chance for result in results))
         return self.add_loss(losses, loss, sgd)

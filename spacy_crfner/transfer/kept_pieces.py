@@ -5,7 +5,7 @@ import sys
 from itertools import islice, pairwise
 from typing import Any, Dict, Iterable, Iterator, Optional, Set, Tuple
 
-from ..raw_text import doc_words, load_tokenizer
+from ..raw_text import load_tokenizer
 
 TEXTS_AT_ONCE = 1000
 NO_MERGE = sys.maxsize
@@ -166,8 +166,9 @@ def as_read(texts: Iterable[str], language: str, space: str) -> Iterator[str]:
     """
     splitter = load_tokenizer(language).tokenizer
     for text in texts:
-        words = " ".join(doc_words(splitter(text)))
-        yield from dict.fromkeys(start + own for own in (text, words) for start in ("", space))
+        # `PieceReader` reads white space as a word too.
+        tokens = " ".join(token.text for token in splitter(text))
+        yield from dict.fromkeys(start + own for own in (text, tokens) for start in ("", space))
 
 
 def renumber(part: Any, new: Dict[int, int]) -> Any:

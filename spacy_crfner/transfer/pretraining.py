@@ -15,7 +15,7 @@ from thinc.util import get_torch_default_device
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..encoders.transformer_module import describe, has_fast_bfloat16, most_pieces
+from ..encoders.transformer_module import describe, in_16_bits, most_pieces
 from ..encoders.word_pieces import PieceReader
 from ..files import Files, digest
 from ..torch_state import in_usual_torch
@@ -178,8 +178,7 @@ class PretrainingTrainee(Trainee):
         device = next(self.module.parameters()).device
         arrays = (ids, lengths, flat, pieces[places].astype(np.int64))
         inputs, sizes, asked, targets = (torch.from_numpy(array).to(device) for array in arrays)
-        mixed = self.settings.mixed_precision and has_fast_bfloat16(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        with in_16_bits(device, self.settings.mixed_precision):
             scores = self.module(inputs, sizes, asked)
         return F.cross_entropy(scores.float(), targets, reduction="none")
 

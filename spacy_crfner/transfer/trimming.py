@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set
 
 import torch
+from spacy.tokens import DocBin
+from spacy.vocab import Vocab
 
 from ..corpora.reading import read_docs
 from ..encoders.transformer_module import first_position
 from ..encoders.word_pieces import PieceReader
 from ..extras import require
 from ..files import Files, replacing, write_files
-from ..raw_text import doc_words, read_texts, read_words
+from ..raw_text import read_texts
 from ..text_files import CorpusError
 from ..torch_state import in_usual_torch
 from .kept_pieces import as_read, needed_pieces, renumber, tokenizer_kind
@@ -148,11 +150,13 @@ def _all_texts(text: Sequence[Path], annotated: Sequence[Path], language: str) -
     for path in annotated:
         if path.suffix == ".spacy":
             yield from read_texts([path])
-            yield from map(" ".join, read_words([path], language))
+            # All tokens, white space too, as `PieceReader` reads them.
+            for doc in DocBin().from_disk(path).get_docs(Vocab()):
+                yield " ".join(token.text for token in doc)
         else:
             for read in read_docs(path, language=language).docs:
                 yield read.doc.text
-                yield " ".join(doc_words(read.doc))
+                yield " ".join(token.text for token in read.doc)
 
 
 def _known_to_config(model: Any) -> Set[int]:

@@ -20,7 +20,7 @@ from thinc.api import Adam
 from tiny_transformers import KINDS, make_transformer
 from transformers import AutoModel, AutoTokenizer
 
-from spacy_crfner.encoders import transformer_module
+from spacy_crfner.encoders import transformer, transformer_module
 from spacy_crfner.encoders.transformer import build_transformer_v1
 from spacy_crfner.encoders.windows import cut_windows
 from spacy_crfner.wrapping import shim_of
@@ -282,6 +282,18 @@ def test_spaces_tell_kept_vectors_apart_where_they_are_read(folders, monkeypatch
         assert len(read) == reads and np.array_equal(spaced, joined) != keeps
 
 
+def test_vectors_are_kept_by_how_they_were_computed(folders, tmp_path, monkeypatch):
+    """A machine without 16 bits does not give its vectors to one that has them."""
+    doc = spacy.blank("en")("Bob met Anna.")
+    for has, int8, reads in ((False, False, 1), (True, False, 1), (True, True, 1), (False, False, 0), (True, False, 0)):
+        monkeypatch.setattr(transformer, "has_fast_bfloat16", lambda device, has=has: has)
+        options = {"frozen": True, "cache": str(tmp_path), "mixed_precision": True, "int8": int8}
+        model = make(folders["bert"], **options)
+        read = count_reads(model, monkeypatch)
+        model.predict([doc])
+        assert len(read) == reads
+
+
 def test_a_loaded_pipeline_keeps_no_vectors(folders, tmp_path):
     nlp, examples = tagger(folders["bert"], frozen=True, cache=str(tmp_path / "cache"))
     nlp.update(examples, sgd=Adam(0.01))
@@ -450,6 +462,34 @@ def test_two_components_share_one(folders, tmp_path):
     first, second = again.pipe([text for text, _ in data])
     assert [ent.text for ent in first.ents] == ["Anna Kell", "Bob"]
     assert [span.text for span in second.spans["places"]] == ["Oslo"]
+
+
+def test_rehearsal_of_a_frozen_one(folders):
+    nlp, examples = tagger(folders["bert"], frozen=True)
+    optimizer = nlp.resume_training()
+    assert nlp.rehearse(examples, sgd=optimizer)["bcrf_ner"] >= 0
+
+
+def test_a_saved_pipeline_takes_another_cache(folders, tmp_path):
+    nlp, _ = tagger(folders["bert"], frozen=True, cache=str(tmp_path / "cache"))
+    nlp.to_disk(tmp_path / "pipeline")
+    encoder = "components.bcrf_ner.model.tok2vec"
+    other = {f"{encoder}.cache": None, f"{encoder}.memory_mb": 10.0, f"{encoder}.name": "elsewhere"}
+    assert spacy.load(tmp_path / "pipeline", config=other)("Bob met Anna.").has_annotation("ENT_IOB")
+
+
+def test_16_bits_inside_an_autocast_of_the_program(folders, monkeypatch):
+    """torch keeps the weights of its first products there; ours are those of now."""
+    monkeypatch.setattr(transformer_module, "has_fast_bfloat16", lambda device: True)
+    doc = spacy.blank("en")(TEXT)
+    model = make(folders["bert"], mixed_precision=True, rate=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        (vectors,), backprop = model.begin_update([doc])
+        backprop([np.random.default_rng(0).normal(size=vectors.shape).astype("f")])
+        model.finish_update(Adam(0.1))
+        (inside,) = model.predict([doc])
+    assert np.abs(inside - vectors).max() > 0.1
+    np.testing.assert_array_equal(inside, model.predict([doc])[0])
 
 
 def test_rehearsal_by_the_component_alone(folders):

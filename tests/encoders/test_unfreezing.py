@@ -1,5 +1,6 @@
 """Gradual unfreezing of spacy_crfner.Transformer.v1, and training in two steps."""
 
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -193,3 +194,14 @@ def test_layers_that_learn():
 def test_arguments_that_cannot_be(folder, config):
     with pytest.raises(ValueError, match="counts in unfreeze_after and unfreeze_every updates of 0 or more"):
         build_transformer_v1(folder, **config)
+
+
+def test_what_stands_over_it_learns_from_its_own_weights_not_from_8_bit_ones(folder):
+    doc = spacy.blank("en")("Anna Kell met Bob.")
+    found = []
+    for options in ({"int8": True, "unfreeze_after": 5}, {"unfreeze_after": 5}, {"int8": True}):
+        model = build_transformer_v1(folder, window=32, stride=20, **options)
+        model.initialize(X=[doc])
+        found.append(model.begin_update([doc])[0][0])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(found[0], found[2], atol=1e-5)

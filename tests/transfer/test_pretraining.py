@@ -23,6 +23,7 @@ from spacy.vocab import Vocab
 from tiny_transformers import KINDS, make_transformer, transformer_folder
 from transformers import AutoModel, AutoTokenizer
 
+from spacy_crfner.encoders import transformer_module
 from spacy_crfner.encoders.transformer import build_transformer_v1
 from spacy_crfner.transfer import pretraining as module
 from spacy_crfner.transfer.from_scratch import Sizes, new_masked_model
@@ -214,10 +215,10 @@ def test_a_text_that_spells_a_mark_does_not_hold_one(text, tmp_path):
 
 def test_mixed_precision_is_close_and_only_where_it_is_fast(text, tmp_path, monkeypatch):
     exact = pretraining(tmp_path / "a", text, settings=replace(SETTINGS, mixed_precision=False)).start
-    monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr(transformer_module, "has_fast_bfloat16", lambda device: True)
     mixed = pretraining(tmp_path / "b", text).start
     assert mixed != exact and mixed == pytest.approx(exact, rel=0.05)
-    monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(transformer_module, "has_fast_bfloat16", lambda device: False)
     assert pretraining(tmp_path / "c", text).start == exact
 
 

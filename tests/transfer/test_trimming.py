@@ -63,6 +63,19 @@ def test_kept_texts_are_read_as_before(kind, text, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_docs_with_white_space_are_read_as_before(kind, tmp_path):
+    """White space is a token, which the layer reads with the words."""
+    nlp = spacy.blank("en")
+    doc = nlp("Anna met  Bob.\n\nHarlow moved to Oslo. ")
+    DocBin(docs=[doc]).to_disk(tmp_path / "train.spacy")
+    trim_transformer(tmp_path / "small", transformer_folder(kind), annotated=[tmp_path / "train.spacy"])
+    model = [build_transformer_v1(str(n), window=32, stride=20) for n in (tmp_path / "small", transformer_folder(kind))]
+    for own in model:
+        own.initialize(X=[doc])
+    np.testing.assert_array_equal(*(own.predict([doc])[0] for own in model))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_other_texts_are_read_in_shorter_pieces(kind, text, tmp_path):
     trim_transformer(tmp_path / "small", transformer_folder(kind), [text])
     tokenizers = [AutoTokenizer.from_pretrained(name) for name in (tmp_path / "small", transformer_folder(kind))]
