@@ -16,7 +16,7 @@ class AnnealOnPlateau(Iterator[float]):
     """Learning rates that are multiplied by `factor` each time that the score has not risen for `patience` evaluations.
 
     A schedule of Thinc, which sees no score; so a component, when it is evaluated, makes its scores known to the
-    schedules of the optimizer that trains it, see `Listeners`. An evaluation counts when the next rate is asked for, at
+    schedules of the optimizer that trains it, see `Followers`. An evaluation counts when the next rate is asked for, at
     the end of the next update: what several components have reported by then is one evaluation.
     """
 
@@ -84,7 +84,7 @@ class AnnealOnPlateau(Iterator[float]):
         )
 
 
-class Listeners:
+class Followers:
     """The schedules that a component reports its scores to: those of the optimizer that last took a step with it.
 
     They are not held: a training that has ended hears nothing more. A copy has none.
@@ -106,7 +106,7 @@ class Listeners:
         return scores
 
     def __reduce__(self) -> Any:
-        return Listeners, ()
+        return Followers, ()
 
 
 def make_anneal_on_plateau_v1(

@@ -200,7 +200,7 @@ def test_who_hears_of_what_a_program_evaluates():
     nlp.get_pipe("one").finish_update(optimizers[1])
     nlp.evaluate(examples)
     assert second._reported and not first._reported
-    listening = nlp.get_pipe("one")._listeners._schedules
+    listening = nlp.get_pipe("one")._followers._schedules
     assert list(listening) == [second]
     del optimizers, second
     gc.collect()

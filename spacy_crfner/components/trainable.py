@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..files import fingerprint
-from ..schedules import Listeners
+from ..schedules import Followers
 from ..user_data_keys import RARE_LABELS, REPEATED
 from ..white_space import entities
 from .accumulation import Accumulation
@@ -64,7 +64,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self._watched = (0, 0.0, 0.0)
         self._has_warned = False
         self._accumulation = Accumulation()
-        self._listeners = Listeners()
+        self._followers = Followers()
         self.keep_settings(settings, state)
 
     @property
@@ -126,7 +126,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
 
         A learning rate that follows the score hears of it, see `spacy_crfner.schedules`.
         """
-        return self._listeners.report(self.compute_scores(examples, **kwargs))
+        return self._followers.report(self.compute_scores(examples, **kwargs))
 
     def compute_scores(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score predictions with the component's scorer."""
@@ -217,7 +217,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
 
         What several updates have added up without it counts as the gradient of one batch.
         """
-        self._listeners.follow(sgd)
+        self._followers.follow(sgd)
         self._accumulation.finish(self.model)
         try:
             super().finish_update(sgd)

@@ -1,8 +1,9 @@
 """Text as the pieces of a transformer, in blocks of about the same length."""
 
+from array import array
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -35,19 +36,18 @@ class Blocks:
 
         separator: a piece that stands behind each text. size: most pieces of a block, with those that mark its ends.
         """
-        ids: List[np.ndarray] = [np.zeros(0, dtype=np.int32)]
-        starts: List[np.ndarray] = [np.zeros(0, dtype=bool)]
-        n_texts = 0
+        # Both grow in one piece each: an array for every text would take more memory than what it holds.
+        ids, starts, n_texts = array("i"), bytearray(), 0
         for own_ids, own_starts in _pieces(texts, reader):
-            ids.append(own_ids)
-            starts.append(own_starts)
+            ids.frombytes(own_ids.tobytes())
+            starts += own_starts.tobytes()
             if separator is not None:
-                ids.append(np.array([separator], dtype=np.int32))
-                starts.append(np.ones(1, dtype=bool))
+                ids.append(separator)
+                starts.append(True)
             n_texts += 1
-        joined = np.concatenate(starts)
+        joined = np.frombuffer(starts, dtype=bool)
         borders = _cut(joined, size - len(reader.before) - len(reader.after))
-        return cls(np.concatenate(ids), joined, borders, n_texts)
+        return cls(np.frombuffer(ids, dtype=np.int32), joined, borders, n_texts)
 
     def __len__(self) -> int:
         return len(self.borders) - 1
