@@ -247,8 +247,8 @@ def test_transformers_train_as_they_stand(name, tmp_path):
     config = raw(name, **paths, **{"paths.transformer": transformer_folder("bert")})
     # What is made on the fly is smaller than any model that somebody has trained.
     fit_to_tiny(config["components"]["bcrf_ner"]["model"])
-    config["training"].update(max_steps=120, eval_frequency=60, dropout=0.0)
-    config["training"]["optimizer"]["learn_rate"] = 0.01
+    config["training"].update(max_steps=200, eval_frequency=50, dropout=0.0)
+    config["training"]["optimizer"]["learn_rate"] = 0.005
     nlp = init_nlp(config)
     (tmp_path / "trained").mkdir()
     train(nlp, tmp_path / "trained")
