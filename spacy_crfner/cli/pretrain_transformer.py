@@ -35,7 +35,9 @@ def pretrain_transformer_cli(
     learn_rate: Annotated[
         Optional[float], Option(help="Highest learning rate of AdamW (default: 1e-4; from scratch 1e-3)")
     ] = None,
-    warmup: Annotated[int, Option(help="Updates until that rate; then it falls, to 0 with the last update")] = 500,
+    warmup: Annotated[
+        Optional[int], Option(help="Updates until that rate; then it falls, to 0 with the last (default: a tenth)")
+    ] = None,
     batch_pieces: Annotated[int, Option(help="Pieces of a batch")] = 4096,
     max_updates: Annotated[int, Option(help="Most updates")] = 10000,
     eval_every: Annotated[int, Option(help="Updates between evaluations")] = 500,
@@ -67,7 +69,7 @@ def pretrain_transformer_cli(
             learn_rate = 1e-3 if from_scratch else 1e-4
         settings = PretrainingSettings(
             learn_rate=learn_rate,
-            warmup=warmup,
+            warmup=max(1, max_updates // 10) if warmup is None else warmup,
             max_updates=max_updates,
             eval_every=eval_every,
             patience=patience,

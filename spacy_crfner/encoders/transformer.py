@@ -29,7 +29,7 @@ Run = Tuple[Doc, Tuple[int, int]]
 
 
 def build_transformer_v1(
-    name: str,
+    name: Optional[str] = None,
     layers: int = 1,
     pooling: str = "mean",
     window: int = 128,
@@ -49,7 +49,7 @@ def build_transformer_v1(
     """Encode tokens with a pretrained transformer (Devlin et al. 2019), without another component.
 
     name: of a model on the Hugging Face hub, or a folder with one and its tokenizer. It is read when the pipeline is
-        initialized, and never again: weights and tokenizer are saved with the pipeline.
+        initialized, and never again: weights and tokenizer are saved with the pipeline. Until then it may be None.
     layers: the mean of so many layers, from the last one on; 4 suits frozen models.
     pooling: of the pieces of a token: "mean", "first" or "last".
     window, stride: most pieces that are read at once, with those that mark the ends, and pieces from one window of a
@@ -238,6 +238,11 @@ def init(
 ) -> None:
     """Read the pretrained model. Raises ValueError where it cannot be read, or not in windows of this size."""
     shim = cast(TransformerShim, shim_of(model))
+    if model.attrs["name"] is None:
+        raise ValueError(
+            "Transformer.v1 has no model to begin with: give the name of one on the Hugging Face hub, or its folder, "
+            "such as --paths.transformer bert-base-cased."
+        )
     shim.load_pretrained(model.attrs["name"], layers=model.attrs["layers"], pooling=model.attrs["pooling"])
     most, window = shim.longest(), model.attrs["window"]
     ends = len(shim.reader.before) + len(shim.reader.after)

@@ -525,6 +525,13 @@ def test_arguments_that_cannot_be(folders, config, message):
         make(folders["bert"], **config)
 
 
+def test_a_config_names_no_model_until_it_is_trained():
+    """`spacy init fill-config` has no option to name one."""
+    model = build_transformer_v1()
+    with pytest.raises(ValueError, match=r"no model to begin with: give the name .* such as --paths.transformer"):
+        model.initialize(X=[Doc(Vocab(), words=["Anna"])])
+
+
 def test_a_folder_without_a_model(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"cannot use the model .* or a folder that save_pretrained has written"):
