@@ -1,7 +1,6 @@
 """The torch shim of `spacy_crfner.Transformer.v1`: weights and tokenizer of a model, and how its layers learn."""
 
 import json
-from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, cast
 
 import numpy as np
@@ -17,7 +16,8 @@ from ..memory import release_memory
 from ..torch_state import in_usual_torch
 from ..wrapping import TorchShim
 from .layerwise import ScaledOptimizer, Unfreezing
-from .transformer_module import TransformerModule, depths, describe, make_encoder, most_pieces, quantized, quiet
+from .pretrained import check_encoder_weights, check_tokenizer, reading
+from .transformer_module import TransformerModule, depths, describe, make_encoder, most_pieces, quantized
 from .word_pieces import PieceReader
 
 UPDATES = "updates"
@@ -52,16 +52,14 @@ class TransformerShim(TorchShim):
     @in_usual_torch
     def load_pretrained(self, name: str, *, layers: int, pooling: str) -> None:
         """Read a model and its tokenizer. Raises ValueError where there is none, or none of this kind."""
-        transformers = require("transformers", "transformers", "spacy_crfner.Transformer.v1")
-        if name[:1] in (".", "/", "~") and not Path(name).is_dir():
-            raise ValueError(f"Transformer.v1 cannot read the model {name!r}: there is no such folder.")
-        options: Dict[str, Any] = {"trust_remote_code": False}
-        try:
-            reader = PieceReader.of_transformer(transformers.AutoTokenizer.from_pretrained(name, **options))
-            options.update(torch_dtype=torch.float32, output_loading_info=True)
-            with quiet(transformers):
-                encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
-            _check(encoder, loaded, reader, layers)
+        with reading(name, "Transformer.v1") as transformers:
+            made = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            reader = PieceReader.of_transformer(made)
+            options = {"trust_remote_code": False, "torch_dtype": torch.float32, "output_loading_info": True}
+            encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
+            check_encoder_weights(encoder, loaded["missing_keys"])
+            _check_kind(encoder, layers)
+            check_tokenizer(made, encoder.get_input_embeddings().num_embeddings)
             tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
             settings: Dict[str, Any] = {
                 "config": describe(encoder.config),
@@ -72,13 +70,6 @@ class TransformerShim(TorchShim):
             }
             module = build_module(**settings)
             module.encoder.load_state_dict(encoder.state_dict())
-        # Whatever the library raises for a folder or a name that is not one of its models.
-        except Exception as error:
-            said = " ".join(str(error).split())[:300]
-            raise ValueError(
-                f"Transformer.v1 cannot use the model {name!r} ({said}): give the name of an encoder such as BERT on "
-                "the Hugging Face hub, or a folder that save_pretrained has written with its fast tokenizer."
-            ) from None
         cast(Tensor, module.tokenizer).copy_(torch.from_numpy(tokenizer.copy()))
         self.cfg = settings
         self._model = module.to(get_torch_default_device())
@@ -184,17 +175,11 @@ class TransformerShim(TorchShim):
         return {**super().__getstate__(), "_reader": (None, None), "kept": None}
 
 
-def _check(encoder: Any, loaded: Dict[str, Any], reader: PieceReader, layers: int) -> None:
-    """Check that what was read is an encoder with weights of its own, for this tokenizer. Raises ValueError."""
+def _check_kind(encoder: Any, layers: int) -> None:
+    """Check that what was read is an encoder with so many layers. Raises ValueError."""
     config = encoder.config
-    absent = [name for name in loaded["missing_keys"] if "pooler" not in name and "position_ids" not in name]
-    if absent:
-        raise ValueError(f"it holds no weights for {absent[0]} and {len(absent) - 1} others")
     if config.is_encoder_decoder or getattr(config, "hidden_size", None) is None:
         raise ValueError(f"a model of the type {config.model_type!r} is no encoder of text")
-    rows = encoder.get_input_embeddings().num_embeddings
-    if max(reader.tokenizer.get_vocab().values()) >= rows:
-        raise ValueError(f"its tokenizer has more pieces than the {rows} that the model knows")
     if layers > config.num_hidden_layers:
         raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
 

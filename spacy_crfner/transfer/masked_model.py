@@ -10,9 +10,9 @@ import torch
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
+from ..encoders.pretrained import check_encoder_weights, check_tokenizer, reading
 from ..extras import require
 from ..torch_state import in_usual_torch
-from .model_files import check_encoder_weights, check_tokenizer, reading
 
 USER = "Pre-training"
 

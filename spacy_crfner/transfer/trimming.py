@@ -12,6 +12,7 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from ..corpora.reading import read_docs
+from ..encoders.pretrained import check_encoder_weights, check_tokenizer, reading
 from ..encoders.transformer_module import first_position
 from ..encoders.word_pieces import PieceReader
 from ..extras import require
@@ -23,11 +24,8 @@ from .kept_pieces import as_read, needed_pieces, renumber, tokenizer_kind
 from .model_files import (
     TOKENIZER,
     TOKENIZER_CONFIG,
-    check_encoder_weights,
-    check_tokenizer,
     is_model,
     model_files,
-    reading,
     tokenizer_files,
 )
 
