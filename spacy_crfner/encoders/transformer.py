@@ -1,11 +1,12 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
+from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model
 from thinc.types import Floats2d
@@ -125,12 +126,13 @@ def forward(
     """Encode Docs: (tokens, nO) for each."""
     shim = cast(TransformerShim, built_shim(model))
     if is_train:
+        shim.is_frozen = model.attrs["frozen"]
         shim.rate, shim.layer_decay = model.attrs["rate"], model.attrs["layer_decay"]
         shim.unfreezing = Unfreezing(model.attrs["unfreeze_after"], model.attrs["unfreeze_every"])
     doc_lengths = [len(doc) for doc in docs]
     dropout = model.attrs["dropout_rate"] if is_train else 0.0
     if model.attrs["frozen"]:
-        rows = _dropped(_read_frozen(model, shim, docs), dropout)
+        rows = _dropped(model, _read_frozen(model, shim, docs), dropout)
         return split_rows(model, rows, doc_lengths), lambda _: docs
     inputs = _inputs(model, shim, _runs(model, docs))
     if inputs is None:
@@ -142,7 +144,7 @@ def forward(
         # With the weights that will learn, not with what predicts in their place.
         with torch.no_grad():
             vectors = cast(Any, shim._model)(*inputs, 0.0, mixed)
-        return split_rows(model, _dropped(vectors, dropout), doc_lengths), lambda _: docs
+        return split_rows(model, _dropped(model, vectors, dropout), doc_lengths), lambda _: docs
     vectors, backprop_torch = shim(ArgsKwargs(args=(*inputs, dropout, mixed), kwargs={}), True)
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
@@ -167,9 +169,11 @@ def _precision(model: Model, shim: TransformerShim) -> Dict[str, bool]:
     return {"int8": int8, "mixed_precision": mixed}
 
 
-def _dropped(vectors: Tensor, dropout: float) -> Floats2d:
+def _dropped(model: Model, vectors: Tensor, dropout: float) -> Floats2d:
     """Drop features of vectors that nothing is learned through."""
-    return to_array(torch.nn.functional.dropout(vectors, dropout, training=dropout > 0))
+    rows = to_array(vectors)
+    # Torch draws numbers for it several times as slowly.
+    return rows * model.ops.get_dropout_mask(rows.shape, dropout) if dropout > 0 else rows
 
 
 def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor:
@@ -189,22 +193,28 @@ def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor
     else:
         settings = {name: model.attrs[name] for name in ("window", "stride", "keep_spaces")}
         of_model = shim.fingerprint(**settings, **_precision(model, shim))
-        spaced = model.attrs["keep_spaces"]
-        words = [
-            [token.text_with_ws if spaced else token.text for token in doc[start:end]] for doc, (start, end) in runs
-        ]
-        keys = [content_key(of_model, own) for own in words]
-        shapes = [(len(own), width) for own in words]
+        keys = [content_key(of_model, _words(doc, span, model.attrs["keep_spaces"])) for doc, span in runs]
+        shapes = [(end - start, width) for _, (start, end) in runs]
         rows = shim.kept.complete(keys, shapes, lambda missing: make([runs[number] for number in missing]))
     joined = np.concatenate([np.zeros((0, width), dtype=np.float16), *rows]).astype(np.float32)
     return torch.from_numpy(joined).to(next(cast(Any, shim._model).parameters()).device)
+
+
+def _words(doc: Doc, span: Tuple[int, int], spaced: bool) -> List[str]:
+    """List the words of a run, perhaps with the spaces behind them."""
+    start, end = span
+    if spaced:
+        return [token.text_with_ws for token in doc[start:end]]
+    # Tokens, which are made anew whenever they are asked for, take five times as long.
+    strings = doc.vocab.strings
+    return [strings[number] for number in doc.to_array(ORTH)[start:end].tolist()]
 
 
 def _runs(model: Model, docs: List[Doc]) -> List[Run]:
     """Cut Docs into the runs of tokens that are read by themselves."""
     runs = []
     for doc in docs:
-        ends = np.cumsum([0, *batch_lengths([doc], model.attrs["per_sentence"])]).tolist()
+        ends = accumulate(batch_lengths([doc], model.attrs["per_sentence"]), initial=0)
         runs += [(doc, span) for span in pairwise(ends)]
     return runs
 

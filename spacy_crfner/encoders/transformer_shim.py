@@ -34,6 +34,7 @@ class TransformerShim(TorchShim):
     """A shim with a transformer and its tokenizer, whose layers learn at rates and times of their own.
 
     rate, layer_decay: see `build_transformer_v1`. unfreezing: when layers begin to learn.
+    is_frozen: nothing learns, so that no time is spent in looking for gradients.
     int8: predict with 8-bit weights.
     kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
     """
@@ -41,6 +42,7 @@ class TransformerShim(TorchShim):
     def __init__(self, int8: bool = False) -> None:
         super().__init__(build_module, for_prediction=quantized if int8 else None)
         self.rate, self.layer_decay = 1.0, 1.0
+        self.is_frozen = False
         self.unfreezing = Unfreezing()
         self._updates = 0
         self._holds = False
@@ -122,6 +124,8 @@ class TransformerShim(TorchShim):
     @in_usual_torch
     def finish_update(self, optimizer: Any) -> None:
         """See TorchShim: each layer at its own rate, and without weight decay of biases and norms."""
+        if self.is_frozen:
+            return
         parameters, depth_of, top = self._parameters()
         if self.unfreezing.is_gradual and isinstance(optimizer, Optimizer):
             self._count(optimizer)
