@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import spacy
 from experiments.corpora import CorpusFiles, open_corpus, read_docs
@@ -29,6 +29,7 @@ from spacy.training import Corpus
 from spacy.vocab import Vocab
 
 from spacy_crfner.corpora.sampling import rare_labels
+from spacy_crfner.feature_cache import FeatureCache
 from spacy_crfner.files import fingerprint
 from spacy_crfner.routing.scorer import score_sentences
 from spacy_crfner.routing.sentence_selection import make_select_sentences_v1
@@ -37,6 +38,9 @@ from spacy_crfner.tagging.scorer import score_averages
 
 ROUTER = "router RCNN, weighted"
 """Of the routed methods that do not name another: the paper's best."""
+
+CACHE, MEMORY_MB = "cache", 500.0
+"""Folder in the work folder, and size in memory, of the vectors of a frozen transformer."""
 
 RECALL = 8.0
 """Where the router flags for recall, its threshold has the best F score in which recall counts so much; else it is that
@@ -114,8 +118,15 @@ class Method:
         return fingerprint([self.parts.fingerprints[part] for part in self.needed])[:16]
 
     def load(self, seed: int) -> Language:
-        """Make the pipeline of trained parts."""
-        folder = partial(self.parts.folder, seed)
+        """Make the pipeline of trained parts, in which what a frozen transformer makes of sentences is kept."""
+        nlp = self._join(partial(self.parts.folder, seed))
+        for pipe in (pipe for _, pipe in nlp.pipeline if hasattr(pipe, "model")):
+            for node in (node for node in pipe.model.walk() if node.attrs.get("frozen")):
+                for shim in node.shims:
+                    shim.kept = FeatureCache(self.parts.work / CACHE, MEMORY_MB)
+        return nlp
+
+    def _join(self, folder: Callable[[str], Path]) -> Language:
         if not self.weak:
             return spacy.load(folder(self.strong))
         nlp = spacy.load(folder(self.strong), config={"components.bcrf_ner.spans_key": "strong"})
@@ -253,7 +264,7 @@ def run(args: argparse.Namespace) -> Path:
         for name, config in make_parts(strong, weak).items():
             config["paths"]["vectors"] = args.vectors
             if args.transformer:
-                config = with_frozen(config, args.transformer, str(args.work / "cache"))
+                config = with_frozen(config, args.transformer, str(args.work / CACHE))
             made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
         parts = Parts(args, corpus, made)
         method = make_methods(parts)[args.save[0]] if args.save else Method(parts, strong="")

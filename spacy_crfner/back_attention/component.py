@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Type, Union
 
 import numpy as np
 import srsly
@@ -14,6 +14,7 @@ from thinc.api import Model
 
 from ..components.configured import ConfiguredComponent, SavedPart
 from ..components.kept_settings import EarlierVersion
+from ..components.requirements import extras_of, note_requirements
 from ..components.settings import Settings
 from ..components.span_groups import check_span_groups
 from ..feature_cache import FeatureCache, content_key
@@ -172,6 +173,12 @@ class BackAttention(ConfiguredComponent, Pipe):
             )
         return self.translator, self.english
 
+    @property
+    def extras(self) -> Set[str]:
+        """The extras of this package that translator and English pipeline need."""
+        translator, english = self._sources()
+        return extras_of(english.nlp).union(filter(None, [getattr(translator, "extra", None)]))
+
     def initialize(
         self,
         get_examples: Callable,
@@ -204,6 +211,7 @@ class BackAttention(ConfiguredComponent, Pipe):
             )
         self.keep_features(cache)
         if nlp is not None:
+            note_requirements(nlp)
             self._check_language(nlp, made_by)
             self._check_layers(nlp)
 

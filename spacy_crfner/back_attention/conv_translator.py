@@ -39,6 +39,7 @@ class ConvTranslator:
     """
 
     kind = "spacy_crfner.saved_conv_seq2seq.v1"
+    extra = "translation"
 
     def __init__(
         self, model: ConvS2S, pieces: Pieces, known: Collection[str], language: str, settings: Mapping[str, Any]

@@ -40,6 +40,7 @@ class HFTranslator:
     """
 
     kind = "spacy_crfner.saved_hf_translator.v1"
+    extra = "transformers"
 
     def __init__(self, model: Any, tokenizer: Any, settings: Mapping[str, Any]):
         check_finite(model)

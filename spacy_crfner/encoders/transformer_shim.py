@@ -39,6 +39,8 @@ class TransformerShim(TorchShim):
     kept: where the vectors of a frozen one are kept while it is in use; None: nowhere.
     """
 
+    extra = "transformers"
+
     def __init__(self, int8: bool = False) -> None:
         super().__init__(build_module, for_prediction=quantized if int8 else None)
         self.rate, self.layer_decay = 1.0, 1.0

@@ -11,6 +11,7 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..components.requirements import note_requirements
 from ..components.settings import check_label_list
 from ..components.span_groups import check_span_groups
 from ..components.trainable import TrainableComponent
@@ -128,6 +129,7 @@ class CRFPipe(TrainableComponent):
         self._check_tasks()
         if nlp is not None:
             check_span_groups(nlp, self.name)
+            note_requirements(nlp)
             choose_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
         if self.cfg.get("r_drop") and self.listens:
             warnings.warn(
