@@ -2,7 +2,8 @@
 
 A file of scripts/config_variants/ holds what differs, and `# Variant of: NAME` as its first line. A section of it whose
 first setting begins with @ stands in the place of that of the base and of all sections below; of any other, each
-setting stands in the place of the one of that name. The comment at the top is that of the variant.
+setting stands in the place of the one of that name, and `name = unset` leaves out that of the base. The comment at the
+top is that of the variant.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Dict, List
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "# Variant of: "
+BASE, UNSET = "# Variant of: ", " = unset"
 
 
 @dataclass
@@ -67,7 +68,7 @@ def combine(base: str, variant: str) -> str:
             own = sections[names.index(change.name)]
             own.comments = change.comments or own.comments
             settings = {**own.settings(), **change.settings()}
-            own.lines = [line for lines in settings.values() for line in lines]
+            own.lines = [line for lines in settings.values() if not lines[-1].endswith(UNSET) for line in lines]
             continue
         if change.name in names:
             at = names.index(change.name)

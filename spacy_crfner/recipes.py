@@ -234,13 +234,18 @@ def tailored(
     Returns the text, and what there is to say about the training.
     Raises ValueError (CorpusError) where a corpus cannot be read, or the config cannot be trained in `minutes`.
     """
+    known = Config().from_str(config, interpolate=False)["paths"]
     for key, path in paths.items():
+        if path is not None and key not in known:
+            raise ValueError(f"This config has no use for {path!r}: leave --{key} out.")
         if path is not None:
             config = set_value(config, "paths", key, path)
     if lang is not None:
         config = set_value(config, "nlp", "lang", lang)
     vectors = paths.get("vectors")
     advice = _missing_vectors(vectors) if vectors is not None else []
+    transformer = paths.get("transformer")
+    advice += _missing_transformer(transformer) if transformer is not None else []
     if paths.get("train") is None:
         if minutes is not None:
             raise ValueError("--minutes needs --train: how long an update takes depends on the data.")
@@ -249,7 +254,7 @@ def tailored(
     assert train is not None
     if not train.entities:
         raise CorpusError(f"{paths['train']}: it holds no entity, so there is nothing to learn.")
-    transforms = "transformer" in Config().from_str(config, interpolate=False)["paths"]
+    transforms = "transformer" in known
     if vectors is None and not transforms and train.words < FEW_WORDS:
         advice.append(
             "No word vectors: they help much with so few words. Name a pipeline that has some, such as --vectors "
@@ -278,3 +283,12 @@ def _missing_vectors(name: str) -> List[str]:
     if not name.isidentifier():
         return [f"{name}: there is no such folder yet: check the path, or make it before training."]
     return [f"{name}: there is no such pipeline yet. If it is one of spaCy's: python -m spacy download {name}"]
+
+
+def _missing_transformer(name: str) -> List[str]:
+    if (Path(name) / "config.json").is_file():
+        return []
+    # On the hub: a name, or that of an owner in front of it.
+    if name.count("/") > 1 or name[:1] in (".", "/", "~") or Path(name).exists():
+        return [f"{name}: there is no model in this folder yet: check the path, or put one there before training."]
+    return [f"{name}: there is no such folder, so training will look for this name on the Hugging Face hub."]

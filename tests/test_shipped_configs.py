@@ -214,6 +214,7 @@ def routed_with_a_tiny_transformer(**overrides):
 
 
 def test_router_and_taggers_read_one_transformer():
+    fix_random_seed(0)
     config = routed_with_a_tiny_transformer(**{"listener.width": 16, "routing.weak_labels": ["ORG"]})
     nlp = load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
     examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]

@@ -23,7 +23,7 @@ def config_cli(
     dev: Annotated[Optional[str], Option(metavar="FILE", help=".spacy file to evaluate on")] = None,
     vectors: Annotated[Optional[str], Option(metavar="NAME|DIR", help="Pipeline with word vectors")] = None,
     transformer: Annotated[
-        Optional[str], Option(metavar="NAME|DIR", help="Model for the config `transformer`: of the hub, or a folder")
+        Optional[str], Option(metavar="NAME|DIR", help="Model for a config with a transformer: of the hub, or a folder")
     ] = None,
     lang: Annotated[Optional[str], Option(metavar="CODE", help="spaCy language code of the text")] = None,
     minutes: Annotated[
@@ -38,8 +38,9 @@ def config_cli(
         if name is None:
             if any([train, dev, vectors, transformer, lang, minutes is not None, sentencizer, force, output != "-"]):
                 raise ValueError("Which config? Name one: python -m spacy crfner config bcrf_ner, and these options.")
-            for known, purpose in describe_configs().items():
-                print(f"{known:<18} {purpose}")
+            purposes = describe_configs()
+            for known, purpose in purposes.items():
+                print(f"{known:<{max(map(len, purposes))}}  {purpose}")
             say("Write one with: python -m spacy crfner config NAME --train FILE --dev FILE --output my.cfg")
             return
         paths = {"train": train, "dev": dev, "vectors": vectors, "transformer": transformer}

@@ -94,9 +94,11 @@ def pretrain_transformer_cli(
         training = TransformerPretraining(output, begin, raw, settings, Printer(batch_pieces), say, overwrite)
         learned, evaluated = training.n_pieces
         msg.info(f"{learned:,} pieces to learn from, {evaluated:,} to evaluate on")
+        passes = max_updates * batch_pieces / learned
+        msg.info(f"At most {max_updates:,} updates of {batch_pieces:,} pieces: the text {passes:,.1f} times")
         if training.resumes:
-            rest = "; it starts anew if settings or text differ" if overwrite else " to go on with"
-            msg.info(f"There is a training in {output}{rest}")
+            other = "starts anew" if overwrite else "stops"
+            msg.info(f"There is a training in {output}: it goes on, or {other} if settings or text differ")
         msg.info(f"Perplexity of masked pieces on dev before training: {training.start:,.2f}")
         print(HEADER, flush=True)
         progress = training.run()

@@ -72,8 +72,8 @@ def train_translator_cli(
         if training.too_long:
             msg.warn(f"{training.too_long:,} pairs have more than {longest} pieces and are left out (--longest)")
         if training.resumes:
-            rest = "; it starts anew if settings or text differ" if overwrite else " to go on with"
-            msg.info(f"There is a training in {output}{rest}")
+            other = "starts anew" if overwrite else "stops"
+            msg.info(f"There is a training in {output}: it goes on, or {other} if settings or text differ")
         print(HEADER, flush=True)
         progress = training.run()
     msg.good(f"The translator of update {progress.best_update} is in {output} (dev loss {progress.best:.3f})")

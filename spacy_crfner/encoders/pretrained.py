@@ -23,9 +23,10 @@ def reading(name: str, user: str) -> Iterator[Any]:
     # The library raises exceptions of many kinds.
     except Exception as error:
         said = " ".join(str(error).split()).rstrip(".")[:300]
+        where = "" if Path(name).is_dir() else ", since there is no such folder, from the Hugging Face hub"
         raise ValueError(
-            f"{user} cannot use the model {name!r} ({said}): give the name of an encoder such as BERT on the Hugging "
-            "Face hub, or a folder that save_pretrained has written with its fast tokenizer."
+            f"{user} cannot use the model {name!r}{where} ({said}): give the name of an encoder such as BERT on the "
+            "Hugging Face hub, or a folder that save_pretrained has written with its fast tokenizer."
         ) from None
 
 

@@ -257,11 +257,15 @@ def init(
     most, window = shim.longest(), model.attrs["window"]
     ends = len(shim.reader.before) + len(shim.reader.after)
     if most is not None and window > most:
-        raise ValueError(f"{model.attrs['name']!r} reads {most} pieces at once, so its window cannot be {window}.")
+        raise ValueError(
+            f"{model.attrs['name']!r} reads {most} pieces at once, so its window cannot be {window}: choose at most "
+            f"{most}, and a stride of at most {most - ends}."
+        )
     if window - ends < model.attrs["stride"]:
         raise ValueError(
             f"The window of Transformer.v1 holds {ends} pieces that mark its ends, so that a stride of "
-            f"{model.attrs['stride']} would leave pieces out: choose at most {window - ends}."
+            f"{model.attrs['stride']} would leave pieces out: choose a stride of at most {window - ends}, or a larger "
+            "window."
         )
     model.set_dim("nO", shim.width, force=True)
     if model.attrs["frozen"]:

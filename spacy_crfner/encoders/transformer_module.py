@@ -185,4 +185,9 @@ def depths(names: Sequence[str]) -> List[int]:
     """Count how many layers a parameter stands above the embeddings, which are 0, by its name."""
     numbers = [[int(part) for part in name.split(".") if part.isdigit()] for name in names]
     top = max((own[0] + 1 for own in numbers if own), default=0)
-    return [own[0] + 1 if own else 0 if "embed" in name else top for own, name in zip(numbers, names, strict=True)]
+    # wte and wpe: as GPT-2 calls its embeddings.
+    first = ("embed", "wte", "wpe")
+    return [
+        own[0] + 1 if own else 0 if any(part in name for part in first) else top
+        for own, name in zip(numbers, names, strict=True)
+    ]

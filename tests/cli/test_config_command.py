@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from samples import ROOT
+from tiny_transformers import transformer_folder
 from typer.testing import CliRunner
 
 from spacy_crfner import cli
@@ -81,7 +82,24 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
     status, _, err = crfner(*options, "--force", "--minutes", "3")
     assert status == 1 and "How long a transformer takes is not known" in err
     status, _, err = crfner("config", "bcrf_ner", "--transformer", "bert-base-cased")
-    assert status == 1 and "The config has no paths.transformer." in err
+    assert status == 1 and "no use for 'bert-base-cased': leave --transformer out" in err
+    status, _, err = crfner("config", "frozen_transformer", "--vectors", "en_core_web_md")
+    assert status == 1 and "no use for 'en_core_web_md': leave --vectors out" in err
+
+
+@pytest.mark.parametrize(
+    "name, remark",
+    [
+        ("bert-base-cased", "will look for this name on the Hugging Face hub"),
+        ("intfloat/multilingual-e5-small", "will look for this name on the Hugging Face hub"),
+        ("./models/bert", "there is no model in this folder yet"),
+        ("models/of/bert", "there is no model in this folder yet"),
+        (transformer_folder("bert"), None),
+    ],
+)
+def test_it_says_where_a_transformer_will_be_looked_for(name, remark):
+    status, _, err = crfner("config", "transformer", "--transformer", name)
+    assert status == 0 and (f"{name}: " in err and remark in err if remark else not err)
 
 
 def test_data_that_cannot_be_read_leaves_no_config(tmp_path):

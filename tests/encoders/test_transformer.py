@@ -520,7 +520,7 @@ def test_without_the_library(folders, monkeypatch):
         ({"stride": 40}, "a window larger than its stride"),
         ({"layers": 0}, "needs 1 layer or more"),
         ({"rate": 0.0}, "needs a rate above 0"),
-        ({"stride": 31}, "would leave pieces out: choose at most 30"),
+        ({"stride": 31}, "would leave pieces out: choose a stride of at most 30"),
         ({"window": 128}, "reads 64 pieces at once, so its window cannot be 128"),
     ],
 )
