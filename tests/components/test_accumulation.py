@@ -36,7 +36,10 @@ def weights(nlp):
 
 
 def train(factory, config, accumulate, updates=8, mark=lambda examples: None):
-    """Train as `spacy train` does, without dropout, clipping and evaluation; the weights before and after."""
+    """Train as `spacy train` does, without clipping and evaluation, and with so little dropout that nothing is dropped.
+
+    Returns the weights before and after.
+    """
     fix_random_seed(0)
     nlp = spacy.blank("en")
     nlp.add_pipe(factory, config=config)
@@ -49,7 +52,7 @@ def train(factory, config, accumulate, updates=8, mark=lambda examples: None):
         SGD(0.02, grad_clip=0.0, use_averages=False),
         ((0, examples[: SIZES[step % 4]]) for step in range(updates)),
         lambda: (0.0, {}),
-        dropout=0.0,
+        dropout=1e-9,
         eval_frequency=1000,
         accumulate_gradient=accumulate,
         patience=0,
@@ -74,6 +77,7 @@ def uneven_weights(examples):
     [
         ("bcrf_ner", {**SMALL, "r_drop": 0.0}, lambda examples: None),
         ("bcrf_ner", {**SMALL, "r_drop": 0.0}, uneven_weights),
+        ("bcrf_ner", {**SMALL, "r_drop": 0.5}, uneven_weights),
         ("weak_class_router", ROUTER, lambda examples: None),
         ("weak_class_router", ROUTER, uneven_weights),
     ],
@@ -85,6 +89,36 @@ def test_parts_of_a_batch_teach_what_the_batch_teaches(factory, config, mark, ac
     assert way > 1e-3
     for key, values in whole.items():
         np.testing.assert_allclose(parts[key], values, atol=1e-3 * way, err_msg=str(key))
+
+
+def test_what_a_shared_encoder_learns_adds_up_as_in_spacy():
+    """It does not know how large the parts were, and components of spaCy that listen to it add up theirs."""
+    nlp = spacy.blank("en")
+    encoder = {"@architectures": "spacy.HashEmbedCNN.v2", "width": 16, "depth": 1, "embed_size": 100}
+    layers = {**encoder, "window_size": 1, "maxout_pieces": 2, "subword_features": True, "pretrained_vectors": None}
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
+    nlp.add_pipe("tok2vec", config={"model": layers})
+    nlp.add_pipe("bcrf_ner", config={"model": {"tok2vec": listener}, "r_drop": 0.0})
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    nlp.initialize(lambda: examples)
+    found = []
+    for parts in ([examples[:2]], [examples[2:8]], [examples[:2], examples[2:8]]):
+        for part in parts:
+            nlp.update(part, sgd=False, drop=0.0)
+        gradients = {}
+
+        def collect(key, weights, gradient, gradients=gradients):
+            gradients[key] = gradient.copy()
+            gradient[...] = 0.0
+            return weights, gradient
+
+        for _, pipe in nlp.pipeline:
+            pipe.model.finish_update(collect)
+        found.append(gradients)
+    first, second, both = found
+    assert both.keys() == first.keys() == second.keys()
+    for key, gradient in both.items():
+        np.testing.assert_allclose(gradient, first[key] + second[key], atol=1e-5, err_msg=str(key))
 
 
 def test_a_batch_that_is_read_at_once_is_left_as_it_is(monkeypatch):

@@ -6,6 +6,7 @@ import spacy
 from samples import TRAIN
 from spacy.tokens import DocBin
 from spacy.training import Corpus, Example
+from spacy.util import fix_random_seed
 from thinc.api import Adam, Model
 
 from spacy_crfner.components.weights import doc_weights
@@ -90,6 +91,27 @@ def test_a_component_with_two_tasks_over_one_encoder():
         assert [str(span) for span in copy.spans[key]] == [str(span) for span in doc.spans[key]]
         np.testing.assert_allclose(copy.spans[key].attrs["scores"], doc.spans[key].attrs["scores"], rtol=1e-5)
     assert doc.spans["people"][0]._.confidence > 0.5
+
+
+def test_parts_of_a_batch_teach_all_tasks_what_the_batch_teaches():
+    found = []
+    for parts in ([8], [3, 1, 4]):
+        fix_random_seed(0)
+        nlp, pipe = two_tasks()
+        data = examples(nlp)[:8]
+        pipe.initialize(lambda data=data: data, nlp=None)
+        for size in parts:
+            pipe.update(data[:size], sgd=None)
+            data = data[size:]
+        gradients = {}
+
+        def collect(key, weights, gradient, gradients=gradients):
+            gradients[key[1]] = gradients.get(key[1], 0.0) + np.abs(gradient).sum()
+            return weights, gradient
+
+        pipe.finish_update(collect)
+        found.append(gradients)
+    assert found[0] and found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_settings_of_a_task_are_checked_and_changed_at_loading():
