@@ -1,6 +1,8 @@
 r"""Taggers of another language with and without back attention, and with controls in its place.
 
-With --steps, each is trained for so many updates, with a learning rate that falls to 0, else as the configs say.
+With --steps, each is trained for so many updates, with a learning rate that falls to 0, else as the configs say. With
+--transformer, a multilingual transformer is fine-tuned in the place of the encoder, as in configs/transformer.cfg; the
+variants "at the input" and "alone as embeddings", whose features the encoder reads, cannot be measured then.
 
 Example:
     python benchmarks/back_attention.py --corpus conll2002-es --lang es --limit-train 10% --vectors vectors/es \
@@ -14,6 +16,7 @@ from typing import Any, Dict, Optional
 import controls
 import spacy
 from experiments.corpora import CorpusFiles, open_corpus
+from experiments.errors import BenchmarkError
 from experiments.options import make_parser, program
 from experiments.results import ResultFile, Run
 from experiments.training import (
@@ -32,11 +35,14 @@ from spacy_crfner.back_attention.english import EnglishNER
 
 RATE, EVALUATIONS = 0.002, 8
 """The highest learning rate, and how often dev is evaluated, where --steps is given."""
+FEWER_EVALUATIONS = 4
+"""With a transformer, which takes its time to read dev."""
 
 SHORT = 12
 """Words of a part of a sentence, as short as what translators learn from everyday sentences; 30 in most variants."""
 
 WITHOUT = "without"
+WORDS = "spacy_crfner.WordCharEmbed.v1"
 TOK2VEC = "components.bcrf_ner.model.tok2vec"
 TRANSLATOR = "initialize.components.back_attention.translator"
 
@@ -97,10 +103,37 @@ def make_tagger_parser(doc: Optional[str], *names: str) -> argparse.ArgumentPars
     parser.add_argument("--translator", required=True, metavar="PATH", help="folder of a translator")
     parser.add_argument("--english", required=True, metavar="PATH|NAME", help="an English pipeline with a bcrf_ner")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features are kept from run to run")
+    parser.add_argument("--transformer", metavar="DIR|NAME", help="fine-tune this in the place of the encoder")
+    parser.add_argument("--rate", type=float, default=0.05, metavar="X", help="of the transformer (default: 0.05)")
     return parser
 
 
 parse_args = make_tagger_parser(__doc__, "only", "seeds", "no-test", "keep").parse_args
+
+
+def fine_tune(variant: str, config: Config, transformer: str, rate: float) -> None:
+    """Put a transformer in the place of the encoder of a config, and train as the config for one does.
+
+    Raises BenchmarkError where the encoder reads the features of back attention.
+    """
+    shipped, tagger = shipped_config("transformer"), config["components"]["bcrf_ner"]
+    block = {**shipped["components"]["bcrf_ner"]["model"]["tok2vec"], "rate": rate}
+    if not _replace_encoder(tagger["model"], block):
+        raise BenchmarkError(f"{variant!r} has no encoder whose place a transformer could take: leave it out (--only).")
+    tagger["r_drop"] = shipped["components"]["bcrf_ner"]["r_drop"]
+    config["paths"]["transformer"] = transformer
+    config["training"].update({key: shipped["training"][key] for key in ("dropout", "optimizer", "patience")})
+
+
+def _replace_encoder(section: Dict[str, Any], block: Dict[str, Any]) -> bool:
+    """Put a block in the place of what reads words and characters. Returns whether there is such a thing below."""
+    for key, below in section.items():
+        if isinstance(below, dict) and below.get("tok2vec", {}).get("@architectures") == WORDS:
+            section[key] = block
+            return True
+        if isinstance(below, dict) and _replace_encoder(below, block):
+            return True
+    return False
 
 
 def make_config(variant: str, args: argparse.Namespace) -> Config:
@@ -108,14 +141,19 @@ def make_config(variant: str, args: argparse.Namespace) -> Config:
     config = shipped_config("bcrf_ner" if variant == WITHOUT else "back_attention")
     config["nlp"]["lang"] = args.lang
     config["paths"]["vectors"] = args.vectors
-    if args.steps is not None:
-        fall(config, args.steps, RATE, EVALUATIONS)
     if variant != WITHOUT:
         cache = args.cache and str(args.cache)
         config["paths"].update(translator=args.translator, english=args.english, cache=cache)
         english = EnglishNER(spacy.load(args.english), "states")
         for setting, value in make_settings(english.width, len(english.tagger.tag_set))[variant].items():
             set_dot_to_object(config, setting, value)
+    if args.transformer is not None:
+        fine_tune(variant, config, args.transformer, args.rate)
+    if args.steps is not None and args.transformer is not None:
+        # Its rate falls in any case.
+        config["training"].update(max_steps=args.steps, eval_frequency=max(1, args.steps // FEWER_EVALUATIONS))
+    elif args.steps is not None:
+        fall(config, args.steps, RATE, EVALUATIONS)
     return config
 
 

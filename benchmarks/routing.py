@@ -23,7 +23,7 @@ from experiments.options import make_parser, program
 from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
 from experiments.scores import predict
 from experiments.training import Variant, measure_variants
-from routing_parts import in_steps, make_parts, with_frozen
+from routing_parts import FROZEN, in_steps, make_parts, with_frozen
 from spacy.language import Language
 from spacy.training import Corpus
 from spacy.vocab import Vocab
@@ -50,8 +50,10 @@ with the best F1, which the router was saved with."""
 def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, "seeds", "only", "steps", "test", "name", required=["corpus", "vectors"])
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="where trained parts are kept")
-    frozen = "in the place of each encoder, a frozen transformer and a feed-forward layer"
+    frozen = "in the place of each encoder, one that reads this transformer, which stays as it is"
     parser.add_argument("--transformer", metavar="DIR|NAME", help=frozen)
+    encoder = f"with --transformer, the shipped config of that encoder (default: {FROZEN[0]})"
+    parser.add_argument("--encoder", choices=FROZEN, default=FROZEN[0], help=encoder)
     parser.add_argument("--train-only", action="store_true", help="train, and score nothing")
     saved = "save the pipeline of a method, with the first seed, such as for pipelines.py"
     parser.add_argument("--save", nargs=2, metavar=("METHOD", "FOLDER"), help=saved)
@@ -264,7 +266,7 @@ def run(args: argparse.Namespace) -> Path:
         for name, config in make_parts(strong, weak).items():
             config["paths"]["vectors"] = args.vectors
             if args.transformer:
-                config = with_frozen(config, args.transformer, str(args.work / CACHE))
+                config = with_frozen(config, args.encoder, args.transformer, str(args.work / CACHE))
             made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))
         parts = Parts(args, corpus, made)
         method = make_methods(parts)[args.save[0]] if args.save else Method(parts, strong="")

@@ -96,12 +96,17 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
     return parts
 
 
-def with_frozen(config: Config, transformer: str, cache: str) -> Config:
-    """Put a frozen transformer and a feed-forward layer in the place of each encoder of a config.
+FROZEN = ("frozen_transformer", "frozen_bilstm")
+"""The shipped configs whose encoder reads a frozen transformer."""
 
-    transformer: its folder or name. cache: the folder where its vectors are kept for all parts.
+
+def with_frozen(config: Config, encoder: str, transformer: str, cache: str) -> Config:
+    """Put what reads a frozen transformer in the place of each encoder of a config.
+
+    encoder: the shipped config that it is taken from, one of FROZEN. transformer: its folder or name. cache: the folder
+    where its vectors are kept for all parts.
     """
-    block = shipped_config("frozen_transformer")["components"]["bcrf_ner"]["model"]["tok2vec"]
+    block = shipped_config(encoder)["components"]["bcrf_ner"]["model"]["tok2vec"]
     config["paths"].update(transformer=transformer, cache=cache)
     for component in [*config["components"].values(), config.get("tagger", {})]:
         if component.get("factory") == "tok2vec":

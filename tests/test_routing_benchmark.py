@@ -14,6 +14,7 @@ from spacy.training import Example
 from spacy.util import load_model_from_config
 from spacy.vectors import Vectors
 from test_benchmarks import published, write_corpus
+from tiny_transformers import transformer_folder
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -28,13 +29,13 @@ from thinc.api import Config
 SCORES = {"f": 0.5, "macro_f": 0.5, "tuned": {"threshold": 0.5}}
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("frozen", [None, *routing_parts.FROZEN])
 @pytest.mark.parametrize("steps", [None, 80])
 def test_every_part_is_a_config_that_loads(steps, frozen):
     parts = routing_parts.make_parts(["LOC", "PER"], ["ORG"])
     for name, config in parts.items():
         if frozen:
-            config = routing_parts.with_frozen(config, "bert-base-cased", "cache")
+            config = routing_parts.with_frozen(config, frozen, "bert-base-cased", "cache")
         if steps is not None:
             config = routing_parts.in_steps(config, steps)
             share = (2 if name.startswith("router") else 1) * (4 if "balanced" in name else 1)
@@ -50,7 +51,7 @@ def test_every_part_is_a_config_that_loads(steps, frozen):
         layers = [node for _, pipe in nlp.pipeline if hasattr(pipe, "model") for node in pipe.model.walk()]
         transformers = [node for node in layers if node.name == "transformer" and node.attrs["frozen"]]
         encoders = [node for node in layers if node.name == "word_char_embed"]
-        assert bool(transformers) == frozen and bool(encoders) != frozen, name
+        assert bool(transformers) == bool(frozen) and bool(encoders) == (frozen != "frozen_transformer"), name
     for name, method in routing.make_methods().items():
         assert method.needed and set(method.needed) <= set(parts), name
 
@@ -152,6 +153,26 @@ def test_options_that_cannot_be_are_refused(options, named, capsys):
     assert named in capsys.readouterr().err
 
 
+def test_what_a_frozen_transformer_makes_is_kept_while_methods_are_scored(tmp_path, monkeypatch):
+    nlp = spacy.blank("en")
+    layer = {
+        "@architectures": "spacy_crfner.Transformer.v1",
+        **{"name": transformer_folder("bert"), "window": 60, "stride": 40, "frozen": True},
+    }
+    nlp.add_pipe("bcrf_ner", config={"model": {"tok2vec": layer}})
+    examples = [Example.from_dict(nlp.make_doc(text), {"entities": ents}) for text, ents in TRAIN]
+    nlp.initialize(lambda: examples)
+    args = argparse.Namespace(corpus="rare", work=tmp_path, to=tmp_path, command=["benchmarks/routing.py"])
+    monkeypatch.setattr(routing.spacy, "load", lambda path: nlp)
+    files = argparse.Namespace(sources={"train": b"train", "dev": b"dev"})
+    loaded = routing.Method(routing.Parts(args, files, {}), "single").load(0)
+    found = [[str(ent) for ent in doc.ents] for doc in loaded.pipe(text for text, _ in TRAIN)]
+    (node,) = (node for node in nlp.get_pipe("bcrf_ner").model.walk() if node.name == "transformer")
+    monkeypatch.setattr(node.shims[0], "predict", None)
+    assert [[str(ent) for ent in doc.ents] for doc in loaded.pipe(text for text, _ in TRAIN)] == found
+    assert (tmp_path / routing.CACHE).exists()
+
+
 def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch, capsys):
     """Each is scored by itself, once, and refused where the part is another one now."""
     write_corpus(tmp_path / "rare", {"train": 1, "dev": 1})
@@ -159,7 +180,7 @@ def test_a_whole_pipeline_is_a_method_and_has_a_router(tmp_path, monkeypatch, ca
     scored = []
     for score in ("score_router", "score_method"):
         monkeypatch.setattr(routing, score, lambda *_, kind=score: scored.append(kind) or SCORES)
-    monkeypatch.setattr(routing.spacy, "load", lambda path: None)
+    monkeypatch.setattr(routing.spacy, "load", lambda path: spacy.blank("en"))
     args = argparse.Namespace(corpus="rare", seeds=[0], test=False, name=None, work=tmp_path, to=tmp_path)
     args.command = ["benchmarks/routing.py"]
 

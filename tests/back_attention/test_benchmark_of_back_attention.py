@@ -12,6 +12,7 @@ import spacy
 from samples import ROOT, english_ner
 from spacy.util import registry
 from test_benchmarks import published, write_corpus
+from tiny_transformers import transformer_folder
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -22,6 +23,8 @@ import speed_spacy
 import tables
 from experiments import record, workers
 from experiments.corpora import open_corpus
+from experiments.errors import BenchmarkError
+from experiments.training import shipped_config
 
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
@@ -93,6 +96,28 @@ def test_steps_are_all_that_is_trained(command, capsys):
     with pytest.raises(SystemExit):
         back_attention.parse_args([*command[1:], "--steps", "0"])
     assert "--steps" in capsys.readouterr().err
+
+
+def test_a_transformer_takes_the_place_of_the_encoder(command):
+    args = back_attention.parse_args([*command[1:], "--transformer", transformer_folder("bert"), "--rate", "0.2"])
+    for variant in back_attention.VARIANTS:
+        if variant in ("at the input", "alone as embeddings", "random features alone"):
+            with pytest.raises(BenchmarkError, match=f"'{variant}' has no encoder whose place"):
+                MAKE_CONFIG(variant, args)
+            continue
+        config = MAKE_CONFIG(variant, args)
+        model = config["components"]["bcrf_ner"]["model"]
+        assert "WordCharEmbed" not in str(model) and str(model).count("spacy_crfner.Transformer.v1") == 1, variant
+        assert ("BackAttentionFeatures" in str(model)) == (variant != back_attention.WITHOUT), variant
+        assert config["components"]["bcrf_ner"]["r_drop"] == 0.0 and config["training"]["dropout"] == 0.1
+        spacy.util.load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
+    args.steps = 400
+    training = MAKE_CONFIG("untranslated", args)["training"]
+    assert training["max_steps"] == 400 and training["annotating_components"] == ["back_attention"]
+    assert (
+        training["eval_frequency"] == 100
+        and training["optimizer"] == shipped_config("transformer")["training"]["optimizer"]
+    )
 
 
 def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys):
