@@ -239,11 +239,13 @@ def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) ->
         for name in variants:
             kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = variants[name]
         seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
-        return {"seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
+        return {**encoder, "seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
 
     def measure(method: Method, corpus: CorpusFiles, seed: int, folder: Path) -> Run:
         return method.score(seed, splits)
 
+    reads = getattr(args, "transformer", None)
+    encoder = {"transformer": reads and Path(reads).name, "encoder": reads and args.encoder}
     splits = ["dev", "test"] if args.test else ["dev"]
     key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
     for seed in args.seeds:

@@ -166,13 +166,27 @@ def _labels(results: List[Row], *kinds: str) -> List[str]:
     return list(dict.fromkeys(label for kind in kinds for result in results for label in result["labels"][kind]))
 
 
+def with_encoder(rows: List[Row]) -> List[Row]:
+    """Say what the parts of a routed pipeline read (`encoder`), those without a transformer first."""
+    rows.sort(key=lambda row: bool(row["result"].get("transformer")))
+    for row in rows:
+        frozen = row["result"].get("transformer")
+        row["encoder"] = f"frozen {frozen}, `{row['result']['encoder']}`" if frozen else "words and characters"
+    return rows
+
+
+def routers_rows(results: List[Row]) -> List[Row]:
+    return with_encoder(seeded_rows_of("routers")(results))
+
+
 def methods_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
     columns = (
-        "Corpus={result[corpus]} | Method={entry} | Seeds={number} | dev global={dev[f]} | dev macro={dev[macro_f]}"
-        " | Split={split} | global={scored[f]} | weighted={scored[weighted_f]} | macro={scored[macro_f]}"
+        "Corpus={result[corpus]} | Encoder={encoder} | Method={entry} | Seeds={number} | dev global={dev[f]}"
+        " | dev macro={dev[macro_f]} | Split={split} | global={scored[f]} | weighted={scored[weighted_f]}"
+        " | macro={scored[macro_f]}"
     )
     labels = [f"{label}={{scored[per_type][{label}]:mean}}" for label in _labels(results, "weak", "strong")]
-    return " | ".join([columns, *labels]), seeded_rows_of("methods")(results)
+    return " | ".join([columns, *labels]), with_encoder(seeded_rows_of("methods")(results))
 
 
 MAIN_METHODS = {
@@ -191,10 +205,11 @@ def rare_labels_table(results: List[Row]) -> Tuple[Columns, List[Row]]:
         by_name = {row["entry"]: row for row in seeded_rows_of("methods")([result])}
         rows += [{**by_name[name], "called": MAIN_METHODS[name]} for name in MAIN_METHODS if name in by_name]
     columns = (
-        "Corpus=[{result[corpus]}]({result[link]}) | Pipeline={called} | Seeds={number} | Split={split}"
-        " | global={scored[f]} | macro={scored[macro_f]}"
+        "Corpus=[{result[corpus]}]({result[link]}) | Encoder={encoder} | Pipeline={called} | Seeds={number}"
+        " | Split={split} | global={scored[f]} | macro={scored[macro_f]}"
     )
-    return " | ".join([columns, *(f"{x}={{scored[per_type][{x}]}}" for x in _labels(results, "weak"))]), rows
+    labels = (f"{label}={{scored[per_type][{label}]}}" for label in _labels(results, "weak"))
+    return " | ".join([columns, *labels]), with_encoder(rows)
 
 
 def pipelines_rows(results: List[Row]) -> List[Row]:
@@ -297,6 +312,12 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
         "Training=[{name}]({link}) | Config=`{stem}` | Model={model} | Seeds={number} | dev F1={dev[f]}"
         " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
     ),
+    ("docs/measurements.md", "pretraining"): (
+        "pretraining",
+        lambda results: [{**result, "millions": result["model"]["weights"] / 1e6} for result in results],
+        "Pre-training=[{name}]({link}) | Million weights={millions:.1f} | Pieces={model[pieces]:,}"
+        " | Updates={updates:,} | minutes={minutes:.0f} | perplexity before={before:,.1f} | after={after:,.1f}",
+    ),
     ("docs/measurements.md", "rare labels"): ("routing", rare_labels_table, ""),
     ("docs/measurements.md", "other languages"): (
         "back_attention",
@@ -358,8 +379,8 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
     ("docs/measurements.md", "methods"): ("routing", methods_table, ""),
     ("docs/measurements.md", "routers"): (
         "routing",
-        seeded_rows_of("routers"),
-        "Corpus={result[corpus]} | Router={entry} | Seeds={number} | Split={split}"
+        routers_rows,
+        "Corpus={result[corpus]} | Encoder={encoder} | Router={entry} | Seeds={number} | Split={split}"
         " | average precision={scored[average_precision]:mean}"
         " | recall of strong={scored[at 0.5][recall of strong]:mean}"
         " | recall of weak={scored[at 0.5][recall of weak]:mean}"

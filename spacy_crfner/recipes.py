@@ -156,6 +156,7 @@ def with_fine_tuning(config: str, train: CorpusSize) -> Tuple[str, str]:
     reason = f"{steps:,} updates ({steps / per_pass:,.1f} passes over the data), evaluated every {frequency:,}"
     for key, value in {"patience": 0, "max_steps": steps, "eval_frequency": frequency}.items():
         config = set_value(config, "training", key, value)
+    config = set_value(config, "training.optimizer.learn_rate", "total_steps", steps)
     comment = _comment(f"For {train}: {reason}. The learning rate falls to 0 with the last.")
     return re.sub(r"(\n# [^\n]*)?\npatience = ", f"\n{comment}\npatience = ", config, count=1), reason
 
@@ -171,7 +172,7 @@ def with_schedule(config: str, schedule: Schedule, train: CorpusSize) -> str:
     """
     if not can_follow(config):
         raise ValueError(
-            "This config has its own falling learning rate: do without --minutes, and fix --training.max_steps."
+            "This config has its own falling learning rate: do without --minutes, and set max_steps and total_steps."
         )
     config = re.sub(r"^# It ends so many updates after.*\n", "", config, flags=re.MULTILINE)
     for key in ("patience", "max_steps", "eval_frequency"):
@@ -184,7 +185,8 @@ def with_schedule(config: str, schedule: Schedule, train: CorpusSize) -> str:
 [training.optimizer.learn_rate]
 @schedules = "warmup_linear.v1"
 warmup_steps = {schedule.max_steps // 20}
-total_steps = ${{training.max_steps}}
+# As many as max_steps.
+total_steps = {schedule.max_steps}
 initial_rate = {schedule.falling}
 """
         config = re.sub(CONSTANT_RATE, section, config, count=1, flags=re.MULTILINE)
@@ -273,7 +275,8 @@ def tailored(
     if not can_follow(config) and minutes is None:
         return config, [f"{paths['train']}: {train}. This config keeps its own training settings.", *advice]
     schedule = make_schedule(train, dev, minutes)
-    remarks = [f"{paths['train']}: {train}", f"Training: {schedule}.", *advice]
+    first = ", after the transformer has read the data once, which takes time of its own" if transforms else ""
+    remarks = [f"{paths['train']}: {train}", f"Training: {schedule}{first}.", *advice]
     return with_schedule(config, schedule, train), remarks
 
 

@@ -183,4 +183,4 @@ def test_fine_tuning_lasts_ten_passes_but_no_less_than_400_updates():
         training = Config().from_str(found, interpolate=False)["training"]
         assert (training["max_steps"], training["eval_frequency"], training["patience"]) == (steps, frequency, 0)
         assert steps % frequency == 0 and f"{steps:,} updates" in said and "whatever the score on dev does" not in found
-        assert training["optimizer"]["learn_rate"]["total_steps"] == "${training.max_steps}"
+        assert training["optimizer"]["learn_rate"]["total_steps"] == steps

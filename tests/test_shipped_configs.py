@@ -14,8 +14,8 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
-from spacy.util import fix_random_seed, load_config, load_model_from_config
-from thinc.api import Config
+from spacy.util import fix_random_seed, load_config, load_model_from_config, registry
+from thinc.api import Config, Optimizer
 from tiny_transformers import transformer_folder
 
 from spacy_crfner.encoders.char_cnn import build_char_cnn_v1
@@ -205,6 +205,16 @@ def test_a_transformer_takes_the_place_of_the_encoder_alone(name):
     optimizer = config["training"]["optimizer"]
     assert optimizer["use_averages"] and optimizer["learn_rate"]["@schedules"] == "warmup_linear.v1"
     assert optimizer["learn_rate"]["total_steps"] == config["training"]["max_steps"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_rate_that_falls_does_so_until_the_end_and_needs_no_variable(path):
+    """`nlp.resume_training()` and `spacy debug data` make the optimizer of the config as it is."""
+    training = Config().from_disk(path, interpolate=False)["training"]
+    optimizer = registry.resolve({"optimizer": training["optimizer"]})["optimizer"]
+    rate = training["optimizer"]["learn_rate"]
+    assert isinstance(optimizer, Optimizer)
+    assert not isinstance(rate, dict) or rate.get("total_steps", training["max_steps"]) == training["max_steps"]
 
 
 def routed_with_a_tiny_transformer(**overrides):

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from safetensors.torch import load_file
 from samples import ROOT
 from tiny_transformers import make_transformer, transformer_folder
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import pretraining
 import speed_plain_transformer
 import speed_spacy
 import speed_transformer
@@ -238,3 +240,27 @@ def test_a_part_inside_of_another_is_not_counted_in_it(monkeypatch):
         with pytest.raises(ValueError), watch.part("inner"):
             raise ValueError
     assert watch.seconds == {"outer": 1.0 + 0.0 + 1.0, "inner": 3.0 + 2.0}
+
+
+def test_pretraining_is_measured_and_read_again(tmp_path, capfd):
+    text = tmp_path / "toy.txt"
+    text.write_text("\n".join(f"Anna met Bob {number} times in Paris." for number in range(300)), encoding="utf8")
+    sizes = ["--layers", "1", "--size", "16", "--heads", "2", "--vocab", "300"]
+    length = ["--max-updates", "4", "--eval-every", "2", "--batch-pieces", "64", "--block", "16", "--dev-share", "0.1"]
+    own = ["--folder", str(tmp_path / "model"), "--to", str(tmp_path)]
+    command = ["benchmarks/pretraining.py", *own, "--text", str(text), "--from-scratch", *sizes, *length]
+    pretraining.main(command)
+    result = json.loads((tmp_path / "pretraining-model.json").read_text(encoding="utf8"))
+    assert result["model"]["layers"] == 1 and result["model"]["width"] == 16
+    state = load_file(tmp_path / "model" / "model.safetensors")
+    assert result["model"]["weights"] == sum(values.numel() for values in state.values())
+    assert [line["update"] for line in result["training"]] == [2, 4] and result["updates"] == 4
+    assert result["after"] == result["training"][-1]["dev_perplexity"] < result["before"]
+    assert "--from-scratch" in result["command"] and str(tmp_path) not in result["command"]
+    (tmp_path / "pretraining-model.json").unlink()
+    pretraining.main(command)
+    again = json.loads((tmp_path / "pretraining-model.json").read_text(encoding="utf8"))
+    assert {**again, "date": ""} == {**result, "date": ""}
+    with pytest.raises(SystemExit):
+        pretraining.main([*command, "--seed", "1"])
+    assert "The training has failed" in capfd.readouterr().err

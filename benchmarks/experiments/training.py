@@ -54,11 +54,21 @@ def shipped_config(name: str) -> Config:
     return Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
 
 
+TOTAL_STEPS = "training.optimizer.learn_rate.total_steps"
+
+
 def read_config(path: Path, overrides: Mapping[str, Any]) -> Config:
-    """Read a config with settings that differ. Raises BenchmarkError where they cannot be put together."""
+    """Read a config with settings that differ. Raises BenchmarkError where they cannot be put together.
+
+    A learning rate that falls does so until another `training.max_steps`, unless it has a number of its own.
+    """
     if not path.is_file():
         raise BenchmarkError(f"{path}: there is no such config: check --config.")
     try:
+        rate = util.load_config(path).get("training", {}).get("optimizer", {}).get("learn_rate")
+        replaced = any(TOTAL_STEPS.startswith(setting) for setting in overrides)
+        if isinstance(rate, dict) and "total_steps" in rate and "training.max_steps" in overrides and not replaced:
+            overrides = {**overrides, TOTAL_STEPS: overrides["training.max_steps"]}
         util.load_config(path, overrides={**overrides, "paths.train": None, "paths.dev": None}, interpolate=True)
         return util.load_config(path, overrides=dict(overrides))
     except ConfigValidationError as error:

@@ -14,6 +14,7 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..components.falling_rate import check_falling_rate
 from ..components.requirements import note_requirements
 from ..components.settings import Settings, check_function, check_label_list, is_number
 from ..components.span_groups import check_span_groups
@@ -126,6 +127,7 @@ class WeakClassRouter(TrainableComponent):
         if nlp is not None:
             check_span_groups(nlp, self.name)
             note_requirements(nlp)
+            check_falling_rate(nlp)
         given = self._read_label_data(labels) if isinstance(labels, dict) else None
         seen = self.look_at(get_examples, count=given is None)
         wanted = given["labels"] if given is not None else labels

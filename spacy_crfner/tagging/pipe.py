@@ -11,6 +11,7 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..components.falling_rate import check_falling_rate
 from ..components.requirements import note_requirements
 from ..components.settings import check_label_list
 from ..components.span_groups import check_span_groups
@@ -130,6 +131,7 @@ class CRFPipe(TrainableComponent):
         if nlp is not None:
             check_span_groups(nlp, self.name)
             note_requirements(nlp)
+            check_falling_rate(nlp)
             choose_score_weights(nlp, self.name, [task.cfg["spans_key"] for task in self.tasks])
         if self.cfg.get("r_drop") and self.listens:
             warnings.warn(

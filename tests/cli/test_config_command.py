@@ -83,6 +83,9 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
     assert status == 1 and "How long a transformer takes is not known" in err
     status, _, err = crfner("config", "bcrf_ner", "--transformer", "bert-base-cased")
     assert status == 1 and "no use for 'bert-base-cased': leave --transformer out" in err
+    status, out, err = crfner("config", "frozen_bilstm", "--train", train)
+    assert status == 0 and "on two cores, after the transformer has read the data once" in err
+    assert "\nmax_steps = 1000\n" in out
     status, _, err = crfner("config", "frozen_transformer", "--vectors", "en_core_web_md")
     assert status == 1 and "no use for 'en_core_web_md': leave --vectors out" in err
 
