@@ -135,7 +135,7 @@ class TrainingLoop:
                     self._save_checkpoint()
                     saved = perf_counter()
                 if perf_counter() - told > TELL_SECONDS:
-                    self.tell(f"{progress.update} of at most {self.settings.max_updates} updates, loss {loss:.3f}")
+                    self._tell(loss)
                     told = perf_counter()
                 if self._is_over():
                     return progress
@@ -143,6 +143,11 @@ class TrainingLoop:
                 raise ValueError("There is nothing to learn from: the data give no batch.")
             progress.epoch, progress.batch = progress.epoch + 1, 0
         return progress
+
+    def _tell(self, loss: float) -> None:
+        done, most = self.progress.update, self.settings.max_updates
+        minutes = math.ceil((most - done) * self.progress.seconds / done / 60)
+        self.tell(f"{done} of at most {most} updates, loss {loss:.3f}, at most {minutes} min left")
 
     def _is_over(self) -> bool:
         return self.progress.update >= self.settings.max_updates or self.progress.since_best >= self.settings.patience

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -345,7 +346,7 @@ def test_how_far_it_is_is_said_from_time_to_time(tmp_path, monkeypatch):
     assert not said
     monkeypatch.setattr(training_loop, "TELL_SECONDS", -1.0)
     run(tmp_path / "b", settings=replace(SETTINGS, max_updates=3), tell=said.append)
-    assert len(said) == 3 and said[1].startswith("2 of at most 3 updates, loss ")
+    assert len(said) == 3 and re.fullmatch(r"2 of at most 3 updates, loss [\d.]+, at most 1 min left", said[1])
 
 
 def test_a_damaged_checkpoint_says_so(tmp_path):
