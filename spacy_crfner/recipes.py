@@ -34,6 +34,9 @@ EVALUATIONS = 10
 FINE_TUNING_PASSES, FEWEST_UPDATES = 10, 400
 """Passes over the train split in which a transformer is fine-tuned, and the fewest updates."""
 
+BASE_WIDTH, BASE_RATE, SMALL_RATE = 768, 0.05, 0.2
+"""Models below this width are small: they want more of the optimizer's learning rate than those of the base size."""
+
 TRAINED, READ, START = 2900, 20_000, 15
 """Words a second in training and evaluation, and seconds until training begins, on two cores of a usual machine."""
 
@@ -247,7 +250,9 @@ def tailored(
     vectors = paths.get("vectors")
     advice = _missing_vectors(vectors) if vectors is not None else []
     transformer = paths.get("transformer")
-    advice += _missing_transformer(transformer) if transformer is not None else []
+    if transformer is not None:
+        config, said = with_transformer(config, transformer)
+        advice += said
     if paths.get("train") is None:
         if minutes is not None:
             raise ValueError("--minutes needs --train: how long an update takes depends on the data.")
@@ -288,10 +293,30 @@ def _missing_vectors(name: str) -> List[str]:
     return [f"{name}: there is no such pipeline yet. If it is one of spaCy's: python -m spacy download {name}"]
 
 
-def _missing_transformer(name: str) -> List[str]:
-    if (Path(name) / "config.json").is_file():
-        return []
+def with_transformer(config: str, name: str) -> Tuple[str, List[str]]:
+    """Write into the text of a config what follows from the width of a transformer.
+
+    name: its folder, or its name on the Hugging Face hub, of which nothing is known here.
+
+    Returns the text, and what there is to say.
+    """
+    try:
+        values = json.loads((Path(name) / "config.json").read_text(encoding="utf8"))
+        width = values.get("hidden_size", values.get("dim"))
+    except (OSError, ValueError, AttributeError):
+        return config, [_where(name)]
+    if not isinstance(width, int):
+        return config, [f"{name}: its config.json names no width, so it may be no encoder of text."]
+    if "\n[listener]\n" in config:
+        config = set_value(config, "listener", "width", width)
+    if width >= BASE_WIDTH or f"\nrate = {BASE_RATE}\n" not in config:
+        return config, []
+    config = config.replace(f"\nrate = {BASE_RATE}\n", f"\nrate = {SMALL_RATE}\n")
+    return config, [f"{name}: its width is {width}, so it is fine-tuned as small models are, with rate = {SMALL_RATE}."]
+
+
+def _where(name: str) -> str:
     # On the hub: a name, or that of an owner in front of it.
     if name.count("/") > 1 or name[:1] in (".", "/", "~") or Path(name).exists():
-        return [f"{name}: there is no model in this folder yet: check the path, or put one there before training."]
-    return [f"{name}: there is no such folder, so training will look for this name on the Hugging Face hub."]
+        return f"{name}: there is no model in this folder yet: check the path, or put one there before training."
+    return f"{name}: there is no such folder, so training will look for this name on the Hugging Face hub."

@@ -1,16 +1,19 @@
 """`python -m spacy crfner config`, and what all commands have in common."""
 
+import json
 import shlex
 import subprocess
 import sys
 
 import pytest
 from samples import ROOT
+from thinc.api import Config
 from tiny_transformers import transformer_folder
 from typer.testing import CliRunner
 
 from spacy_crfner import cli
 
+FINE_TUNED = (*(f"transformer{kind}" for kind in ("", "_bilstm", "_attention", "_features")), "weak_class_transformer")
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.cfg"))
 
 
@@ -97,12 +100,31 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
         ("intfloat/multilingual-e5-small", "will look for this name on the Hugging Face hub"),
         ("./models/bert", "there is no model in this folder yet"),
         ("models/of/bert", "there is no model in this folder yet"),
-        (transformer_folder("bert"), None),
+        ("models", "its config.json names no width"),
+        (transformer_folder("bert"), "with rate = 0.2"),
     ],
 )
-def test_it_says_where_a_transformer_will_be_looked_for(name, remark):
+def test_it_says_where_a_transformer_will_be_looked_for(name, remark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "config.json").write_text("{}")
     status, _, err = crfner("config", "transformer", "--transformer", name)
-    assert status == 0 and (f"{name}: " in err and remark in err if remark else not err)
+    assert status == 0 and f"{name}: " in err and remark in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("width, rate", [(384, 0.2), (768, 0.05), (1024, 0.05)])
+@pytest.mark.parametrize("name", FINE_TUNED)
+def test_rate_and_listeners_follow_the_width_of_a_transformer(name, width, rate, tmp_path):
+    key = "dim" if width == 384 else "hidden_size"
+    (tmp_path / "config.json").write_text(json.dumps({key: width}))
+    status, out, err = crfner("config", name, "--transformer", tmp_path)
+    config = Config().from_str(out, interpolate=False)
+    assert status == 0 and str(config["components"]).count(f"'rate': {rate}") == 1
+    assert config.get("listener", {"width": width})["width"] == width and (rate == 0.2) == ("small models" in err)
+    # Nothing else, and no comment.
+    shipped = (ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8")
+    changed = [new for old, new in zip(shipped.splitlines(), out.splitlines(), strict=True) if old != new]
+    assert {line.partition(" = ")[0] for line in changed} <= {"transformer", "rate", "width"}
 
 
 def test_data_that_cannot_be_read_leaves_no_config(tmp_path):
