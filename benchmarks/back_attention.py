@@ -122,7 +122,8 @@ def fine_tune(variant: str, config: Config, transformer: str, rate: float) -> No
         raise BenchmarkError(f"{variant!r} has no encoder whose place a transformer could take: leave it out (--only).")
     tagger["r_drop"] = shipped["components"]["bcrf_ner"]["r_drop"]
     config["paths"]["transformer"] = transformer
-    config["training"].update({key: shipped["training"][key] for key in ("dropout", "optimizer", "patience")})
+    kept = ("dropout", "optimizer", "patience", "max_steps", "eval_frequency")
+    config["training"].update({key: shipped["training"][key] for key in kept})
 
 
 def _replace_encoder(section: Dict[str, Any], block: Dict[str, Any]) -> bool:
@@ -152,6 +153,7 @@ def make_config(variant: str, args: argparse.Namespace) -> Config:
     if args.steps is not None and args.transformer is not None:
         # Its rate falls in any case.
         config["training"].update(max_steps=args.steps, eval_frequency=max(1, args.steps // FEWER_EVALUATIONS))
+        config["training"]["optimizer"]["learn_rate"]["total_steps"] = args.steps
     elif args.steps is not None:
         fall(config, args.steps, RATE, EVALUATIONS)
     return config
@@ -179,6 +181,7 @@ def run(args: argparse.Namespace) -> Path:
 
     with open_corpus(args, needed=("train", "dev", "test")) as corpus:
         key = {name: getattr(args, name) for name in ("corpus", "lang", "limit_train", "steps")}
+        key["transformer"] = args.transformer and Path(args.transformer).name
         key["fingerprint"] = corpus.fingerprint()
         result = ResultFile(args, "back_attention", args.name or f"back-attention-{corpus.name}", key)
         return measure_variants(result, corpus, VARIANTS, make, splits, measure)

@@ -13,15 +13,16 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Sequence
 
 from experiments.errors import BenchmarkError
 from experiments.options import make_parser, program
 from experiments.record import write_result
 from safetensors import safe_open
+from transformers import AutoConfig
 
 from spacy_crfner.training_loop import LOG
-from spacy_crfner.transfer.model_files import CONFIG, WEIGHTS
+from spacy_crfner.transfer.model_files import WEIGHTS
 
 KEPT = ("update", "epoch", "minutes", "train_loss", "dev_loss", "dev_perplexity", "best")
 """Of each evaluation."""
@@ -46,13 +47,14 @@ def run(args: argparse.Namespace) -> Path:
         raise BenchmarkError("The training has failed, see above: nothing is measured.")
     lines = [json.loads(line) for line in (args.folder / LOG).read_text(encoding="utf8").splitlines()]
     best = [line for line in lines if line["best"]][-1]
-    config: Dict[str, Any] = json.loads((args.folder / CONFIG).read_text(encoding="utf8"))
+    # Its attributes have the same names for all kinds of models.
+    config = AutoConfig.from_pretrained(args.folder)
     fields = {
         "model": {
             "weights": count_weights(args.folder / WEIGHTS),
-            "pieces": config["vocab_size"],
-            "layers": config["num_hidden_layers"],
-            "width": config["hidden_size"],
+            "pieces": config.vocab_size,
+            "layers": config.num_hidden_layers,
+            "width": config.hidden_size,
         },
         "before": best["start_perplexity"],
         "after": best["dev_perplexity"],

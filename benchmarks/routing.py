@@ -23,7 +23,7 @@ from experiments.options import make_parser, program
 from experiments.results import ResultFile, Rows, Run, read_variants, write_variants
 from experiments.scores import predict
 from experiments.training import Variant, measure_variants
-from routing_parts import FROZEN, in_steps, make_parts, with_frozen
+from routing_parts import FROZEN, WITHOUT_CONTEXT, in_steps, make_parts, with_frozen
 from spacy.language import Language
 from spacy.training import Corpus
 from spacy.vocab import Vocab
@@ -239,15 +239,15 @@ def score_all(args: argparse.Namespace, parts: Parts, labels: Dict[str, Any]) ->
         for name in variants:
             kinds["routers" if name.startswith(IS_ROUTER) else "methods"][name.removeprefix(IS_ROUTER)] = variants[name]
         seeds = sorted({int(seed) for row in rows.values() for seed in row["runs"]})
-        return {**encoder, "seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
+        return {"seeds": seeds, "labels": labels, "parts": dict(sorted(by_part.items())), **kinds}
 
     def measure(method: Method, corpus: CorpusFiles, seed: int, folder: Path) -> Run:
         return method.score(seed, splits)
 
-    reads = getattr(args, "transformer", None)
-    encoder = {"transformer": reads and Path(reads).name, "encoder": reads and args.encoder}
     splits = ["dev", "test"] if args.test else ["dev"]
-    key = {"corpus": args.corpus, "fingerprint": parts.corpus.fingerprint()}
+    reads = getattr(args, "transformer", None)
+    key = {"transformer": reads and Path(reads).name, "encoder": reads and args.encoder}
+    key.update(corpus=args.corpus, fingerprint=parts.corpus.fingerprint())
     for seed in args.seeds:
         ready = set(parts.ready(seed))
         only = [name for name, method in methods.items() if ready.issuperset(method.needed)]
@@ -267,6 +267,9 @@ def run(args: argparse.Namespace) -> Path:
         made = {}
         for name, config in make_parts(strong, weak).items():
             config["paths"]["vectors"] = args.vectors
+            if args.transformer and name == WITHOUT_CONTEXT:
+                # It would have some.
+                continue
             if args.transformer:
                 config = with_frozen(config, args.encoder, args.transformer, str(args.work / CACHE))
             made[name] = Variant(config if args.steps is None else in_steps(config, args.steps))

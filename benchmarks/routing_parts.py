@@ -20,6 +20,9 @@ LOSSES = {
     "weighted": {"@misc": "spacy_crfner.weighted_cross_entropy.v1", "weak": None, "strong": None},
 }
 
+WITHOUT_CONTEXT = "without context"
+"""The part that reads each word by itself."""
+
 PENALTY = 0.1
 """Of structured self-attention."""
 
@@ -78,7 +81,7 @@ def make_parts(strong: List[str], weak: List[str]) -> Dict[str, Config]:
     dearer = {"@misc": "spacy_crfner.bernoulli.v1", "P": 0.2, "P_missed": 0.05}
     parts = {
         "single, missed entities dearer": tagger_config(loss=dearer),
-        "without context": without_context(),
+        WITHOUT_CONTEXT: without_context(),
         "strong": tagger_config(label_filter=strong, spans_key="strong"),
     }
     for how, corpus in (("", None), (", rare repeated", repeated), (", balanced", dropped)):

@@ -117,6 +117,9 @@ class TrainingLoop:
         self._resume()
         progress, start, saved = self.progress, perf_counter() - self.progress.seconds, perf_counter()
         told = saved
+        # Stopped before its first evaluation, and now with fewer updates than it has made.
+        if self._is_over() and not progress.best_update and self._evaluate_if_due():
+            self._save_checkpoint()
         while not self._is_over():
             count = 0
             random_state = random.Random(f"{self.settings.seed} {progress.epoch}")

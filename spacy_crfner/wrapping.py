@@ -316,3 +316,14 @@ def split_rows(model: Model, rows: Floats2d, lengths: List[int]) -> List[Floats2
         return [rows]
     ends = np.cumsum(lengths)
     return [rows[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def no_backprop(model: Model) -> Callable[[Any], Any]:
+    """Make the backward pass of a layer that was run for prediction: it raises ValueError."""
+
+    def backprop(d_outputs: Any) -> Any:
+        raise ValueError(
+            f"The layer {model.name!r} was run for prediction, which keeps nothing to learn from: use is_train=True."
+        )
+
+    return backprop

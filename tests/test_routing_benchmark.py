@@ -34,6 +34,8 @@ SCORES = {"f": 0.5, "macro_f": 0.5, "tuned": {"threshold": 0.5}}
 def test_every_part_is_a_config_that_loads(steps, frozen):
     parts = routing_parts.make_parts(["LOC", "PER"], ["ORG"])
     for name, config in parts.items():
+        if frozen and name == routing_parts.WITHOUT_CONTEXT:
+            continue
         if frozen:
             config = routing_parts.with_frozen(config, frozen, "bert-base-cased", "cache")
         if steps is not None:

@@ -340,6 +340,18 @@ def test_data_without_batches_say_so(tmp_path):
         run(tmp_path, trainee)
 
 
+def test_a_training_that_is_past_its_new_end_has_something_to_show(tmp_path):
+    long = replace(SETTINGS, max_updates=40, eval_every=30, checkpoint_minutes=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(fail_at=10), long)
+    _, progress = run(tmp_path, settings=replace(long, max_updates=5))
+    assert progress.update == progress.best_update == 9 and math.isfinite(progress.best)
+    assert [line["update"] for line in read_log(tmp_path)] == [9]
+    assert (tmp_path / "line.json").exists()
+    # And goes on from there.
+    assert run(tmp_path, settings=replace(long, max_updates=12))[1].update == 12
+
+
 def test_how_far_it_is_is_said_from_time_to_time(tmp_path, monkeypatch):
     said = []
     run(tmp_path / "a", settings=replace(SETTINGS, max_updates=3), tell=said.append)

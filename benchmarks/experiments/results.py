@@ -4,15 +4,14 @@ An interrupted run goes on, later runs add seeds and variants, and several runs 
 """
 
 import argparse
-import fcntl
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 from experiments.errors import BenchmarkError
 from experiments.record import commands_of, write_result
+from spacy_crfner.files import alone_in
 
 Run = Dict[str, Any]
 """What was measured with one seed: split -> scores, and more."""
@@ -120,11 +119,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other run changes a result in the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise BenchmarkError(f"{folder}: no result can be written there ({error.strerror}): check --to.") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone_in(folder, wait=True):
         yield
-    finally:
-        os.close(lock)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..portions import portions
 from ..torch_state import layer_in_usual_torch
-from ..wrapping import built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, no_backprop, shim_of, split_rows, to_array, to_torch
 from .char_cnn_module import CharCNN, Spelling
 from .word_cache import CachingShim
 from .word_shape import N_TYPES, capitalizations, char_types
@@ -85,7 +85,7 @@ def forward(
         return split_rows(model, model.ops.alloc2f(0, model.get_dim("nO")), lengths), lambda d_outputs: docs
     words = Words.read(docs, [])
     if not is_train:
-        return split_rows(model, _predict(model, words), lengths), _no_backprop
+        return split_rows(model, _predict(model, words), lengths), no_backprop(model)
 
     spelling = _spell(model, words.texts(np.arange(len(words.keys))))
     word_of_token = _on_device(model, words.word_of_token)
@@ -98,10 +98,6 @@ def forward(
         return docs
 
     return split_rows(model, to_array(features), lengths), backprop
-
-
-def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
-    raise ValueError("CharCNN.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
 
 def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:

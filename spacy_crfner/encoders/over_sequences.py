@@ -11,7 +11,7 @@ from torch import Tensor
 from ..packing import Packing
 from ..portions import portions
 from ..sentences import batch_lengths
-from ..wrapping import built_shim, concatenate_rows, join_inputs, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, join_inputs, no_backprop, split_rows, to_array, to_torch
 
 DocsLayer = Model[List[Doc], List[Floats2d]]
 
@@ -37,7 +37,7 @@ def read_docs(
     built_shim(model)
     joined = join_inputs(model, vectors, model.get_dim("nI"))
     if not is_train:
-        return split_rows(model, predict(joined, lengths), doc_lengths), _no_backprop_of(model)
+        return split_rows(model, predict(joined, lengths), doc_lengths), no_backprop(model)
 
     rows = to_torch(joined, requires_grad=True)
     packing = Packing.from_lengths(lengths, device=rows.device)
@@ -66,12 +66,3 @@ def predict_sequences(model: DocsLayer, rows: Floats2d, lengths: List[int], most
         arguments = ArgsKwargs(args=(packing.pack(own), packing, 0.0), kwargs={})
         states.append(to_array(packing.unpack(built_shim(model).predict(arguments))))
     return states[0] if len(states) == 1 else model.ops.xp.concatenate(states)
-
-
-def _no_backprop_of(model: DocsLayer) -> Callable[[List[Floats2d]], List[Doc]]:
-    def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
-        raise ValueError(
-            f"The layer {model.name!r} was run for prediction, which keeps nothing to learn from: use is_train=True."
-        )
-
-    return backprop

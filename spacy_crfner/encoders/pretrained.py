@@ -16,7 +16,8 @@ def reading(name: str, user: str) -> Iterator[Any]:
     """
     transformers = require("transformers", "transformers", user)
     if name[:1] in (".", "/", "~") and not Path(name).is_dir():
-        raise ValueError(f"{user} cannot read the model {name!r}: there is no such folder.")
+        home = ", since ~ stands for nothing here: write the whole path" if name[0] == "~" else ""
+        raise ValueError(f"{user} cannot read the model {name!r}: there is no such folder{home}.")
     try:
         with quiet(transformers):
             yield transformers

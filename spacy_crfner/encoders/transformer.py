@@ -16,7 +16,7 @@ from ..extras import require
 from ..feature_cache import FeatureCache, content_key
 from ..sentences import batch_lengths
 from ..torch_state import layer_in_usual_torch
-from ..wrapping import built_shim, concatenate_rows, shim_of, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, no_backprop, shim_of, split_rows, to_array, to_torch
 from .layerwise import Unfreezing
 from .transformer_module import POOLINGS, has_fast_bfloat16
 from .transformer_shim import TransformerShim
@@ -138,7 +138,7 @@ def forward(
     if inputs is None:
         return split_rows(model, model.ops.alloc2f(sum(doc_lengths), model.get_dim("nO")), doc_lengths), lambda _: docs
     if not is_train:
-        return split_rows(model, to_array(_predict(model, shim, inputs)), doc_lengths), lambda _: docs
+        return split_rows(model, to_array(_predict(model, shim, inputs)), doc_lengths), no_backprop(model)
     mixed = model.attrs["mixed_precision"]
     if not shim.thaw():
         # With the weights that will learn, not with what predicts in their place.

@@ -116,7 +116,7 @@ def quantized(module: TransformerModule) -> TransformerModule:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Tell whether a device has instructions for products of 16-bit floats."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
     # Torch has no public question for this. Without such instructions 16 bits are slower than 32.

@@ -26,7 +26,7 @@ UPDATES = "updates"
 TRIM_AFTER = 8
 """Updates that leave little memory in gaps between tensors, see `release_memory`."""
 
-VECTORS_VERSION = 1
+VECTORS_VERSION = 2
 """Another number wherever the vectors of the same weights and text come out otherwise."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..packing import Packing
 from ..torch_state import layer_in_usual_torch
-from ..wrapping import built_shim, concatenate_rows, layer_width, shim_of, split_rows, to_array, to_torch
+from ..wrapping import built_shim, concatenate_rows, layer_width, no_backprop, shim_of, split_rows, to_array, to_torch
 from .few_words import MOST_CELLS
 from .hash_features import (
     FoldedHashes,
@@ -112,7 +112,7 @@ def forward(
         return split_rows(model, model.ops.alloc2f(0, model.get_dim("nO")), lengths), lambda d_outputs: docs
     words = Words.read(docs, model.attrs["hash_attrs"])
     if not is_train:
-        return split_rows(model, _predict(model, words), lengths), _no_backprop
+        return split_rows(model, _predict(model, words), lengths), no_backprop(model)
 
     width = model.get_dim("nO") - sum(layer.get_dim("nO") for layer in model.layers)
     inputs = (_vectors(model, words), *_characters(model, words), _on_device(model, words.word_of_token))
@@ -135,10 +135,6 @@ def forward(
         return docs
 
     return split_rows(model, rows, lengths), backprop
-
-
-def _no_backprop(d_outputs: List[Floats2d]) -> List[Doc]:
-    raise ValueError("WordCharEmbed.v1 was run for prediction, which keeps nothing to learn from: use is_train=True.")
 
 
 def _predict(model: Model[List[Doc], List[Floats2d]], words: Words) -> Floats2d:

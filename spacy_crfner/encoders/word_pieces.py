@@ -37,9 +37,11 @@ class PieceReader:
         self.tokenizer = tokenizer
         self.before, self.after = before, after
         self.unknown, self.padding = unknown, padding
-        # A text that spells a mark of the vocabulary, such as [SEP], does not hold one.
+        # A text that spells a mark of the vocabulary, such as [SEP], does not hold one. Unigram vocabularies have some
+        # of their marks among the pieces of text, which the tokenizer goes on finding.
         tokenizer.encode_special_tokens = True
-        self._marks = np.array(sorted({*before, *after, padding} - {unknown}), dtype=np.int64)
+        special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+        self._marks = np.array(sorted({*before, *after, padding, *special} - {unknown}), dtype=np.int64)
         # A byte-level vocabulary has a word with a space in front as another piece: every word but the first has one.
         described = json.dumps(json.loads(tokenizer.to_str()).get("pre_tokenizer"))
         self.space = " " if "ByteLevel" in described else ""
@@ -87,9 +89,13 @@ class PieceReader:
         token_of_char = _tokens_of_chars(text, starts, lengths)
         offsets = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2) - len(self.space)
         piece, token = _pairs(np.maximum(offsets, 0), token_of_char)
+        return self._complete(Pieces(self.ids_of(encoded), piece, token), token_of_char)
+
+    def ids_of(self, encoded: Any) -> np.ndarray:
+        """Read the pieces of a text that the tokenizer has cut, (P,), where what spells a mark is unknown."""
         ids = np.array(encoded.ids, dtype=np.int64)
         ids[np.isin(ids, self._marks)] = self.unknown
-        return self._complete(Pieces(ids, piece, token), token_of_char)
+        return ids
 
     def _complete(self, pieces: Pieces, token_of_char: np.ndarray) -> Pieces:
         """Put the unknown piece where a token has none."""

@@ -75,7 +75,7 @@ def _pieces(texts: Iterable[str], reader: PieceReader) -> Iterator[Tuple[np.ndar
             [reader.space + text for text in portion], add_special_tokens=False
         ):
             if encoded.ids:
-                yield np.array(encoded.ids, dtype=np.int32), _word_starts(encoded)
+                yield reader.ids_of(encoded).astype(np.int32), _word_starts(encoded)
 
 
 def _word_starts(encoded: Any) -> np.ndarray:

@@ -24,7 +24,6 @@ import tables
 from experiments import record, workers
 from experiments.corpora import open_corpus
 from experiments.errors import BenchmarkError
-from experiments.training import shipped_config
 
 from spacy_crfner.back_attention.component import BackAttention
 from spacy_crfner.back_attention.translators import load_translator, make_untranslated_v1
@@ -111,13 +110,12 @@ def test_a_transformer_takes_the_place_of_the_encoder(command):
         assert ("BackAttentionFeatures" in str(model)) == (variant != back_attention.WITHOUT), variant
         assert config["components"]["bcrf_ner"]["r_drop"] == 0.0 and config["training"]["dropout"] == 0.1
         spacy.util.load_model_from_config(config.interpolate(), auto_fill=True, validate=True)
-    args.steps = 400
-    training = MAKE_CONFIG("untranslated", args)["training"]
-    assert training["max_steps"] == 400 and training["annotating_components"] == ["back_attention"]
-    assert (
-        training["eval_frequency"] == 100
-        and training["optimizer"] == shipped_config("transformer")["training"]["optimizer"]
-    )
+    for steps, last in ((None, 2000), (400, 400)):
+        args.steps = steps
+        training = MAKE_CONFIG("untranslated", args)["training"]
+        assert training["max_steps"] == training["optimizer"]["learn_rate"]["total_steps"] == last
+    assert training["eval_frequency"] == 100 and training["annotating_components"] == ["back_attention"]
+    assert training["optimizer"]["learn_rate"]["initial_rate"] == 0.001 and training["optimizer"]["L2"] == 0.01
 
 
 def test_a_result_of_other_models_is_not_gone_on_with(command, tmp_path, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from gradients import check_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
@@ -39,25 +40,26 @@ def make(folder, **config):
     return model
 
 
-def expected(folder, text):
-    """What the transformers library gives for a text: for each piece, its characters and its state."""
+def expected(folder, text, layers=1):
+    """What the transformers library gives for a text: of each piece, its characters and the mean of its last states."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     encoded = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
     offsets = encoded.pop("offset_mapping")[0].tolist()
     encoded.pop("token_type_ids", None)
     with torch.no_grad():
-        states = AutoModel.from_pretrained(folder).eval()(**encoded).last_hidden_state[0]
-    return offsets, states.numpy()
+        states = AutoModel.from_pretrained(folder).eval()(**encoded, output_hidden_states=True).hidden_states
+    return offsets, torch.stack(states[len(states) - layers :]).mean(dim=0)[0].numpy()
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("pooling", ["mean", "first", "last"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_vectors_are_those_of_the_library(folders, kind, pooling):
+def test_vectors_are_those_of_the_library(folders, kind, pooling, layers):
     doc = spacy.blank("en")(TEXT)
     # A byte-level vocabulary is read as if a space stood in front of the text.
     space = " " if kind == "roberta" else ""
-    offsets, states = expected(folders[kind], space + TEXT)
-    (found,) = make(folders[kind], pooling=pooling, window=60, keep_spaces=True).predict([doc])
+    offsets, states = expected(folders[kind], space + TEXT, layers)
+    (found,) = make(folders[kind], pooling=pooling, layers=layers, window=60, keep_spaces=True).predict([doc])
     for token, vector in zip(doc, found, strict=True):
         start = token.idx + len(space)
         own = [at for at, (i, j) in enumerate(offsets) if i < start + len(token) and j > start]
@@ -178,7 +180,22 @@ def test_long_texts_are_read_in_windows(folders):
     doc = Doc(Vocab(), words=["Anna", "met", "Bob", "in", "Oslo"] * 40)
     model = make(folders["bert"])
     (rows,) = model.predict([doc])
-    assert rows.shape == (200, 16) and np.isfinite(rows).all()
+    assert rows.shape == (200, 16)
+    # A token is read with what stands around it, as in a short text that begins and ends where its window does.
+    pieces = shim_of(model).reader.read(doc, (0, 200), keep_spaces=False)
+    assert len(pieces.ids) == 200, "a piece a token, so that tokens can be counted"
+    windows = [*range(0, 170, 20), 170]
+    for at in (0, 15, 24, 25, 26, 47, 100, 184, 185, 199):
+        start = min(windows, key=lambda first, at=at: (abs(first + 14.5 - at), first))
+        alone = Doc(doc.vocab, words=[token.text for token in doc[start : start + 30]])
+        np.testing.assert_allclose(rows[at], model.predict([alone])[0][at - start], atol=1e-5, err_msg=str(at))
+
+
+def test_gradients(folders):
+    docs = [spacy.blank("en")(text) for text in (TEXT, "", "Bob met Anna.")]
+    model = make(folders["bert"], layers=2, rate=1.0)
+    # Attention does not depend on the bias of its keys.
+    assert all(norm > 0 for norm in check_gradients(model, docs, but="key.bias").values())
 
 
 # Training
@@ -412,11 +429,15 @@ def test_a_prediction_is_the_same_while_another_thread_trains(folders):
 
 
 def test_text_that_spells_a_mark_holds_none(folders):
-    for kind, mark in (("bert", "[SEP]"), ("roberta", "</s>"), ("xlm-roberta", "<pad>")):
+    marks = {"bert": ["[SEP]", "[MASK]"], "roberta": ["</s>", "<mask>"], "xlm-roberta": ["<pad>", "</s>", "<mask>"]}
+    for kind, spelled in marks.items():
         reader = shim_of(make(folders[kind])).reader
-        doc = Doc(Vocab(), words=["see", mark, "now"])
-        pieces = reader.read(doc, (0, 3), keep_spaces=False)
-        assert not {*reader.before, *reader.after, reader.padding} & set(pieces.ids.tolist())
+        special = set(AutoTokenizer.from_pretrained(folders[kind]).all_special_ids) - {reader.unknown}
+        for mark in spelled:
+            doc = Doc(Vocab(), words=["see", mark, "now"])
+            pieces = reader.read(doc, (0, 3), keep_spaces=False)
+            assert len(special) > 3 and not special & set(pieces.ids.tolist()), mark
+            assert set(pieces.token.tolist()) == {0, 1, 2}
 
 
 def test_a_damaged_tokenizer_is_refused(folders):

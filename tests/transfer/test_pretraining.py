@@ -204,13 +204,15 @@ def test_an_epoch_holds_every_block_once_and_masks_change(text, tmp_path):
     assert len(set(seeds)) == len(seeds)
 
 
-def test_a_text_that_spells_a_mark_does_not_hold_one(text, tmp_path):
-    marked = tmp_path / "marked.txt"
-    marked.write_text("\n".join(["Anna [SEP] met [MASK] Bob"] * 20 + toy_lines()))
-    trainee = pretraining(tmp_path / "out", marked).trainee
-    mask, separator = trainee.masking.mask, trainee.reader.after[0]
-    assert mask not in trainee.train.ids
-    assert (trainee.train.ids == separator).sum() == trainee.train.n_texts
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_that_spells_a_mark_does_not_hold_one(kind, tmp_path):
+    marked, tokenizer = tmp_path / "marked.txt", AutoTokenizer.from_pretrained(transformer_folder(kind))
+    separator, mask, padding = tokenizer.sep_token, tokenizer.mask_token, tokenizer.pad_token
+    marked.write_text("\n".join([f"Anna {separator} met {mask} Bob {padding} now"] * 20 + toy_lines()))
+    trainee = pretraining(tmp_path / "out", marked, kind).trainee
+    ids = trainee.train.ids
+    assert not {trainee.masking.mask, trainee.reader.padding} & set(ids.tolist())
+    assert (ids == tokenizer.sep_token_id).sum() == trainee.train.n_texts
 
 
 def test_mixed_precision_is_close_and_only_where_it_is_fast(text, tmp_path, monkeypatch):
