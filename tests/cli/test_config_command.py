@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -101,13 +102,14 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
         ("./models/bert", "there is no model in this folder yet"),
         ("models/of/bert", "there is no model in this folder yet"),
         ("models", "its config.json names no width"),
-        (transformer_folder("bert"), "with rate = 0.2"),
+        ("tiny", "with rate = 0.2"),
     ],
 )
 def test_it_says_where_a_transformer_will_be_looked_for(name, remark, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "config.json").write_text("{}")
+    shutil.copytree(transformer_folder("bert"), tmp_path / "tiny")
     status, _, err = crfner("config", "transformer", "--transformer", name)
     assert status == 0 and f"{name}: " in err and remark in err and err.count("\n") == 1
 
