@@ -175,9 +175,9 @@ class BackAttention(ConfiguredComponent, Pipe):
 
     @property
     def extras(self) -> Set[str]:
-        """The extras of this package that translator and English pipeline need."""
-        translator, english = self._sources()
-        return extras_of(english.nlp).union(filter(None, [getattr(translator, "extra", None)]))
+        """The extras of this package that translator and English pipeline need, as far as there are any yet."""
+        needed = set() if self.english is None else extras_of(self.english.nlp)
+        return needed.union(filter(None, [getattr(self.translator, "extra", None)]))
 
     def initialize(
         self,
