@@ -1,6 +1,6 @@
 """`spacy_crfner.Transformer.v1`: a BERT-type model of the Hugging Face library as a layer, trained or frozen."""
 
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
@@ -160,10 +160,13 @@ def _predict(model: Model, shim: TransformerShim, inputs: Tuple[Any, ...]) -> Te
     return shim.predict(ArgsKwargs(args=(*inputs, 0.0, _precision(model, shim)["mixed_precision"]), kwargs={}))
 
 
-def _precision(model: Model, shim: TransformerShim) -> Dict[str, bool]:
-    """Tell in how many bits vectors are computed for prediction on this machine."""
+def _precision(model: Model, shim: TransformerShim, version: Optional[int] = None) -> Dict[str, bool]:
+    """Tell in how many bits vectors are computed for prediction on this machine.
+
+    version: of the weights, where the caller has just looked it up.
+    """
     # 8-bit weights, which there are on a CPU alone, take inputs in 32 bits.
-    int8 = shim.predictor() is not shim._model
+    int8 = shim.predictor(version) is not shim._model
     device = next(cast(Any, shim._model).parameters()).device
     mixed = model.attrs["mixed_precision"] and not int8 and has_fast_bfloat16(device)
     return {"int8": int8, "mixed_precision": mixed}
@@ -172,13 +175,20 @@ def _precision(model: Model, shim: TransformerShim) -> Dict[str, bool]:
 def _dropped(model: Model, vectors: Tensor, dropout: float) -> Floats2d:
     """Drop features of vectors that nothing is learned through."""
     rows = to_array(vectors)
-    # Torch draws numbers for it several times as slowly.
-    return rows * model.ops.get_dropout_mask(rows.shape, dropout) if dropout > 0 else rows
+    if not dropout > 0:
+        return rows
+    if dropout >= 1 or not isinstance(rows, np.ndarray):
+        return rows * model.ops.get_dropout_mask(rows.shape, dropout)
+    # Thinc draws numbers of 64 bits for it, which takes twice as long; torch takes several times as long.
+    drawn = np.random.default_rng(np.random.randint(2**63)).random(rows.shape, dtype=np.float32)
+    return cast(Floats2d, rows * ((drawn >= dropout) * np.float32(1.0 / (1.0 - dropout))))
 
 
 def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor:
     """Look up the vectors of Docs, or compute them: (tokens, nO), with the precision in which they are kept."""
-    runs, width = _runs(model, docs), model.get_dim("nO")
+    # Once for each, as R-Drop has them twice.
+    different = list({id(doc): doc for doc in docs}.values())
+    runs, width = _runs(model, different), model.get_dim("nO")
 
     def make(chosen: Sequence[Run]) -> List[np.ndarray]:
         lengths = [end - start for _, (start, end) in chosen]
@@ -192,12 +202,17 @@ def _read_frozen(model: Model, shim: TransformerShim, docs: List[Doc]) -> Tensor
         rows = make(runs)
     else:
         settings = {name: model.attrs[name] for name in ("window", "stride", "keep_spaces")}
-        of_model = shim.fingerprint(**settings, **_precision(model, shim))
+        version = shim.current_version()
+        of_model = shim.fingerprint(version, **settings, **_precision(model, shim, version))
         keys = [content_key(of_model, _words(doc, span, model.attrs["keep_spaces"])) for doc, span in runs]
         shapes = [(end - start, width) for _, (start, end) in runs]
         rows = shim.kept.complete(keys, shapes, lambda missing: make([runs[number] for number in missing]))
-    joined = np.concatenate([np.zeros((0, width), dtype=np.float16), *rows]).astype(np.float32)
-    return torch.from_numpy(joined).to(next(cast(Any, shim._model).parameters()).device)
+    of_doc: Dict[int, List[np.ndarray]] = {id(doc): [] for doc in different}
+    for (doc, _), vectors in zip(runs, rows, strict=True):
+        of_doc[id(doc)].append(vectors)
+    joined = [np.zeros((0, width), dtype=np.float16), *chain.from_iterable(of_doc[id(doc)] for doc in docs)]
+    device = next(cast(Any, shim._model).parameters()).device
+    return torch.from_numpy(np.concatenate(joined, dtype=np.float32)).to(device)
 
 
 def _words(doc: Doc, span: Tuple[int, int], spaced: bool) -> List[str]:

@@ -95,9 +95,12 @@ class TransformerShim(TorchShim):
         """Features of a vector."""
         return cast(Any, self._model).encoder.config.hidden_size
 
-    def fingerprint(self, **settings: Any) -> str:
-        """Digest the weights, as they are now, and settings: what the vectors of a text follow from beside it."""
-        about = (self.current_version(), json.dumps(settings, sort_keys=True))
+    def fingerprint(self, version: int, **settings: Any) -> str:
+        """Digest the weights and settings: what the vectors of a text follow from beside it.
+
+        version: of the weights as they are now, see `current_version`.
+        """
+        about = (version, json.dumps(settings, sort_keys=True))
         if self._print[0] != about:
             self._print = (about, fingerprint(VECTORS_VERSION, settings, self.to_bytes()))
         return self._print[1]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Adam
+from thinc.api import Adam, set_dropout_rate
 from tiny_transformers import KINDS, make_transformer
 from transformers import AutoModel, AutoTokenizer
 
@@ -288,6 +288,31 @@ def test_vectors_of_a_frozen_one_are_kept_while_it_is_trained(folders, tmp_path,
         read = count_reads(changed, monkeypatch)
         changed.predict(docs)
         assert len(read) == 4
+
+
+def test_a_frozen_one_reads_a_doc_that_comes_twice_once(folders, monkeypatch):
+    """As R-Drop has them, whose copies lose features of their own."""
+    nlp = spacy.blank("en")
+    docs = [nlp(TEXT), nlp("Bob met Anna."), nlp("")]
+    model = make(folders["bert"], frozen=True)
+    shim_of(model).kept = None
+    read = count_reads(model, monkeypatch)
+    alone = model.predict(docs)
+    assert len(read) == 2
+    order = [0, 2, 1, 1, 0, 2]
+    twice = model.predict([docs[number] for number in order])
+    assert len(read) == 4
+    for rows, number in zip(twice, order, strict=True):
+        np.testing.assert_array_equal(rows, alone[number])
+    set_dropout_rate(model, 0.5)
+    dropped, _ = model.begin_update([docs[0], docs[0]])
+    assert not np.array_equal(*dropped)
+    for rows in dropped:
+        kept = rows != 0
+        np.testing.assert_allclose(rows[kept], 2 * alone[0][kept], rtol=1e-6)
+        assert 0.3 < kept.mean() < 0.7
+    set_dropout_rate(model, 1.0)
+    assert not model.begin_update(docs)[0][0].any()
 
 
 def test_spaces_tell_kept_vectors_apart_where_they_are_read(folders, monkeypatch):
