@@ -11,6 +11,9 @@ from spacy.vocab import Vocab
 from .quoting import quote
 from .text_files import CorpusError, check_file, parse_object, read_lines
 
+COLUMNS = (".conll", ".conllu", ".iob", ".bio")
+"""How names of files with a word a line end."""
+
 Paths = Iterable[Union[str, Path]]
 
 
@@ -70,6 +73,11 @@ def _checked(paths: Paths) -> List[Path]:
     checked = [Path(path) for path in paths]
     for path in checked:
         check_file(path)
+        if set(COLUMNS) & set(path.suffixes):
+            raise CorpusError(
+                f"{path}: these are columns, whose lines are words and not texts: make a .spacy file of it with "
+                "`python -m spacy crfner convert`, whose text can be read."
+            )
     return checked
 
 

@@ -13,6 +13,7 @@ from spacy.util import is_package
 from spacy.vocab import create_vocab
 from thinc.api import Config
 
+from .model_folders import has_tokenizer, model_config
 from .sentences import find_sentence_lengths
 from .text_files import CorpusError
 
@@ -36,6 +37,12 @@ FINE_TUNING_PASSES, FEWEST_UPDATES = 10, 400
 
 BASE_WIDTH, BASE_RATE, SMALL_RATE = 768, 0.05, 0.2
 """Models below this width are small: they want more of the optimizer's learning rate than those of the base size."""
+
+WIDTH_KEYS, LAYERS_KEYS = ("hidden_size", "dim", "d_model"), ("num_hidden_layers", "n_layers", "num_layers")
+"""What width and layers are called in the config.json of a model."""
+
+FROZEN_LAYERS = 4
+"""Of which the configs with a frozen transformer take the mean."""
 
 TRAINED, READ, START = 2900, 20_000, 15
 """Words a second in training and evaluation, and seconds until training begins, on two cores of a usual machine."""
@@ -264,8 +271,8 @@ def tailored(
     transforms = "transformer" in known
     if vectors is None and not transforms and train.words < FEW_WORDS:
         advice.append(
-            "No word vectors: they help much with so few words. Name a pipeline that has some, such as --vectors "
-            "en_core_web_md."
+            "No word vectors: they help much with so few words. Name a pipeline that has some with --vectors"
+            f"{', such as en_core_web_md' if lang in (None, 'en') else ''}."
         )
     if train.several_sentences and "sentencizer" not in Config().from_str(config, interpolate=False)["nlp"]["pipeline"]:
         advice.append(
@@ -273,7 +280,10 @@ def tailored(
             "is read by itself."
         )
     if transforms and minutes is not None:
-        raise ValueError("How long a transformer takes is not known, so --minutes cannot be: set [training] max_steps.")
+        raise ValueError(
+            "How long a transformer takes is not known, so --minutes cannot be: set max_steps in [training] and, where "
+            "the learning rate falls, total_steps in [training.optimizer.learn_rate]."
+        )
     if transforms and not can_follow(config):
         config, reason = with_fine_tuning(config, train)
         return config, [f"{paths['train']}: {train}", f"Training: {reason}.", *advice]
@@ -294,25 +304,31 @@ def _missing_vectors(name: str) -> List[str]:
 
 
 def with_transformer(config: str, name: str) -> Tuple[str, List[str]]:
-    """Write into the text of a config what follows from the width of a transformer.
+    """Write into the text of a config what follows from the size of a transformer.
 
     name: its folder, or its name on the Hugging Face hub, of which nothing is known here.
 
     Returns the text, and what there is to say.
     """
-    try:
-        values = json.loads((Path(name) / "config.json").read_text(encoding="utf8"))
-        width = values.get("hidden_size", values.get("dim"))
-    except (OSError, ValueError, AttributeError):
+    values = model_config(Path(name))
+    if values is None:
         return config, [_where(name)]
+    width, layers = (next(filter(None, map(values.get, keys)), None) for keys in (WIDTH_KEYS, LAYERS_KEYS))
     if not isinstance(width, int):
         return config, [f"{name}: its config.json names no width, so it may be no encoder of text."]
+    said = [] if has_tokenizer(Path(name)) else [_NO_TOKENIZER.format(name)]
     if "\n[listener]\n" in config:
         config = set_value(config, "listener", "width", width)
+    if isinstance(layers, int) and layers < FROZEN_LAYERS:
+        config = config.replace(f"\nlayers = {FROZEN_LAYERS}\n", f"\nlayers = {layers}\n")
     if width >= BASE_WIDTH or f"\nrate = {BASE_RATE}\n" not in config:
-        return config, []
+        return config, said
     config = config.replace(f"\nrate = {BASE_RATE}\n", f"\nrate = {SMALL_RATE}\n")
-    return config, [f"{name}: its width is {width}, so it is fine-tuned as small models are, with rate = {SMALL_RATE}."]
+    said.append(f"{name}: its width is {width}, so it is fine-tuned as small models are, with rate = {SMALL_RATE}.")
+    return config, said
+
+
+_NO_TOKENIZER = "{}: there is a model in this folder, but no tokenizer: put its tokenizer.json there before training."
 
 
 def _where(name: str) -> str:

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Iterable, Optional, Union
 
 import torch
 
@@ -259,14 +259,12 @@ class TrainingLoop:
     def _restore(self) -> bool:
         """Go on where the folder's training stood; False where there is none. Raises ValueError where it cannot."""
         if not self.resumes:
-            left = [name for name in (LOG, *self.trainee.product) if (self.folder / name).exists()]
-            if left:
-                raise self._refusal(f"this folder holds {', '.join(left)}, but no {CHECKPOINT} to go on from")
+            check_folder(self.folder, self.trainee.product)
             return False
         checkpoint = read_checkpoint(self.folder / CHECKPOINT)
         if checkpoint.fingerprint != self.fingerprint:
             what = "with other settings or other text" if checkpoint.fingerprint else "of an earlier version"
-            raise self._refusal(f"this folder holds a training {what}")
+            raise _refusal(self.folder, f"this folder holds a training {what}")
         progress = Progress(**checkpoint.restore(self.trainee.module, self.optimizer))
         if progress.best_update:
             self._check_product(progress)
@@ -276,18 +274,16 @@ class TrainingLoop:
     def _check_product(self, progress: Progress) -> None:
         missing = [name for name in self.trainee.product if not (self.folder / name).exists()]
         if missing:
-            raise self._refusal(
+            raise _refusal(
+                self.folder,
                 f"the training in this folder has reached update {progress.update}, but what it wrote is gone "
-                f"({', '.join(missing)})"
+                f"({', '.join(missing)})",
             )
         try:
             self.trainee.check_files({name: (self.folder / name).read_bytes() for name in self.trainee.product})
         except Exception as error:
-            raise self._refusal(f"what the training in this folder wrote is damaged ({error})") from None
+            raise _refusal(self.folder, f"what the training in this folder wrote is damaged ({error})") from None
         shutil.rmtree(self.folder / REPLACED, ignore_errors=True)
-
-    def _refusal(self, why: str) -> ValueError:
-        return ValueError(f"{self.folder}: {why}: choose another folder, or overwrite it (--overwrite).")
 
     def _claim(self) -> None:
         """Make the folder that of this training, if it has just begun."""
@@ -306,6 +302,23 @@ class TrainingLoop:
                 os.replace(self.folder / name, aside / name)
         write_file(self.folder / CHECKPOINT, self._first_checkpoint)
         self._first_checkpoint = None
+
+
+def check_folder(folder: Path, product: Iterable[str], overwrite: bool = False) -> None:
+    """Look whether a training may begin in a folder, or go on there, before it reads its data.
+
+    product: names of the files that it writes. overwrite: it may put others in their place.
+    Raises ValueError where there is a file of the folder's name, or such files and no checkpoint to go on from.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: this is a file: choose a folder, or another name.")
+    left = [name for name in (LOG, *product) if (folder / name).exists()]
+    if left and not overwrite and not (folder / CHECKPOINT).exists():
+        raise _refusal(folder, f"this folder holds {', '.join(left)}, but no {CHECKPOINT} to go on from")
+
+
+def _refusal(folder: Path, why: str) -> ValueError:
+    return ValueError(f"{folder}: {why}: choose another folder, or overwrite it (--overwrite).")
 
 
 def _update_of(line: str) -> Optional[int]:

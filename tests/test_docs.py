@@ -8,9 +8,13 @@ import subprocess
 import sys
 
 import pytest
+import spacy
 from samples import ROOT, declared
-from spacy.training import Corpus
+from spacy.training import Corpus, Example
 from thinc.api import Config
+from tiny_transformers import transformer_folder
+
+from spacy_crfner.shipped_configs import read_config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
 PRINTED = ("README.md",)
@@ -26,7 +30,8 @@ def blocks(page, language):
 def test_python_blocks_run(page, tmp_path, small_nlp):
     """Each page is one script: later blocks may use what earlier ones made, and a pipeline that `spacy train` made."""
     (tmp_path / "training").mkdir()
-    small_nlp.to_disk(tmp_path / "training" / "model-best")
+    nlp = frozen_pipeline() if page.name == "transformers.md" else small_nlp
+    nlp.to_disk(tmp_path / "training" / "model-best")
     code = "\n".join(blocks(page, "python"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
@@ -36,6 +41,19 @@ def test_python_blocks_run(page, tmp_path, small_nlp):
             r"^```python\n[^`]+^```\n+^```\n(.*?)^```", page.read_text("utf8"), re.MULTILINE | re.DOTALL
         )
         assert expected and all(text in result.stdout for text in expected), result.stdout
+
+
+def frozen_pipeline():
+    """A pipeline as `frozen_bilstm` makes it."""
+    config = read_config("frozen_bilstm")
+    shipped = Config().from_str(config, interpolate=False)["components"]["bcrf_ner"]["model"]["tok2vec"]
+    transformer = {**shipped["tok2vec"]["first"], "name": transformer_folder("bert"), "layers": 2, "cache": None}
+    transformer.update(window=32, stride=20)
+    nlp = spacy.blank("en")
+    tok2vec = {**shipped, "tok2vec": {**shipped["tok2vec"], "first": transformer}}
+    nlp.add_pipe("bcrf_ner", config={"model": {"tok2vec": tok2vec}})
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("Anna sang ."), {"entities": [(0, 4, "PER")]})])
+    return nlp
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "ini")], ids=lambda p: p.name)

@@ -96,6 +96,9 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
 def test_what_is_missing_is_said_at_once(files, tmp_path):
     with pytest.raises(CorpusError, match=r"none\.txt: there is no such file"):
         read_texts([*files, tmp_path / "none.txt"])
+    (tmp_path / "train.conll.gz").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"train\.conll\.gz: these are columns, .* `python -m spacy crfner convert`"):
+        read_words([*files, tmp_path / "train.conll.gz"], "es")
     with pytest.raises(CorpusError, match="this is a folder"):
         read_words([*files, tmp_path], "es")
     with pytest.raises(CorpusError, match=r"no language 'xx_none'.* choose 'xx'"):

@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     BertConfig,
     BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
@@ -45,6 +47,15 @@ def make_transformer(folder, kind, seed=0, **settings):
         for weights in model.parameters():
             weights.mul_(5.0)
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def make_causal(folder):
+    """Save a model that reads from left to right alone, and its tokenizer. Returns the folder, as a string."""
+    tokenizer = make_tokenizer("roberta")
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": len(tokenizer)}
+    GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 

@@ -14,17 +14,19 @@ from .messages import clear_errors, say
 @crfner.command("pretrain-transformer")
 def pretrain_transformer_cli(
     output: Annotated[Path, Argument(help="Folder for the model; a training that was stopped goes on there")],
-    text: Annotated[List[Path], Option(help="Text to learn from, a text a line (.gz or plain); repeatable")],
+    text: Annotated[
+        List[Path], Option(help="Text to learn from: a text a line, .jsonl, or .spacy; .gz too; repeatable")
+    ],
     model: Annotated[
         Optional[str], Option(metavar="DIR|NAME", help="Transformer to begin with: a folder, or a name on the hub")
     ] = None,
     from_scratch: Annotated[
         bool, Option("--from-scratch", help="Begin with random weights and a tokenizer trained on the text")
     ] = False,
-    layers: Annotated[int, Option(help="From scratch: layers")] = 4,
-    size: Annotated[int, Option(help="From scratch: width of the layers")] = 256,
-    heads: Annotated[int, Option(help="From scratch: attention heads of a layer")] = 4,
-    vocab: Annotated[int, Option(help="From scratch: pieces of words")] = 8000,
+    layers: Annotated[Optional[int], Option(help="From scratch: layers (default: 4)")] = None,
+    size: Annotated[Optional[int], Option(help="From scratch: width of the layers (default: 256)")] = None,
+    heads: Annotated[Optional[int], Option(help="From scratch: attention heads of a layer (default: 4)")] = None,
+    vocab: Annotated[Optional[int], Option(help="From scratch: pieces of words (default: 8000)")] = None,
     dev_text: Annotated[Optional[List[Path]], Option(help="Text to evaluate on; repeatable")] = None,
     dev_share: Annotated[float, Option(help="Without --dev-text: share of the text to evaluate on")] = 0.02,
     dev_pieces: Annotated[int, Option(help="Most pieces to evaluate on")] = 50000,
@@ -55,8 +57,11 @@ def pretrain_transformer_cli(
     # Not above: the command line of spaCy would import torch whatever it is asked.
     from spacy.cli._util import setup_gpu
 
+    from ..model_folders import CONFIG
+    from ..training_loop import check_folder
     from ..transfer.from_scratch import Sizes, new_masked_model
     from ..transfer.masked_model import read_masked_model
+    from ..transfer.model_files import WEIGHTS
     from ..transfer.pretraining import PretrainingSettings, TransformerPretraining
     from ..transfer.texts import RawText
 
@@ -82,10 +87,20 @@ def pretrain_transformer_cli(
             dropout=dropout,
             mixed_precision=mixed_precision,
         )
+        if settings.warmup > max_updates:
+            raise ValueError(
+                f"--warmup {warmup} never ends in {max_updates} updates (--max-updates): give a smaller one."
+            )
+        given = {"layers": layers, "width": size, "heads": heads, "vocab": vocab}
+        sizes = Sizes(**{name: value for name, value in given.items() if value is not None})
+        if model is not None and any(value is not None for value in given.values()):
+            raise ValueError(f"--layers, --size, --heads and --vocab belong to --from-scratch: {model} has its own.")
+        check_folder(output, (CONFIG, WEIGHTS), overwrite)
         raw = RawText(text, dev_text or (), dev_share)
+        if {path.resolve() for path in text} & {path.resolve() for path in dev_text or ()}:
+            msg.warn("A file is given to learn from and to evaluate on: perplexity will fall whatever is learned")
         setup_gpu(gpu_id, silent=gpu_id < 0)
         if model is None:
-            sizes = Sizes(layers=layers, width=size, heads=heads, vocab=vocab)
             begin = new_masked_model(raw.to_learn_from(), sizes, block, seed)
         else:
             begin = read_masked_model(model, seed)

@@ -14,7 +14,8 @@ def trim_transformer_cli(
     output: Annotated[Path, Argument(help="Folder for the smaller model, for --model and --transformer")],
     model: Annotated[str, Option(metavar="DIR|NAME", help="Transformer to trim: a folder, or a name on the hub")],
     text: Annotated[
-        Optional[List[Path]], Option(help="Text to keep pieces for, a text a line (.gz or plain); repeatable")
+        Optional[List[Path]],
+        Option(help="Text to keep pieces for: a text a line, .jsonl, or .spacy; .gz too; repeatable"),
     ] = None,
     annotated: Annotated[
         Optional[List[Path]], Option(help="Columns, JSON lines or .spacy to keep pieces for; repeatable")

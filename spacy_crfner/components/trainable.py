@@ -28,6 +28,8 @@ DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or c
 
 WATCHED = 20
 """Updates whose losses are looked at together."""
+STANDING = 5
+"""Updates with a learning rate of 0, from the first one on, after which somebody is told."""
 FAR_ABOVE_CHANCE = 3.0
 """Training has diverged where its mean loss is so many times that of a model that knows nothing."""
 
@@ -63,6 +65,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         self._first_share = 0.0
         self._watched = (0, 0.0, 0.0)
         self._has_warned = False
+        self._standing = 0
         self._accumulation = Accumulation()
         self._followers = Followers()
         self.keep_settings(settings, state)
@@ -134,7 +137,7 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
 
     def begin_anew(self) -> None:
         """Note that the model has got new weights."""
-        self._is_finite, self._has_warned = False, False
+        self._is_finite, self._has_warned, self._standing = False, False, 0
         self._first_share, self._watched = 0.0, (0, 0.0, 0.0)
         self._accumulation = Accumulation()
 
@@ -224,6 +227,22 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
         finally:
             # At the end: another thread may have looked at the weights in the meantime.
             self._is_finite = False
+        self._watch_rate(sgd)
+
+    def _watch_rate(self, sgd: Optimizer) -> None:
+        """Warn where the learning rate is 0 from the first update on, and stays there."""
+        if getattr(sgd, "learn_rate", None) != 0:
+            self._standing = STANDING
+        elif self._standing < STANDING:
+            self._standing += 1
+            if self._standing == STANDING:
+                warnings.warn(
+                    f"{self.name!r} has learned nothing in {STANDING} updates, since the learning rate is 0: one with a "
+                    "warm-up rises with each optimizer.step_schedules(), which a loop of your own has to call after "
+                    "each update; or set optimizer.learn_rate.",
+                    UserWarning,
+                    stacklevel=4,
+                )
 
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         """Put other weights, such as averages, in the place of the model's own. See TrainablePipe.use_params."""

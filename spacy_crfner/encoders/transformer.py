@@ -87,6 +87,15 @@ def build_transformer_v1(
         )
     if not rate > 0 or not 0 < layer_decay <= 1:
         raise ValueError(f"Transformer.v1 needs a rate above 0 and a layer_decay in (0, 1], not {rate}, {layer_decay}.")
+    if frozen and (unfreeze_after or unfreeze_every):
+        raise ValueError("Transformer.v1 is either frozen or unfrozen after some updates: choose one of both settings.")
+    if cache is not None and not frozen:
+        raise ValueError(
+            "Transformer.v1 keeps no vectors of a transformer that learns, so there is nothing to put into the cache "
+            f"{cache!r}: set frozen = true, or leave the cache out."
+        )
+    if not memory_mb >= 0:
+        raise ValueError(f"Transformer.v1 needs a memory_mb of 0 or more, not {memory_mb}.")
     if unfreeze_after < 0 or unfreeze_every < 0:
         raise ValueError(
             "Transformer.v1 counts in unfreeze_after and unfreeze_every updates of 0 or more, not "
@@ -266,7 +275,7 @@ def init(
     if model.attrs["name"] is None:
         raise ValueError(
             "Transformer.v1 has no model to begin with: give the name of one on the Hugging Face hub, or its folder, "
-            "such as --paths.transformer bert-base-cased."
+            "such as --paths.transformer bert-base-cased, or xlm-roberta-base for another language than English."
         )
     shim.load_pretrained(model.attrs["name"], layers=model.attrs["layers"], pooling=model.attrs["pooling"])
     most, window = shim.longest(), model.attrs["window"]
@@ -275,6 +284,11 @@ def init(
         raise ValueError(
             f"{model.attrs['name']!r} reads {most} pieces at once, so its window cannot be {window}: choose at most "
             f"{most}, and a stride of at most {most - ends}."
+        )
+    if window <= ends:
+        raise ValueError(
+            f"The window of Transformer.v1 holds {ends} pieces that mark its ends, so it cannot be {window}: choose a "
+            "larger one."
         )
     if window - ends < model.attrs["stride"]:
         raise ValueError(

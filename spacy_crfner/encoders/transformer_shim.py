@@ -16,7 +16,7 @@ from ..memory import release_memory
 from ..torch_state import in_usual_torch
 from ..wrapping import TorchShim
 from .layerwise import ScaledOptimizer, Unfreezing
-from .pretrained import check_encoder_weights, check_tokenizer, reading
+from .pretrained import check_encoder, check_encoder_weights, check_tokenizer, reading
 from .transformer_module import TransformerModule, depths, describe, make_encoder, most_pieces, quantized
 from .word_pieces import PieceReader
 
@@ -62,7 +62,8 @@ class TransformerShim(TorchShim):
             options = {"trust_remote_code": False, "torch_dtype": torch.float32, "output_loading_info": True}
             encoder, loaded = make_encoder(transformers.AutoModel.from_pretrained, name, **options)
             check_encoder_weights(encoder, loaded["missing_keys"])
-            _check_kind(encoder, layers)
+            check_encoder(encoder)
+            _check_layers(encoder.config, layers)
             check_tokenizer(made, encoder.get_input_embeddings().num_embeddings)
             tokenizer = np.frombuffer(reader.tokenizer.to_str().encode("utf8"), dtype=np.uint8)
             settings: Dict[str, Any] = {
@@ -184,11 +185,8 @@ class TransformerShim(TorchShim):
         return {**super().__getstate__(), "_reader": (None, None), "kept": None}
 
 
-def _check_kind(encoder: Any, layers: int) -> None:
-    """Check that what was read is an encoder with so many layers. Raises ValueError."""
-    config = encoder.config
-    if config.is_encoder_decoder or getattr(config, "hidden_size", None) is None:
-        raise ValueError(f"a model of the type {config.model_type!r} is no encoder of text")
+def _check_layers(config: Any, layers: int) -> None:
+    """Check that an encoder with this config has so many layers. Raises ValueError."""
     if layers > config.num_hidden_layers:
         raise ValueError(f"it has {config.num_hidden_layers} layers, so that there is no mean of the last {layers}")
 

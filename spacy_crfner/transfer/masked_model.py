@@ -10,7 +10,7 @@ import torch
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
-from ..encoders.pretrained import check_encoder_weights, check_tokenizer, reading
+from ..encoders.pretrained import check_encoder, check_encoder_weights, check_tokenizer, reading
 from ..extras import require
 from ..torch_state import in_usual_torch
 
@@ -42,6 +42,9 @@ def read_masked_model(name: str, seed: int = 0) -> MaskedModel:
     """
     with reading(name, USER) as transformers:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+        if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+            raise ValueError(f"a model of the type {config.model_type!r} has no head that finds masked pieces")
         torch.manual_seed(seed)
         model, loaded = transformers.AutoModelForMaskedLM.from_pretrained(
             name,
@@ -53,6 +56,7 @@ def read_masked_model(name: str, seed: int = 0) -> MaskedModel:
         if model.base_model is model:
             raise ValueError(f"a model of the type {model.config.model_type!r} has no encoder apart from its head")
         check_encoder_weights(model, loaded["missing_keys"])
+        check_encoder(model.base_model)
         check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings)
         if tokenizer.mask_token_id is None:
             raise ValueError("its tokenizer has no piece that masks others")

@@ -1,18 +1,13 @@
 """Models of the Hugging Face library and their tokenizers: saved as files."""
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..files import Files, read_files
+from ..model_folders import CONFIG
 
-CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG = (
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+WEIGHTS, TOKENIZER_CONFIG = "model.safetensors", "tokenizer_config.json"
 
 
 def tokenizer_files(tokenizer: Any) -> Files:
@@ -27,11 +22,3 @@ def model_files(model: Any) -> Files:
     with TemporaryDirectory(prefix="spacy-crfner-") as folder:
         model.save_pretrained(folder, safe_serialization=True, max_shard_size="1000GB")
         return {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
-
-
-def is_model(folder: Path) -> bool:
-    """Tell whether a folder holds a model of the library."""
-    try:
-        return "model_type" in json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError):
-        return False

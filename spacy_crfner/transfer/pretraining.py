@@ -18,13 +18,14 @@ from torch.nn import functional as F
 from ..encoders.transformer_module import describe, in_16_bits, most_pieces
 from ..encoders.word_pieces import PieceReader
 from ..files import Files, digest
+from ..model_folders import CONFIG
 from ..torch_state import in_usual_torch
 from ..trainee import LoopSettings, Trainee
 from ..training_loop import TrainingLoop
 from .blocks import Blocks
 from .masked_model import MaskedModel, MaskedPieces
 from .masking import Masking
-from .model_files import CONFIG, WEIGHTS, model_files, tokenizer_files
+from .model_files import WEIGHTS, model_files, tokenizer_files
 from .texts import RawText
 
 Batch = Tuple[np.ndarray, int]

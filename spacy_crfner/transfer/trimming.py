@@ -12,22 +12,17 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from ..corpora.reading import read_docs
-from ..encoders.pretrained import check_encoder_weights, check_tokenizer, reading
+from ..encoders.pretrained import check_encoder, check_encoder_weights, check_tokenizer, reading
 from ..encoders.transformer_module import first_position
 from ..encoders.word_pieces import PieceReader
 from ..extras import require
 from ..files import Files, replacing, write_files
+from ..model_folders import TOKENIZER, is_model
 from ..raw_text import read_texts
 from ..text_files import CorpusError
 from ..torch_state import in_usual_torch
 from .kept_pieces import as_read, needed_pieces, renumber, tokenizer_kind
-from .model_files import (
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    is_model,
-    model_files,
-    tokenizer_files,
-)
+from .model_files import TOKENIZER_CONFIG, model_files, tokenizer_files
 
 USER = "Trimming a transformer"
 COMPARED = 1000
@@ -71,6 +66,7 @@ def trim_transformer(
     with reading(name, USER) as transformers:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         model = _read_model(transformers, name)
+        check_encoder(model.base_model)
         check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings)
         reader = PieceReader.of_transformer(copy.deepcopy(tokenizer))
         kind = tokenizer_kind(reader.tokenizer)

@@ -103,6 +103,7 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
         ("models/of/bert", "there is no model in this folder yet"),
         ("models", "its config.json names no width"),
         ("tiny", "with rate = 0.2"),
+        ("mute", "there is a model in this folder, but no tokenizer"),
     ],
 )
 def test_it_says_where_a_transformer_will_be_looked_for(name, remark, tmp_path, monkeypatch):
@@ -110,6 +111,8 @@ def test_it_says_where_a_transformer_will_be_looked_for(name, remark, tmp_path, 
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "config.json").write_text("{}")
     shutil.copytree(transformer_folder("bert"), tmp_path / "tiny")
+    (tmp_path / "mute").mkdir()
+    (tmp_path / "mute" / "config.json").write_text('{"hidden_size": 768}')
     status, _, err = crfner("config", "transformer", "--transformer", name)
     assert status == 0 and f"{name}: " in err and remark in err and err.count("\n") == 1
 
@@ -127,6 +130,15 @@ def test_rate_and_listeners_follow_the_width_of_a_transformer(name, width, rate,
     shipped = (ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8")
     changed = [new for old, new in zip(shipped.splitlines(), out.splitlines(), strict=True) if old != new]
     assert {line.partition(" = ")[0] for line in changed} <= {"transformer", "rate", "width"}
+
+
+@pytest.mark.parametrize("name", ["frozen_transformer", "frozen_bilstm"])
+def test_a_frozen_one_gives_the_mean_of_the_layers_that_it_has(name, tmp_path):
+    for key, has, layers in (("num_hidden_layers", 2, 2), ("n_layers", 3, 3), ("num_hidden_layers", 12, 4)):
+        (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 128, key: has}))
+        status, out, _ = crfner("config", name, "--transformer", tmp_path)
+        components = Config().from_str(out, interpolate=False)["components"]
+        assert status == 0 and str(components).count(f"'layers': {layers}") == 1
 
 
 def test_data_that_cannot_be_read_leaves_no_config(tmp_path):

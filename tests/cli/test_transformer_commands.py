@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from tiny_transformers import TEXTS, transformer_folder
+from tiny_transformers import TEXTS, make_causal, make_transformer, transformer_folder
 from transformers import AutoModel, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -30,6 +30,7 @@ def test_pretrain_goes_on_and_is_read_again(text, tmp_path):
     status, out, err = call(*command, "--model", transformer_folder("bert"))
     assert status == 0, err
     said = " ".join(out.split())
+    assert "given to learn from and to evaluate on" in said
     assert "it gets a new one, with random weights" in said and "pieces to learn from" in said
     assert "Perplexity of masked pieces on dev before training" in said and "perplexity" in said
     assert "The model of update 4 is in" in said and "before," in said and out.count(" *") == 2
@@ -67,6 +68,8 @@ def test_trim_says_what_is_left(text, tmp_path):
 def test_errors_are_one_sentence_and_leave_nothing(text, tmp_path, monkeypatch):
     (tmp_path / "short.txt").write_text("Anna")
     output, model = tmp_path / "out", transformer_folder("bert")
+    file, other = tmp_path / "file", make_transformer(tmp_path / "other", "bert")
+    file.write_text("")
     for options, message in (
         (["--text", text], "Begin with what?"),
         (["--text", text, "--model", model, "--from-scratch"], "Begin with what?"),
@@ -77,9 +80,21 @@ def test_errors_are_one_sentence_and_leave_nothing(text, tmp_path, monkeypatch):
         (["--text", text, "--model", model, "--block", "600"], "a block cannot have 600"),
         (["--text", text, "--model", model, "--dev-share", "2"], "between 0 and 1"),
         (["--text", text, "--from-scratch", "--heads", "3"], "a width that its heads divide"),
+        (["--text", text, "--model", model, "--layers", "2"], "belong to --from-scratch"),
+        (
+            ["--text", text, "--model", model, "--max-updates", "5", "--warmup", "6"],
+            "--warmup 6 never ends in 5 updates",
+        ),
+        (["--text", text, "--model", make_causal(tmp_path / "causal")], "has no head that finds masked pieces"),
     ):
         status, _, err = call("pretrain-transformer", output, "--block", "16", *options)
         assert status == 1 and message in err and err.count("\n") == 1, err
+    # Before a model or a text is read.
+    monkeypatch.setattr("spacy_crfner.transfer.masked_model.read_masked_model", None)
+    for folder, message in ((file, "this is a file"), (other, "config.json, model.safetensors, but no checkpoint")):
+        status, _, err = call("pretrain-transformer", folder, "--text", text, "--model", model)
+        assert status == 1 and message in err and err.count("\n") == 1, err
+    monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "transformers", None)
     for command in ("pretrain-transformer", "trim-transformer"):
         status, _, err = call(command, output, "--text", text, "--model", model)

@@ -18,7 +18,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Adam, set_dropout_rate
-from tiny_transformers import KINDS, make_transformer
+from tiny_transformers import KINDS, make_causal, make_transformer
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_crfner.encoders import transformer, transformer_module
@@ -487,6 +487,13 @@ def test_a_model_without_all_of_its_weights(folders, tmp_path):
         make("./no/such")
 
 
+def test_a_model_that_reads_from_left_to_right(tmp_path):
+    """What it makes of a word says nothing of the words behind."""
+    with pytest.raises(ValueError, match=r"'gpt2' reads from left to right alone") as caught:
+        make(make_causal(tmp_path / "causal"))
+    assert "\n" not in str(caught.value)
+
+
 def test_two_components_share_one(folders, tmp_path):
     nlp = spacy.blank("en")
     layer = {"@architectures": "spacy_crfner.Transformer.v1", "name": folders["roberta"], "window": 32, "stride": 20}
@@ -556,6 +563,28 @@ def test_without_the_library(folders, monkeypatch):
         build_transformer_v1(folders["bert"])
 
 
+def test_frozen_first_then_fine_tuned(folders, tmp_path):
+    """The pipeline is saved with other settings, and sourced by a config that trains on."""
+    nlp, examples = tagger(folders["bert"], frozen=True, cache=str(tmp_path / "cache"))
+    nlp.to_disk(tmp_path / "frozen")
+    layer = "components.bcrf_ner.model.tok2vec"
+    others = {f"{layer}.frozen": False, f"{layer}.cache": None, f"{layer}.rate": 0.5}
+    spacy.load(tmp_path / "frozen", config=others).to_disk(tmp_path / "unfrozen")
+    source = {"components": {"bcrf_ner": {"source": str(tmp_path / "unfrozen")}}}
+    sourced = spacy.blank("en").from_config({"nlp": {"lang": "en", "pipeline": ["bcrf_ner"]}, **source})
+    before = weights_of(sourced)
+    assert before == weights_of(nlp)
+    optimizer = Adam(0.01)
+    for _ in range(3):
+        sourced.update([Example(sourced.make_doc(own.text), own.reference) for own in examples], sgd=optimizer)
+    assert weights_of(sourced) != before
+
+
+def weights_of(nlp):
+    """The weights of the transformer of a tagger."""
+    return shim_of(nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec")).to_bytes()
+
+
 # What cannot be
 
 
@@ -568,6 +597,10 @@ def test_without_the_library(folders, monkeypatch):
         ({"rate": 0.0}, "needs a rate above 0"),
         ({"stride": 31}, "would leave pieces out: choose a stride of at most 30"),
         ({"window": 128}, "reads 64 pieces at once, so its window cannot be 128"),
+        ({"frozen": True, "unfreeze_after": 3}, "either frozen or unfrozen after some updates"),
+        ({"cache": "kept"}, "nothing to put into the cache 'kept': set frozen = true"),
+        ({"frozen": True, "memory_mb": -1}, "needs a memory_mb of 0 or more"),
+        ({"window": 2, "stride": 1}, "holds 2 pieces that mark its ends, so it cannot be 2: choose a larger one"),
     ],
 )
 def test_arguments_that_cannot_be(folders, config, message):
@@ -582,7 +615,20 @@ def test_a_config_names_no_model_until_it_is_trained():
         model.initialize(X=[Doc(Vocab(), words=["Anna"])])
 
 
-def test_a_folder_without_a_model(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"cannot use the model .* or a folder that save_pretrained has written"):
-        make(str(tmp_path))
+def test_a_folder_without_a_model(folders, tmp_path):
+    def refused(name, reason):
+        with pytest.raises(ValueError, match=rf"cannot use the model .*{reason}.* that save_pretrained") as caught:
+            make(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+    (tmp_path / "empty").mkdir()
+    refused("empty", r"\(there is no config\.json in this folder\)")
+    spacy.blank("en").to_disk(tmp_path / "pipeline")
+    refused("pipeline", r"\(there is a spaCy pipeline in this folder\)")
+    shutil.copytree(folders["bert"], tmp_path / "mute")
+    for file in (tmp_path / "mute").glob("*token*"):
+        file.unlink()
+    refused("mute", r"\(there is no tokenizer in this folder\)")
+    (tmp_path / "mute" / "config.json").write_text("{}")
+    (tmp_path / "mute" / "vocab.txt").write_text("Anna\n")
+    refused("mute", r"\(.*model_type.*\)")

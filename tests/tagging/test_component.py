@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.pretrain import pretrain
-from spacy.util import fix_random_seed, load_config, load_model_from_config
+from spacy.util import fix_random_seed, load_config, load_model_from_config, registry
 from thinc.api import Adam, Config
 
 from spacy_crfner.known_spans import KnownSpan, write_known_spans
@@ -281,6 +282,28 @@ def test_label_added_before_rehearsal(small_nlp, examples):
     nlp.get_pipe("bcrf_ner").add_label("EVENT")
     losses = nlp.rehearse(examples(nlp), sgd=optimizer)
     assert losses["bcrf_ner"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_learning_rate_that_stays_at_0_is_named(small_nlp, examples):
+    """As one with a warm-up does in a loop that does not step its schedules."""
+    nlp = with_config(small_nlp)
+    warm = {"@schedules": "warmup_linear.v1", "warmup_steps": 10, "total_steps": 100, "initial_rate": 0.01}
+    optimizer = Adam(registry.resolve({"rate": warm})["rate"])
+    batch = examples(nlp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(4):
+            nlp.update(batch, sgd=optimizer)
+    with pytest.warns(UserWarning, match=r"'bcrf_ner' has learned nothing in 5 updates, since the learning rate is 0"):
+        nlp.update(batch, sgd=optimizer)
+    other = Adam(registry.resolve({"rate": warm})["rate"])
+    nlp = with_config(small_nlp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp.update(batch, sgd=optimizer)
+        for _ in range(8):
+            nlp.update(batch, sgd=other)
+            other.step_schedules()
 
 
 def test_loading_replaces_other_labels(small_nlp, tmp_path):

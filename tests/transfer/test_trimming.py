@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
-from tiny_transformers import KINDS, TEXTS, make_transformer, transformer_folder
+from tiny_transformers import KINDS, TEXTS, make_causal, make_transformer, transformer_folder
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_crfner.encoders.transformer import build_transformer_v1
+from spacy_crfner.model_folders import is_model
 from spacy_crfner.text_files import CorpusError
 from spacy_crfner.transfer.kept_pieces import needed_pieces, tokenizer_kind
 from spacy_crfner.transfer.masked_model import read_masked_model
-from spacy_crfner.transfer.model_files import is_model
 from spacy_crfner.transfer.trimming import trim_transformer
 
 KEPT = ["Anna Kell met Bob in Paris.", "Bob met Harlow; the meeting (in Oslo)  was \u2603."]
@@ -206,6 +206,8 @@ def test_errors_leave_nothing(text, tmp_path):
         trim_transformer(output, whole)
     with pytest.raises(CorpusError, match=r"nowhere.txt: there is no such file"):
         trim_transformer(output, whole, [tmp_path / "nowhere.txt"])
+    with pytest.raises(ValueError, match=r"of the type 'gpt2' reads from left to right alone"):
+        trim_transformer(output, make_causal(tmp_path / "causal"), [text])
     with pytest.raises(ValueError, match=r"Trimming a transformer cannot read the model .*there is no such folder"):
         trim_transformer(output, str(tmp_path / "nowhere"), [text])
     for change, reason in (
