@@ -237,8 +237,8 @@ class TrainableComponent(ConfiguredComponent, TrainablePipe):
             self._standing += 1
             if self._standing == STANDING:
                 warnings.warn(
-                    f"{self.name!r} has learned nothing in {STANDING} updates, since the learning rate is 0: one with a "
-                    "warm-up rises with each optimizer.step_schedules(), which a loop of your own has to call after "
+                    f"{self.name!r} has learned nothing in {STANDING} updates, since the learning rate is 0: one with "
+                    "a warm-up rises with each optimizer.step_schedules(), which a loop of your own has to call after "
                     "each update; or set optimizer.learn_rate.",
                     UserWarning,
                     stacklevel=4,
