@@ -47,6 +47,8 @@ def train(job: Dict[str, Any]) -> Dict[str, float]:
 
     def update(batch: List[Example]) -> None:
         nlp.update(batch, drop=settings["dropout"], sgd=settings["optimizer"], annotates=annotating)
+        # As `spacy train` does: a learning rate with a warm-up begins at 0.
+        settings["optimizer"].step_schedules()
 
     to_be_saved = leaves_model(job)
     with watch_transformer(nlp) if job.get("parts") else nullcontext() as watch:

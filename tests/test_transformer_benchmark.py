@@ -155,6 +155,15 @@ def test_the_plain_loop_learns(jobs, monkeypatch):
     assert found["f"] > 80 and found["entities"] > 10
 
 
+def test_ours_learns(jobs):
+    """As `spacy train` does, whose learning rate rises from 0."""
+    job = {**jobs["float32"], "updates": 40}
+    job["overrides"] = {**job["overrides"], "training.optimizer.learn_rate.initial_rate": 0.02}
+    assert speed_spacy.train(job)["words_per_second"] > 0
+    found = speed_spacy.predict(job)
+    assert found["f"] > 80 and found["entities"] > 10
+
+
 def test_the_frozen_transformer_has_read_all_before_it_is_timed(jobs, monkeypatch):
     read, timed = [], []
     predict, time_updates = TransformerShim.predict, speed_spacy.time_updates
