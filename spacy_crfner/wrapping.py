@@ -136,14 +136,22 @@ class TorchShim(PyTorchShim):
         """Compute the output, and make the function of its backward pass.
 
         That function takes the arguments of torch.autograd.backward; it adds the gradients to the parameters and to
-        the `grad` of the inputs that require one.
+        the `grad` of the inputs that require one. Called once more, it raises ValueError.
         """
         with torch.enable_grad():
             output = self._model(*inputs.args, **inputs.kwargs)
 
         @in_usual_torch
         def backprop(gradients: ArgsKwargs) -> None:
-            torch.autograd.backward(*gradients.args, **gradients.kwargs)
+            try:
+                torch.autograd.backward(*gradients.args, **gradients.kwargs)
+            except RuntimeError as error:
+                if "second time" not in str(error):
+                    raise
+                raise ValueError(
+                    "A layer was run once, but is to learn from it twice. Is this a tok2vec that was disabled, while a "
+                    "component that listens to it was trained? Enable both."
+                ) from None
 
         return output, backprop
 

@@ -203,6 +203,21 @@ def test_training_reaches_the_encoder_behind_a_listener(listening):
     assert nlp.get_pipe("bcrf_ner").model.get_ref("tok2vec").predict([doc])[0].shape == (len(doc), 16)
 
 
+def test_an_encoder_that_is_disabled_while_what_listens_to_it_learns():
+    nlp = spacy.blank("en")
+    embed = {"@architectures": "spacy.MultiHashEmbed.v2", "width": 16, "attrs": ["NORM"], "rows": [60]}
+    bilstm = {"@architectures": "spacy_crfner.BiLSTM.v1", "width": 16}
+    nlp.add_pipe("tok2vec", config={"model": {**bilstm, "tok2vec": {**embed, "include_static_vectors": False}}})
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
+    nlp.add_pipe("bcrf_ner", config={"model": {"tok2vec": listener}, "r_drop": 0.0})
+    examples = [Example.from_dict(nlp.make_doc("Anna met Bob ."), {"entities": [(0, 4, "PER"), (9, 12, "PER")]})]
+    optimizer = nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=optimizer)
+    with nlp.select_pipes(enable="bcrf_ner"), pytest.raises(ValueError, match=r"a tok2vec that was disabled.*both"):
+        nlp.update(examples, sgd=optimizer)
+    nlp.update(examples, sgd=optimizer)
+
+
 def test_8_bit_weights_predict_nearly_the_same_and_train_exactly_the_same():
     docs = make_docs(5, 9, 1)
     exact, fast = (make(width=64, int8=int8) for int8 in (False, True))
