@@ -85,7 +85,9 @@ def accuracy_rows(results: List[Row]) -> List[Row]:
     for result in results:
         splits = {split: {key: percent(**scores[key]) for key in "prf"} for split, scores in result["summary"].items()}
         minutes = mean(run["training_seconds"] for run in result["per_seed"]) / 60
-        rows.append({**result, **splits, "number": len(result["seeds"]), "minutes": minutes})
+        found = result["summary"].get("test", {}).get("per_type", {}).values()
+        macro = {"macro": 100 * mean(scores["f"]["mean"] for scores in found)} if found else {}
+        rows.append({**result, **splits, **macro, "number": len(result["seeds"]), "minutes": minutes})
     return rows
 
 
@@ -310,7 +312,7 @@ TABLES: Dict[Tuple[str, str], Tuple[str, Callable[[List[Row]], Any], Columns]] =
         "accuracy",
         transformer_rows,
         "Training=[{name}]({link}) | Config=`{stem}` | Model={model} | Seeds={number} | dev F1={dev[f]}"
-        " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | minutes={minutes:.1f}",
+        " | test P={test[p]} | test R={test[r]} | test F1={test[f]} | by label={macro:.1f} | minutes={minutes:.1f}",
     ),
     ("docs/measurements.md", "pretraining"): (
         "pretraining",
