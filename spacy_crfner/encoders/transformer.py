@@ -67,8 +67,8 @@ def build_transformer_v1(
     cache: a folder where frozen vectors are kept beside memory, for this training and for others on the same text,
         which may share it. A pipeline that is loaded keeps nothing; one that has just been trained keeps what it reads.
     memory_mb: how much of them is kept in memory, in units of 10^6 bytes; a token takes twice the width in bytes.
-    int8: predict with 8-bit weights, on a CPU: faster still, at a small cost in F1. The weights that are trained and
-        saved stay as they are: what counts is the config that a pipeline is loaded with.
+    int8: predict with 8-bit weights, on a CPU: faster still, at a cost in F1 that is to be measured. The weights that
+        are trained and saved stay as they are: what counts is the config that a pipeline is loaded with.
     unfreeze_after: updates in which the transformer stays as it is, so that what stands over it learns first.
     unfreeze_every: from then on, updates until one more layer learns, from the top down to the embeddings (Howard &
         Ruder 2018); 0 for all at once. Updates are those of an optimizer: a training with another one counts anew.
