@@ -25,7 +25,7 @@ def is_model(folder: Path) -> bool:
 
 def is_pipeline(folder: Path) -> bool:
     """Tell whether a folder holds a spaCy pipeline, or the models of a spaCy training."""
-    return any((folder / name).exists() for name in ("config.cfg", "model-best", "model-last"))
+    return (folder / "config.cfg").exists() or (folder / "model-best").exists() or (folder / "model-last").exists()
 
 
 def has_tokenizer(folder: Path) -> bool:

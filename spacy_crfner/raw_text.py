@@ -22,8 +22,8 @@ def read_texts(paths: Paths) -> Iterator[str]:
 
     paths: JSON lines with the key "text" (``.jsonl``, ``.jsonl.gz``); Docs (``.spacy``); whatever else their names end
         in, plain text with a text a line, or ``.gz`` of that. None but Docs is held in memory as a whole.
-    Raises CorpusError: at once where a file does not exist; on the way, naming file and line, where one is not UTF-8,
-        its gzip data is damaged, or a line of JSON has no text.
+    Raises CorpusError: at once where a file does not exist, or its name is that of columns; on the way, naming file and
+        line, where one is not UTF-8, its gzip data is damaged, or a line of JSON has no text.
     """
     return _texts(_checked(paths))
 

@@ -316,7 +316,9 @@ def with_transformer(config: str, name: str) -> Tuple[str, List[str]]:
     width, layers = (next(filter(None, map(values.get, keys)), None) for keys in (WIDTH_KEYS, LAYERS_KEYS))
     if not isinstance(width, int):
         return config, [f"{name}: its config.json names no width, so it may be no encoder of text."]
-    said = [] if has_tokenizer(Path(name)) else [_NO_TOKENIZER.format(name)]
+    said = []
+    if not has_tokenizer(Path(name)):
+        said.append(f"{name}: a model without a tokenizer: put its tokenizer.json into this folder before training.")
     if "\n[listener]\n" in config:
         config = set_value(config, "listener", "width", width)
     if isinstance(layers, int) and layers < FROZEN_LAYERS:
@@ -326,9 +328,6 @@ def with_transformer(config: str, name: str) -> Tuple[str, List[str]]:
     config = config.replace(f"\nrate = {BASE_RATE}\n", f"\nrate = {SMALL_RATE}\n")
     said.append(f"{name}: its width is {width}, so it is fine-tuned as small models are, with rate = {SMALL_RATE}.")
     return config, said
-
-
-_NO_TOKENIZER = "{}: there is a model in this folder, but no tokenizer: put its tokenizer.json there before training."
 
 
 def _where(name: str) -> str:

@@ -206,8 +206,7 @@ def test_names_are_joined_to_folders_where_they_are_known(root):
         for line in path.read_text(encoding="utf8").splitlines()
         if JOINS.search(line)
     }
-    known = {"files.py", "configured.py", "conv_translator.py", "training_loop.py", "convert.py"}
-    known |= {"model_files.py", "model_folders.py"}
+    known = {"files.py", "configured.py", "conv_translator.py", "training_loop.py", "convert.py", "model_files.py"}
     assert {line.split(":")[0] for line in found} <= known, found
 
 

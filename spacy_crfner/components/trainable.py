@@ -28,10 +28,10 @@ DIVERGED = "training has diverged. Lower the learning rate, clip gradients, or c
 
 WATCHED = 20
 """Updates whose losses are looked at together."""
-STANDING = 5
-"""Updates with a learning rate of 0, from the first one on, after which somebody is told."""
 FAR_ABOVE_CHANCE = 3.0
 """Training has diverged where its mean loss is so many times that of a model that knows nothing."""
+STANDING = 5
+"""Updates with a learning rate of 0, from the first one on, after which somebody is told."""
 
 
 @dataclass

@@ -14,8 +14,7 @@ from .packed_lstm import OneSequence, PackedLSTM, with_lstms, with_packed_lstms
 
 # The backward pass of torch's CPU LSTM is slower a row for more sequences at once than this.
 GROUP_SIZE = 64
-STEP_COST, COSTLY_WIDTH = 8, 528
-"""A step costs as much as STEP_COST more rows, or as fewer ones of more than COSTLY_WIDTH inputs, in proportion."""
+STEP_COST = 8
 
 # Rows of a grid that an LSTM reads at once; it goes on with the next ones from the state that it has reached.
 ROWS_AT_ONCE = 1 << 13
@@ -41,11 +40,11 @@ class PaddedGroups:
     size: int
 
     @classmethod
-    def build(cls, packing: Packing, width: int = 1) -> "PaddedGroups":
-        """Lay the sequences of a batch out in grids; width: of the rows that an LSTM reads."""
+    def build(cls, packing: Packing) -> "PaddedGroups":
+        """Lay the sequences of a batch out in grids."""
         listed = packing.lengths.tolist()
         lengths, sizes = np.array(listed), np.array(packing.batch_sizes)
-        firsts = group_starts(listed, width)
+        firsts = group_starts(listed)
         widths = np.append(firsts[1:], len(listed)) - firsts
         steps = lengths[firsts]
         areas = steps * widths
@@ -79,16 +78,16 @@ class PaddedGroups:
         return len(self.shapes) == 1 and self.shapes[0][1] == 1
 
 
-def group_starts(lengths: List[int], width: int = 1) -> np.ndarray:
-    """Find the index of the sequence with which each group begins: where its own steps cost less than the padding.
+def group_starts(lengths: List[int]) -> np.ndarray:
+    """Find the index of the sequence with which each group begins; lengths: of all sequences, decreasing.
 
-    lengths: of all sequences, decreasing. width: of the rows that an LSTM reads.
+    A step of an LSTM costs as much as STEP_COST more rows: a new group begins where its own steps cost less than
+    the padding that it saves.
     """
-    step_cost = max(1, STEP_COST * COSTLY_WIDTH // max(width, COSTLY_WIDTH))
     firsts, padding = [0], 0
     for index, length in enumerate(lengths):
         steps = lengths[firsts[-1]]
-        if index - firsts[-1] >= GROUP_SIZE or padding + steps - length > step_cost * length:
+        if index - firsts[-1] >= GROUP_SIZE or padding + steps - length > STEP_COST * length:
             firsts.append(index)
             padding, steps = 0, length
         padding += steps - length
@@ -156,7 +155,7 @@ class BiLSTM(nn.Module):
 
     def forward(self, rows: Tensor, packing: Packing, dropout: float) -> Tensor:
         """Read the rows of a batch, (N, input_width) in packed order. Returns (N, width) in packed order."""
-        groups = PaddedGroups.build(packing, rows.shape[1])
+        groups = PaddedGroups.build(packing)
         for left_to_right, right_to_left in zip(self.forwards, self.backwards, strict=True):
             rows = locked_dropout(rows, packing, dropout)
             ahead = run_lstm(left_to_right, groups.scatter(rows, groups.forward))

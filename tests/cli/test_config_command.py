@@ -103,7 +103,7 @@ def test_a_transformer_is_named_and_its_time_unknown(tmp_path, write):
         ("models/of/bert", "there is no model in this folder yet"),
         ("models", "its config.json names no width"),
         ("tiny", "with rate = 0.2"),
-        ("mute", "there is a model in this folder, but no tokenizer"),
+        ("mute", "a model without a tokenizer: put its tokenizer.json into this folder"),
     ],
 )
 def test_it_says_where_a_transformer_will_be_looked_for(name, remark, tmp_path, monkeypatch):
